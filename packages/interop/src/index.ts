@@ -1,1 +1,10 @@
-export {};
+export {
+  exportSaeLens,
+  type JsonValue,
+  SAE_LENS_VERSION,
+  type SaeLensArchitecture,
+  SaeLensError,
+  type SaeLensFiles,
+  type SaeLensMetadata,
+  type SaeLensModel,
+} from "./sae-lens.ts";

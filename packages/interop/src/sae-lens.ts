@@ -1,0 +1,196 @@
+/**
+ * The SAELens writer: a trained model becomes the two files of a folder that `SAE.load_from_disk` of the Python
+ * package sae-lens reads as it is. Tensors follow its row-vector convention, x @ W.
+ * Knows the layout only: weights arrive already folded to raw activations, and writing files is the caller's.
+ */
+import { encodeSafetensors } from "@sparseloom/core";
+
+/** The sae-lens release whose loader these files were checked with; loaders choose their reading rules by it. */
+export const SAE_LENS_VERSION = "6.54.12";
+
+/** The inference architectures that are written: ReLU (`standard`) and TopK (`topk`). */
+export type SaeLensArchitecture = "standard" | "topk";
+
+/** A sparse autoencoder that takes and gives raw activations. */
+export interface SaeLensModel {
+  readonly architecture: SaeLensArchitecture;
+  /** Dimensions of an activation. */
+  readonly dIn: number;
+  /** Units of the dictionary. */
+  readonly latents: number;
+  /** Active latents per row; required for `topk`, absent for `standard`. */
+  readonly k?: number;
+  /** Whether the encoder sees x − b_dec (true) or x (false). */
+  readonly applyBDecToInput: boolean;
+  /** [dIn, latents], row-major. */
+  readonly W_enc: Float32Array;
+  /** [latents] */
+  readonly b_enc: Float32Array;
+  /** [latents, dIn], row-major. */
+  readonly W_dec: Float32Array;
+  /** [dIn] */
+  readonly b_dec: Float32Array;
+}
+
+/** What JSON can hold. */
+export type JsonValue =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly JsonValue[]
+  | { readonly [key: string]: JsonValue };
+
+/** What is known about a model beside its weights. Absent properties are left out of the file. */
+export interface SaeLensMetadata {
+  /** The architecture it was trained as. @default the architecture that is written */
+  readonly trainingArchitecture?: string;
+  /** The model whose activations these are, by its TransformerLens name. */
+  readonly modelName?: string;
+  /** The place in that model, by its TransformerLens name, e.g. `blocks.6.hook_resid_pre`. */
+  readonly hookName?: string;
+  /** The attention head, where the hook has several. */
+  readonly hookHeadIndex?: number;
+  /** Tokens per sequence when the activations were taken. */
+  readonly contextSize?: number;
+  /** Whether the sequences began with the beginning-of-sequence token. */
+  readonly prependBos?: boolean;
+  /** Mean number of active latents per row on held-out data. */
+  readonly l0?: number;
+  /** Latents that count as dead at the end of training. */
+  readonly deadLatents?: number;
+  /** Our own record, kept as it is under `metadata.sparseloom`: version, scaling, loss convention, seed, … */
+  readonly sparseloom: { readonly [key: string]: JsonValue };
+}
+
+/** A model folder: file names and their bytes. */
+export interface SaeLensFiles {
+  readonly "cfg.json": Uint8Array<ArrayBuffer>;
+  readonly "sae_weights.safetensors": Uint8Array<ArrayBuffer>;
+}
+
+/** Thrown when a model cannot be written as a SAELens folder. */
+export class SaeLensError extends Error {
+  override readonly name = "SaeLensError";
+  /** The property of the model or of its metadata at fault, e.g. `W_enc`. */
+  readonly property: string;
+
+  constructor(property: string, message: string) {
+    super(`SAELens export: ${property} ${message}`);
+    this.property = property;
+  }
+}
+
+/**
+ * The contents of a SAELens model folder.
+ *
+ * @throws SaeLensError where a size is not a positive whole number, a tensor's length does not match the sizes,
+ *   a weight or a metadata number is NaN or infinite, or `k` does not suit the architecture
+ */
+export function exportSaeLens(model: SaeLensModel, metadata: SaeLensMetadata): SaeLensFiles {
+  checkModel(model);
+  const { dIn, latents } = model;
+  return {
+    "cfg.json": new TextEncoder().encode(`${toJson(configOf(model, metadata))}\n`),
+    "sae_weights.safetensors": encodeSafetensors({
+      W_enc: { shape: [dIn, latents], data: model.W_enc },
+      b_enc: { shape: [latents], data: model.b_enc },
+      W_dec: { shape: [latents, dIn], data: model.W_dec },
+      b_dec: { shape: [dIn], data: model.b_dec },
+    }),
+  };
+}
+
+/**
+ * The keys of `cfg.json`. SAELens rescales nothing at run time: `normalize_activations` is "none" because the
+ * weights are folded, and the decoder's norms are not used to rank latents.
+ */
+function configOf(model: SaeLensModel, metadata: SaeLensMetadata): { [key: string]: JsonValue } {
+  return {
+    architecture: model.architecture,
+    d_in: model.dIn,
+    d_sae: model.latents,
+    ...(model.k === undefined ? {} : { k: model.k, rescale_acts_by_decoder_norm: false }),
+    dtype: "float32",
+    device: "cpu",
+    apply_b_dec_to_input: model.applyBDecToInput,
+    normalize_activations: "none",
+    reshape_activations: "none",
+    metadata: withoutAbsent({
+      sae_lens_version: SAE_LENS_VERSION,
+      // Said, because a loader that misses the key takes the model for one of its own version's training.
+      sae_lens_training_version: null,
+      training_architecture: metadata.trainingArchitecture ?? model.architecture,
+      model_name: metadata.modelName,
+      hook_name: metadata.hookName,
+      hook_head_index: metadata.hookHeadIndex,
+      context_size: metadata.contextSize,
+      prepend_bos: metadata.prependBos,
+      l0: metadata.l0,
+      num_dead_features: metadata.deadLatents,
+      sparseloom: metadata.sparseloom,
+    }),
+  };
+}
+
+function withoutAbsent(entries: { [key: string]: JsonValue | undefined }): { [key: string]: JsonValue } {
+  const present = Object.entries(entries).filter(
+    (entry): entry is [string, JsonValue] => entry[1] !== undefined,
+  );
+  return Object.fromEntries(present);
+}
+
+/** JSON with two-space indentation; a number that JSON cannot hold is an error, not a silent null. */
+function toJson(config: { [key: string]: JsonValue }): string {
+  return JSON.stringify(
+    config,
+    (key, value: unknown) => {
+      if (typeof value === "number" && !Number.isFinite(value)) {
+        throw new SaeLensError("metadata", `holds ${value} under "${key}", expected a finite number`);
+      }
+      return value;
+    },
+    2,
+  );
+}
+
+function checkModel(model: SaeLensModel): void {
+  const { architecture, dIn, latents, k } = model;
+  checkCount("dIn", dIn);
+  checkCount("latents", latents);
+  switch (architecture) {
+    case "topk":
+      if (k === undefined)
+        throw new SaeLensError("k", "is missing, expected the active latents per row of topk");
+      checkCount("k", k);
+      if (k > latents)
+        throw new SaeLensError("k", `is ${k}, expected at most ${latents}, the number of latents`);
+      break;
+    case "standard":
+      if (k !== undefined) throw new SaeLensError("k", `is ${k}, but architecture standard has none`);
+      break;
+    default:
+      architecture satisfies never;
+      throw new SaeLensError("architecture", `is "${String(architecture)}", expected "standard" or "topk"`);
+  }
+  checkTensor("W_enc", model.W_enc, dIn * latents);
+  checkTensor("b_enc", model.b_enc, latents);
+  checkTensor("W_dec", model.W_dec, latents * dIn);
+  checkTensor("b_dec", model.b_dec, dIn);
+}
+
+function checkCount(property: string, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 1) {
+    throw new SaeLensError(property, `is ${value}, expected a whole number of at least 1`);
+  }
+}
+
+function checkTensor(property: string, values: Float32Array, length: number): void {
+  if (values.length !== length) {
+    throw new SaeLensError(property, `has ${values.length} elements, expected ${length}`);
+  }
+  const index = values.findIndex((value) => !Number.isFinite(value));
+  if (index !== -1) {
+    throw new SaeLensError(property, `holds ${values[index]} at element ${index}, expected a finite number`);
+  }
+}
