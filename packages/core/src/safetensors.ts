@@ -52,11 +52,11 @@ export interface SafetensorsTensor {
   readonly data: SafetensorsData;
 }
 
-/** What a safetensors file holds. Both objects have no prototype: a name that is not in the file is undefined. */
+/** What a safetensors file holds. */
 export interface SafetensorsFile {
-  readonly tensors: Readonly<Record<string, SafetensorsTensor>>;
+  readonly tensors: ReadonlyMap<string, SafetensorsTensor>;
   /** The header's `__metadata__`; empty when there is none. */
-  readonly metadata: Readonly<Record<string, string>>;
+  readonly metadata: ReadonlyMap<string, string>;
 }
 
 /** Thrown when bytes are not a safetensors file, or tensors cannot be written as one. */
@@ -174,18 +174,18 @@ export function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
   }
   const header = parseHeader(bytes.subarray(LENGTH_BYTES, dataStart));
 
-  let metadata: Record<string, string> = Object.create(null);
+  const metadata = new Map<string, string>();
   const entries: HeaderEntry[] = [];
   for (const [name, value] of Object.entries(header)) {
-    if (name === METADATA_KEY) metadata = readMetadata(value);
+    if (name === METADATA_KEY) readMetadata(value, metadata);
     else entries.push(readEntry(name, value));
   }
   checkCoverage(entries, bytes.byteLength - dataStart);
 
-  const tensors: Record<string, SafetensorsTensor> = Object.create(null);
+  const tensors = new Map<string, SafetensorsTensor>();
   for (const { name, dtype, shape, begin, end } of entries) {
     const data = arrayAt(bytes, dataStart + begin, end - begin, dtype);
-    tensors[name] = { dtype, shape, data };
+    tensors.set(name, { dtype, shape, data });
   }
   return { tensors, metadata };
 }
@@ -262,14 +262,12 @@ function parseHeader(bytes: Uint8Array): Record<string, unknown> {
   return header;
 }
 
-function readMetadata(value: unknown): Record<string, string> {
+function readMetadata(value: unknown, into: Map<string, string>): void {
   if (!isObject(value)) throw new SafetensorsError(`${METADATA_KEY} is not an object of strings`);
-  const metadata: Record<string, string> = Object.create(null);
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== "string") throw new SafetensorsError(`metadata "${key}" is not a string`);
-    metadata[key] = text;
+    into.set(key, text);
   }
-  return metadata;
 }
 
 function readEntry(name: string, value: unknown): HeaderEntry {

@@ -122,7 +122,7 @@ function parse(output: string, models: number): CheckResult[] {
 function randomRows(weights: Uint8Array, rows: number): Float32Array {
   const { tensors } = decodeSafetensors(weights);
   const [W_enc, b_enc, b_dec] = ["W_enc", "b_enc", "b_dec"].map(
-    (name) => tensors[name]?.data as Float32Array,
+    (name) => tensors.get(name)?.data as Float32Array,
   );
   if (W_enc === undefined || b_enc === undefined || b_dec === undefined) {
     throw new Error("sae_weights.safetensors lacks W_enc, b_enc or b_dec");
@@ -153,8 +153,7 @@ function gaussians(seed: number): () => number {
 /** The only tensor of a file, or its tensor `x`, as raw rows. */
 async function readRows(path: string): Promise<Float32Array> {
   const { tensors } = decodeSafetensors(await readFile(path));
-  const all = Object.values(tensors);
-  const tensor = all.length === 1 ? all[0] : tensors["x"];
+  const tensor = tensors.size === 1 ? [...tensors.values()][0] : tensors.get("x");
   if (tensor?.dtype !== "F32" || tensor.shape.length !== 2) {
     throw new Error(`${path}: expected a float32 tensor [rows, d_in], alone or named x`);
   }

@@ -107,7 +107,7 @@ describe("sae_weights.safetensors", () => {
         const files = exportSaeLens(given, { sparseloom: {} });
         const { tensors } = decodeSafetensors(files["sae_weights.safetensors"]);
         const { dIn, latents, W_enc, W_dec, b_enc, b_dec } = given;
-        expect(tensors).toEqual({
+        expect(Object.fromEntries(tensors)).toEqual({
           W_enc: { dtype: "F32", shape: [dIn, latents], data: W_enc.slice() },
           W_dec: { dtype: "F32", shape: [latents, dIn], data: W_dec.slice() },
           b_enc: { dtype: "F32", shape: [latents], data: b_enc.slice() },
