@@ -1,3 +1,22 @@
+/**
+ * Sparseloom's core: sparse and deep autoencoders over Float32Array, without threads, files or node: imports.
+ *
+ * - Use a model: `SparseAutoencoder.fromFiles(cfg, weights)`, then `encode`, `decode`.
+ * - Train a small job on this thread: `LocalTrainer`.
+ * - Build a trainer: `planRun` → `allocateMemory` → `openArena` → `initialise` → `createProgram`.
+ */
+
+// Models
+export { DeepAutoencoder, type DeepAutoencoderParts, type DeepLayer, deepModel } from "./deep-autoencoder.ts";
+export {
+  type Activation,
+  type Fold,
+  foldedModel,
+  SparseAutoencoder,
+  type SparseAutoencoderParts,
+  type SparseFeatures,
+  transpose,
+} from "./sparse-autoencoder.ts";
 export {
   decodeSafetensors,
   encodeSafetensors,
@@ -9,3 +28,77 @@ export {
   safetensorsParts,
   type SafetensorsTensor,
 } from "./safetensors.ts";
+export {
+  IDENTITY_TRANSFORM,
+  type RowTransform,
+  rowTransform,
+  type ScaleKind,
+  type ScaleStatistics,
+  transformRows,
+} from "./normalisation.ts";
+
+// Training on one thread
+export { DEFAULT_ADAM, LocalTrainer, type LocalTrainerOptions, type StepReport } from "./local-trainer.ts";
+
+// The parts of a trainer
+export {
+  ARCHITECTURES,
+  type SparseArchitecture,
+  type SparseArchitectureName,
+} from "./architectures/index.ts";
+export {
+  allocateMemory,
+  type Arena,
+  type ArenaBuffer,
+  BATCH,
+  type DeepArena,
+  type FloatArray,
+  type LayerViews,
+  openArena,
+  parametersOf,
+  type ParameterViews,
+  type SparseArena,
+  SUMMARY,
+  type WasmMemory,
+} from "./arena.ts";
+export { OptionError } from "./errors.ts";
+export { geometricMedian, type Initialisation, initialise } from "./initialise.ts";
+export type { DeepKernels, Kernels, SparseKernels, StepContext } from "./kernels.ts";
+export type { AdamStep } from "./adam.ts";
+export {
+  BATCH_FIELDS,
+  bytesByRole,
+  type Plan,
+  type PlanOptions,
+  planRun,
+  type Precision,
+  type Region,
+  type RegionRole,
+  SUMMARY_FIELDS,
+} from "./plan.ts";
+export { referenceKernels } from "./reference/index.ts";
+export { automaticLearningRate, type Schedule, scheduledValue } from "./schedule.ts";
+export {
+  type AdamSetup,
+  type DeepModelSetup,
+  defaultDeadWindow,
+  inputDimension,
+  type ModelSetup,
+  type Setup,
+  type SparseModelSetup,
+  type TrainingSetup,
+} from "./setup.ts";
+export { countDead, createProgram, runStep, type Stage, type StepProgram } from "./stages.ts";
+export { loadState, type StateTensor, stateTensors } from "./state.ts";
+
+// Metrics
+export {
+  addSums,
+  type DensityHistogram,
+  densityHistogram,
+  emptySums,
+  meanMaximumCosine,
+  type Metrics,
+  metricsOf,
+  type RowSums,
+} from "./metrics.ts";

@@ -1,0 +1,243 @@
+/** A run's memory and the typed-array views over its regions. Views are made once per thread. */
+import { assert } from "./errors.ts";
+import { type Plan, regionOf } from "./plan.ts";
+import type { DeepModelSetup, SparseModelSetup } from "./setup.ts";
+
+/** All model arithmetic is written over both: float32 to train, float64 to check gradients. */
+export type FloatArray = Float32Array | Float64Array;
+
+/** A run's memory: shared between threads, or private to one. */
+export type ArenaBuffer = ArrayBuffer | SharedArrayBuffer;
+
+/** Fields of a mini-batch's description (region `batches`, one row per slot), written by whoever feeds the ring. */
+export const BATCH = {
+  /** 0-based step; schedules and Adam's bias correction are functions of it. */
+  step: 0,
+  /** Rows in this mini-batch. */
+  rows: 1,
+  /** Examples trained on before this step. */
+  examplesBefore: 2,
+  /** 1: train; 0: only encode, decode and measure. */
+  train: 3,
+} as const;
+
+/** Fields of a step's summary (region `summaries`, one row per slot), written when the step is complete. */
+export const SUMMARY = {
+  /** Mean over rows of squared error plus penalty. */
+  loss: 0,
+  /** Sum over rows of ‖x − x̂‖². */
+  squaredError: 1,
+  /** Sum over rows of ‖x − x̄‖², x̄ the corpus's mean. */
+  squares: 2,
+  /** Active latents, summed over rows. */
+  active: 3,
+  /** Latents without activation in the dead window. */
+  dead: 4,
+  learningRate: 5,
+  rows: 6,
+} as const;
+
+/** The part of WebAssembly.Memory that we use; core compiles without the DOM's types. */
+export interface WasmMemory {
+  readonly buffer: ArrayBuffer | SharedArrayBuffer;
+}
+
+declare const WebAssembly: {
+  readonly Memory: new (descriptor: { initial: number; maximum: number; shared: boolean }) => WasmMemory;
+};
+
+/** Allocates the memory of `plan`, zeroed. `shared` makes it one that worker threads can see. */
+export function allocateMemory(plan: Plan, options: { shared: boolean }): WasmMemory {
+  const pages = plan.byteLength / 65536;
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: options.shared });
+}
+
+interface CommonViews {
+  readonly plan: Plan;
+  /** Int32 words of whoever runs the team. */
+  readonly team: Int32Array;
+  /** Words of the step itself, see stages. */
+  readonly control: Int32Array;
+  readonly batches: Float64Array;
+  readonly summaries: Float64Array;
+  /** The corpus's mean in the model's coordinates [dIn]. */
+  readonly mean: FloatArray;
+  /** Mini-batches [batchRows, dIn], one view per slot. */
+  readonly slots: readonly FloatArray[];
+  readonly rowSquaredError: FloatArray;
+  readonly rowSquares: FloatArray;
+  readonly rowPenalty: FloatArray;
+}
+
+/** A parameter tensor with what the optimiser keeps for it. Moments and gradient are empty when not training. */
+export interface ParameterViews {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly value: FloatArray;
+  /** Adam's first moment. */
+  readonly m: FloatArray;
+  /** Adam's second moment. */
+  readonly v: FloatArray;
+  /** The gradient: all of it, or scratch for one block per worker (plan.storeGradients). */
+  readonly gradient: FloatArray;
+}
+
+/** Views of a sparse autoencoder's run. B batchRows, D dIn, F latents. */
+export interface SparseArena extends CommonViews {
+  readonly kind: "sparse";
+  readonly model: SparseModelSetup;
+  /** Encoder, latent-major [F, D]: one latent's weights lie together, as its owner updates them. */
+  readonly W_enc: ParameterViews;
+  readonly b_enc: ParameterViews;
+  readonly W_dec: ParameterViews;
+  readonly b_dec: ParameterViews;
+  /** ‖W_dec,i‖, refreshed by whoever updates the latent. */
+  readonly decoderNorm: FloatArray;
+  /** Examples trained on when the latent was last active. */
+  readonly lastFired: Float64Array;
+  /** Activations of each latent over the run. */
+  readonly fireCount: Float64Array;
+  /** x − b_dec [B, D]; undefined when the encoder sees x itself. */
+  readonly centredInput: FloatArray | undefined;
+  /** (2/B)·(x̂ − x) [B, D]. */
+  readonly residual: FloatArray;
+  readonly rowOffset: Int32Array;
+  readonly rowCount: Int32Array;
+  readonly rowActive: Int32Array;
+  /** Sparse records: the gradient support of each row, in ascending latent order. */
+  readonly recordLatent: Int32Array;
+  readonly recordValue: FloatArray;
+  readonly recordGradient: FloatArray;
+  readonly preActivations: FloatArray;
+  readonly selectedValue: FloatArray;
+  readonly selectedLatent: Int32Array;
+  readonly bDecPartials: FloatArray;
+  readonly activationSum: FloatArray;
+  readonly activeCount: Int32Array;
+  /** Order in which blocks of latents are taken, the hottest first. */
+  readonly blockOrder: Int32Array;
+  readonly blockHeat: Int32Array;
+}
+
+/** Views of one fully connected layer of a deep autoencoder. */
+export interface LayerViews {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly relu: boolean;
+  /** [outputs, inputs]. */
+  readonly weight: ParameterViews;
+  readonly bias: ParameterViews;
+  /** [B, outputs]. */
+  readonly activation: FloatArray;
+  /** ∂loss/∂z of this layer [B, outputs]. */
+  readonly delta: FloatArray;
+}
+
+export interface DeepArena extends CommonViews {
+  readonly kind: "deep";
+  readonly model: DeepModelSetup;
+  readonly layers: readonly LayerViews[];
+}
+
+export type Arena = SparseArena | DeepArena;
+
+/** Makes the views of `plan` over `buffer`, which must hold plan.byteLength bytes. */
+export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
+  assert(
+    buffer.byteLength >= plan.byteLength,
+    `memory of ${buffer.byteLength} bytes for a plan of ${plan.byteLength}`,
+  );
+  const Float = plan.precision === "float32" ? Float32Array : Float64Array;
+  const has = (name: string) => plan.regions.some((region) => region.name === name);
+  const float = (name: string): FloatArray => {
+    if (!has(name)) return new Float(0);
+    const { byteOffset, length } = regionOf(plan, name);
+    return new Float(buffer as ArrayBuffer, byteOffset, length);
+  };
+  const int32 = (name: string): Int32Array => {
+    if (!has(name)) return new Int32Array(0);
+    const { byteOffset, length } = regionOf(plan, name);
+    return new Int32Array(buffer, byteOffset, length);
+  };
+  const float64 = (name: string): Float64Array => {
+    const { byteOffset, length } = regionOf(plan, name);
+    return new Float64Array(buffer, byteOffset, length);
+  };
+  const parameter = (name: string): ParameterViews => ({
+    name,
+    shape: regionOf(plan, name).shape,
+    value: float(name),
+    m: float(`${name}.m`),
+    v: float(`${name}.v`),
+    gradient: float(`${name}.gradient`),
+  });
+
+  const slots = float("slots");
+  const slotLength = slots.length / plan.slots;
+  const common: CommonViews = {
+    plan,
+    team: int32("team"),
+    control: int32("control"),
+    batches: float64("batches"),
+    summaries: float64("summaries"),
+    mean: float("mean"),
+    slots: Array.from({ length: plan.slots }, (_, slot) =>
+      slots.subarray(slot * slotLength, (slot + 1) * slotLength),
+    ),
+    rowSquaredError: float("rowSquaredError"),
+    rowSquares: float("rowSquares"),
+    rowPenalty: float("rowPenalty"),
+  };
+
+  const { model } = plan.setup;
+  if (model.kind === "deep") {
+    const last = model.widths.length - 2;
+    const layers = Array.from(
+      { length: last + 1 },
+      (_, layer): LayerViews => ({
+        inputs: model.widths[layer] as number,
+        outputs: model.widths[layer + 1] as number,
+        relu: layer < last || model.outputActivation === "relu",
+        weight: parameter(`layers.${layer}.weight`),
+        bias: parameter(`layers.${layer}.bias`),
+        activation: float(`activation.${layer + 1}`),
+        delta: float(`delta.${layer + 1}`),
+      }),
+    );
+    return { kind: "deep", model, ...common, layers };
+  }
+  return {
+    kind: "sparse",
+    model,
+    ...common,
+    W_enc: parameter("W_enc"),
+    b_enc: parameter("b_enc"),
+    W_dec: parameter("W_dec"),
+    b_dec: parameter("b_dec"),
+    decoderNorm: float("decoderNorm"),
+    lastFired: float64("lastFired"),
+    fireCount: float64("fireCount"),
+    centredInput: has("centredInput") ? float("centredInput") : undefined,
+    residual: float("residual"),
+    rowOffset: int32("rowOffset"),
+    rowCount: int32("rowCount"),
+    rowActive: int32("rowActive"),
+    recordLatent: int32("recordLatent"),
+    recordValue: float("recordValue"),
+    recordGradient: float("recordGradient"),
+    preActivations: float("preActivations"),
+    selectedValue: float("selectedValue"),
+    selectedLatent: int32("selectedLatent"),
+    bDecPartials: float("b_dec.partials"),
+    activationSum: float("activationSum"),
+    activeCount: int32("activeCount"),
+    blockOrder: int32("blockOrder"),
+    blockHeat: int32("blockHeat"),
+  };
+}
+
+/** The parameter tensors of an arena, in a fixed order. */
+export function parametersOf(arena: Arena): ParameterViews[] {
+  if (arena.kind === "sparse") return [arena.W_enc, arena.b_enc, arena.W_dec, arena.b_dec];
+  return arena.layers.flatMap((layer) => [layer.weight, layer.bias]);
+}

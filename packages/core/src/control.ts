@@ -1,0 +1,19 @@
+/** Words of the arena's `control` region: the step's own shared state, written between stages. */
+export const CONTROL = {
+  /** Stage to run next, one of PHASE. */
+  phase: 0,
+  /** First row of the chunk being worked on. */
+  chunkFirst: 1,
+  /** Row after the last of the chunk. */
+  chunkEnd: 2,
+  /** Rows that the next chunk may have at most; 0: the whole mini-batch. */
+  chunkRows: 3,
+  /** Sparse records handed out in this chunk, possibly more than there is room for. */
+  recordsUsed: 4,
+  /** 1 when a block's records did not fit. */
+  overflow: 5,
+  /** Records of the mini-batch so far. */
+  active: 6,
+  /** Steps since the blocks of latents were last put in order. */
+  sinceReorder: 7,
+} as const;

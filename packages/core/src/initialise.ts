@@ -1,0 +1,110 @@
+/** Initial parameters: decoder from random directions or from data rows, encoder its transpose, b_dec at the data. */
+import type { Arena, DeepArena, FloatArray, SparseArena } from "./arena.ts";
+import { assert } from "./errors.ts";
+import { gaussian, PURPOSE } from "./random.ts";
+import { finishDecoderRow, laneScratch } from "./reference/sparse.ts";
+
+/** Norm of a free decoder's initial rows (Anthropic, April 2024: random directions of norm 0.05–1, typically 0.1). */
+export const FREE_DECODER_NORM = 0.1;
+
+export interface Initialisation {
+  readonly seed: number;
+  /** Initial b_dec in the model's coordinates [dIn]; zero where missing. Sparse autoencoders only. */
+  readonly decoderBias?: FloatArray;
+  /**
+   * Rows [any number, dIn] in the model's coordinates whose directions from b_dec become decoder rows, one per
+   * latent. Latents beyond their number, and rows at b_dec itself, get random directions. Missing: all random.
+   */
+  readonly decoderRows?: FloatArray;
+  /** The corpus's mean in the model's coordinates [dIn], about which variance is measured; zero where missing. */
+  readonly mean?: FloatArray;
+}
+
+/** Sets all parameters of a zeroed arena. */
+export function initialise(arena: Arena, initialisation: Initialisation): void {
+  if (initialisation.mean !== undefined) arena.mean.set(initialisation.mean);
+  if (arena.kind === "sparse") initialiseSparse(arena, initialisation);
+  else initialiseDeep(arena, initialisation.seed);
+}
+
+/** Derives what is not a parameter but follows from the parameters; needed after they were set or loaded. */
+export function refreshDerived(arena: Arena): void {
+  if (arena.kind !== "sparse") return;
+  const { dIn, latents, decoder } = arena.model;
+  const lanes = laneScratch(arena.plan.precision);
+  const round = arena.plan.precision === "float32" ? Math.fround : (value: number): number => value;
+  // A unit row is left as it is: dividing it by its norm again could change its last bits.
+  if (decoder === "unit") arena.decoderNorm.fill(1);
+  else for (let latent = 0; latent < latents; latent++) finishDecoderRow(arena, latent, lanes, round);
+  assert(arena.W_dec.value.length === latents * dIn, "the decoder's length");
+  for (let block = 0; block < arena.blockOrder.length; block++) arena.blockOrder[block] = block;
+}
+
+function initialiseSparse(arena: SparseArena, initialisation: Initialisation): void {
+  const { dIn, latents, decoder } = arena.model;
+  const { seed, decoderBias, decoderRows } = initialisation;
+  const norm = decoder === "free" ? FREE_DECODER_NORM : 1;
+  if (decoderBias !== undefined) arena.b_dec.value.set(decoderBias);
+  const direction = new Float64Array(dIn);
+  for (let latent = 0; latent < latents; latent++) {
+    const fromData = decoderRows !== undefined && (latent + 1) * dIn <= decoderRows.length;
+    if (fromData) {
+      for (let j = 0; j < dIn; j++) direction[j] = decoderRows[latent * dIn + j] - arena.b_dec.value[j];
+    }
+    if (!fromData || direction.every((value) => value === 0)) {
+      for (let j = 0; j < dIn; j++)
+        direction[j] = gaussian(seed, PURPOSE.decoderDirection, 0, latent * dIn + j);
+    }
+    const length = Math.sqrt(direction.reduce((sum, value) => sum + value * value, 0));
+    for (let j = 0; j < dIn; j++) arena.W_dec.value[latent * dIn + j] = (norm * direction[j]) / length;
+  }
+  const lanes = laneScratch(arena.plan.precision);
+  const round = arena.plan.precision === "float32" ? Math.fround : (value: number): number => value;
+  for (let latent = 0; latent < latents; latent++) finishDecoderRow(arena, latent, lanes, round);
+  arena.W_enc.value.set(arena.W_dec.value);
+  refreshDerived(arena);
+}
+
+/** Weights normal with variance 2/inputs (He et al. 2015, for ReLU), biases zero. */
+function initialiseDeep(arena: DeepArena, seed: number): void {
+  arena.layers.forEach((layer, index) => {
+    const deviation = Math.sqrt(2 / layer.inputs);
+    const { value } = layer.weight;
+    for (let i = 0; i < value.length; i++)
+      value[i] = deviation * gaussian(seed, PURPOSE.layerWeight, index, i);
+  });
+}
+
+/**
+ * The geometric median of `rows` [any number, dIn]: the point with the least summed distance to all rows
+ * (Weiszfeld's iteration from the mean, until it moves less than `tolerance` of the spread, at most 100 times).
+ */
+export function geometricMedian(rows: FloatArray, dIn: number, tolerance = 1e-6): Float64Array {
+  const count = rows.length / dIn;
+  const median = new Float64Array(dIn);
+  for (let i = 0; i < rows.length; i++) median[i % dIn] += rows[i] / count;
+  const next = new Float64Array(dIn);
+  for (let iteration = 0; iteration < 100; iteration++) {
+    next.fill(0);
+    let weights = 0;
+    let spread = 0;
+    for (let row = 0; row < count; row++) {
+      let square = 0;
+      for (let j = 0; j < dIn; j++) square += (rows[row * dIn + j] - median[j]) ** 2;
+      const distance = Math.sqrt(square);
+      spread += distance / count;
+      // A row at the median itself would weigh infinitely much; the floor keeps the iteration finite.
+      const weight = 1 / Math.max(distance, 1e-12);
+      weights += weight;
+      for (let j = 0; j < dIn; j++) next[j] += weight * rows[row * dIn + j];
+    }
+    let moved = 0;
+    for (let j = 0; j < dIn; j++) {
+      const value = next[j] / weights;
+      moved += (value - median[j]) ** 2;
+      median[j] = value;
+    }
+    if (Math.sqrt(moved) <= tolerance * spread) break;
+  }
+  return median;
+}

@@ -1,0 +1,70 @@
+/**
+ * The seam between the training step and the code that does the arithmetic. One function is one stage over a
+ * range of work, so that a faster implementation replaces functions and not their callers. Kernels receive
+ * views (the arena) and ranges; they never wait, never allocate, never own memory.
+ */
+import type { AdamStep } from "./adam.ts";
+import type { DeepArena, SparseArena } from "./arena.ts";
+
+/** What is constant during one step, computed by every thread for itself from the mini-batch's description. */
+export interface StepContext {
+  /** The calling thread's rank: selects its scratch. */
+  rank: number;
+  /** Slot of the ring that holds the mini-batch. */
+  slot: number;
+  /** Rows B of this mini-batch. */
+  rows: number;
+  /** Whether gradients are wanted. */
+  train: boolean;
+  /** 2/B, the factor of the squared error's gradient, rounded to the arena's precision. */
+  gradientScale: number;
+  /** λ/B, the factor of the L1 penalty's gradient, rounded to the arena's precision. 0 without penalty. */
+  penaltyScale: number;
+  /** Examples trained on when this step is complete. */
+  examplesAfter: number;
+  adam: AdamStep;
+}
+
+/** The stages of a sparse autoencoder. Ranges are half-open. */
+export interface SparseKernels {
+  /**
+   * Encodes rows [first, last) (at most ROW_BLOCK) and selects their active latents into sparse records.
+   * Returns false when the records did not fit; the rows must then be encoded again in a smaller chunk.
+   */
+  encodeRows(arena: SparseArena, step: StepContext, first: number, last: number): boolean;
+  /** Decodes rows from their records; residual, row metrics and, when training, ∂loss/∂latent into the records. */
+  decodeRows(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  /**
+   * Adds the contributions of rows [firstRow, lastRow) to the gradients of latents [first, last) (at most
+   * LATENT_BLOCK, starting at a multiple of it). `fresh`: start from zero.
+   */
+  gatherLatents(
+    arena: SparseArena,
+    step: StepContext,
+    first: number,
+    last: number,
+    firstRow: number,
+    lastRow: number,
+    fresh: boolean,
+  ): void;
+  /** Penalty, projection, optimiser and renormalisation of latents [first, last), whose gradients are complete. */
+  updateLatents(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  /** Gradient and optimiser of b_dec for dimensions [first, last). */
+  updateDecoderBias(arena: SparseArena, step: StepContext, first: number, last: number): void;
+}
+
+/** The stages of a deep autoencoder. */
+export interface DeepKernels {
+  /** Forward pass, row metrics and, when training, deltas of all layers for rows [first, last). */
+  propagateRows(arena: DeepArena, step: StepContext, first: number, last: number): void;
+  /** Gradient and optimiser of output units [first, last) (at most LATENT_BLOCK, starting at a multiple) of a layer. */
+  updateUnits(arena: DeepArena, step: StepContext, layer: number, first: number, last: number): void;
+}
+
+/** An implementation of all stages. */
+export interface Kernels {
+  /** Name of the variant as in `config.json`: runs of different variants need not agree to the bit. */
+  readonly variant: string;
+  readonly sparse: SparseKernels;
+  readonly deep: DeepKernels;
+}

@@ -1,0 +1,151 @@
+/**
+ * Training on the calling thread: the same plan, stages and kernels as the worker team, run in order. For small
+ * jobs, web pages and tests; files, threads and shuffling are the caller's.
+ */
+import { allocateMemory, type Arena, BATCH, openArena, SUMMARY } from "./arena.ts";
+import { type DeepAutoencoder, deepModel } from "./deep-autoencoder.ts";
+import { assert, OptionError } from "./errors.ts";
+import { geometricMedian, initialise } from "./initialise.ts";
+import type { Kernels } from "./kernels.ts";
+import { IDENTITY_TRANSFORM } from "./normalisation.ts";
+import { planRun, type Precision, SUMMARY_FIELDS } from "./plan.ts";
+import { referenceKernels } from "./reference/index.ts";
+import { automaticLearningRate, type Schedule } from "./schedule.ts";
+import { type AdamSetup, defaultDeadWindow, inputDimension, type ModelSetup, type Setup } from "./setup.ts";
+import { foldedModel, type SparseAutoencoder } from "./sparse-autoencoder.ts";
+import { createProgram, runStep, type StepProgram } from "./stages.ts";
+
+/** torch.optim.Adam's defaults. */
+export const DEFAULT_ADAM: AdamSetup = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+
+/** Options of {@link LocalTrainer}. */
+export interface LocalTrainerOptions {
+  readonly model: ModelSetup;
+  /** Rows of a mini-batch. */
+  readonly batchRows: number;
+  /** Steps that will be taken; schedules refer to it. */
+  readonly totalSteps: number;
+  /** @default 2e-4 / √(latents / 2¹⁴) for a sparse model, 1e-3 for a deep one */
+  readonly learningRate?: number;
+  /** Steps of linear warm-up of the learning rate. @default 0 */
+  readonly warmupSteps?: number;
+  /** Steps of linear decay at the end. @default 0 */
+  readonly decaySteps?: number;
+  /** λ of the L1 penalty. @default 0 */
+  readonly l1Coefficient?: number;
+  /** Steps of linear warm-up of λ. @default 0 */
+  readonly l1WarmupSteps?: number;
+  /** @default torch's: β 0.9 and 0.999, ε 1e-8 */
+  readonly adam?: AdamSetup;
+  /** Examples without activation after which a latent is dead. @default see defaultDeadWindow */
+  readonly deadWindow?: number;
+  readonly seed: number;
+  /** Rows [any number, dIn] for b_dec (their geometric median) and the decoder's directions. @default random directions, b_dec 0 */
+  readonly initialRows?: Float32Array;
+  /** @default float32 */
+  readonly precision?: Precision;
+  /** @default the reference kernels */
+  readonly kernels?: Kernels;
+}
+
+/** What a step reports. */
+export interface StepReport {
+  readonly step: number;
+  readonly loss: number;
+  /** Mean over rows of ‖x − x̂‖². */
+  readonly mse: number;
+  /** Active latents per row. */
+  readonly l0: number;
+  readonly dead: number;
+}
+
+export class LocalTrainer {
+  /** The run's memory, for whoever wants to look at parameters and gradients. */
+  readonly arena: Arena;
+  readonly #program: StepProgram;
+  #step = 0;
+  #examples = 0;
+
+  /** @throws OptionError if an option is out of range or the model does not fit into memory */
+  constructor(options: LocalTrainerOptions) {
+    const { model, precision = "float32", seed, initialRows } = options;
+    const plan = planRun({ setup: localSetup(options), workers: 1, slots: 1, precision });
+    this.arena = openArena(plan, allocateMemory(plan, { shared: false }).buffer);
+    this.#program = createProgram(this.arena, options.kernels ?? referenceKernels(precision), 0);
+    const fromData =
+      initialRows === undefined
+        ? {}
+        : {
+            decoderBias: Float32Array.from(geometricMedian(initialRows, inputDimension(model))),
+            decoderRows: initialRows,
+          };
+    initialise(this.arena, { seed, ...fromData });
+  }
+
+  /** Trains on one mini-batch [at most batchRows, dIn]. */
+  step(rows: ArrayLike<number>): StepReport {
+    const { arena } = this;
+    const dIn = inputDimension(arena.model);
+    const count = rows.length / dIn;
+    const { batchRows } = arena.plan.setup.training;
+    if (!Number.isInteger(count) || count < 1 || count > batchRows) {
+      throw new OptionError(
+        "rows",
+        `a mini-batch must have 1 to ${batchRows} whole rows of ${dIn} values, got ${rows.length} values`,
+      );
+    }
+    const slot = arena.slots[0];
+    assert(slot !== undefined, "an arena has a slot");
+    slot.set(rows);
+    arena.batches[BATCH.step] = this.#step;
+    arena.batches[BATCH.rows] = count;
+    arena.batches[BATCH.examplesBefore] = this.#examples;
+    arena.batches[BATCH.train] = 1;
+    runStep(this.#program, 0);
+    const summary = arena.summaries.subarray(0, SUMMARY_FIELDS);
+    const report = {
+      step: this.#step,
+      loss: summary[SUMMARY.loss],
+      mse: summary[SUMMARY.squaredError] / count,
+      l0: summary[SUMMARY.active] / count,
+      dead: summary[SUMMARY.dead],
+    };
+    if (!Number.isFinite(report.loss)) throw new Error(`the loss of step ${this.#step} is ${report.loss}`);
+    this.#step++;
+    this.#examples += count;
+    return report;
+  }
+
+  /** The model so far: encode and decode rows of the kind that was trained on. */
+  model(): SparseAutoencoder | DeepAutoencoder {
+    const { arena } = this;
+    return arena.kind === "sparse"
+      ? foldedModel(arena, IDENTITY_TRANSFORM, "scale")
+      : deepModel(arena, IDENTITY_TRANSFORM);
+  }
+}
+
+function localSetup(options: LocalTrainerOptions): Setup {
+  const {
+    model,
+    batchRows,
+    totalSteps,
+    warmupSteps = 0,
+    decaySteps = 0,
+    l1Coefficient = 0,
+    l1WarmupSteps = 0,
+  } = options;
+  const peak =
+    options.learningRate ?? (model.kind === "sparse" ? automaticLearningRate(model.latents) : 1e-3);
+  const learningRate: Schedule = { peak, warmupSteps, decaySteps, totalSteps };
+  return {
+    model,
+    training: {
+      batchRows,
+      learningRate,
+      l1Coefficient: { peak: l1Coefficient, warmupSteps: l1WarmupSteps, decaySteps: 0, totalSteps },
+      adam: options.adam ?? DEFAULT_ADAM,
+      deadWindow: options.deadWindow ?? defaultDeadWindow(batchRows, batchRows * totalSteps),
+    },
+  };
+}

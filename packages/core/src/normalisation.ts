@@ -1,0 +1,58 @@
+/**
+ * Scaling of rows by statistics of the corpus, x′ = s·(x − μ), and its folding into an exported model, so that
+ * the model works on raw activations. The two scalings differ when norms have outliers.
+ */
+
+/** How the scalar s is chosen. With centring, norms are those of x − μ. */
+export type ScaleKind =
+  /** s = 1. */
+  | "none"
+  /** s = √d / mean‖x‖, as SAELens's `expected_average_only_in`. */
+  | "sqrt-d"
+  /** s = 1 / √(mean‖x‖²), as dictionary_learning. */
+  | "unit-mean-square";
+
+/** What the transform needs to know of a corpus. */
+export interface ScaleStatistics {
+  readonly dIn: number;
+  /** μ [dIn]. */
+  readonly mean: ArrayLike<number>;
+  /** mean‖x‖. */
+  readonly meanNorm: number;
+  /** mean‖x‖². */
+  readonly meanSquareNorm: number;
+  /** mean‖x − μ‖. */
+  readonly meanCentredNorm: number;
+  /** mean‖x − μ‖². */
+  readonly totalVariance: number;
+}
+
+/** x′ = scale·(x − mean); without mean x′ = scale·x. Both are float32 numbers: what is applied is what is folded. */
+export interface RowTransform {
+  readonly mean: Float32Array | undefined;
+  readonly scale: number;
+}
+
+/** The transform that leaves rows as they are. */
+export const IDENTITY_TRANSFORM: RowTransform = { mean: undefined, scale: 1 };
+
+/** Chooses the transform. A corpus whose rows are all equal (or zero) gets scale 1. */
+export function rowTransform(kind: ScaleKind, centre: boolean, statistics: ScaleStatistics): RowTransform {
+  const norm = centre ? statistics.meanCentredNorm : statistics.meanNorm;
+  const square = centre ? statistics.totalVariance : statistics.meanSquareNorm;
+  let scale = 1;
+  if (kind === "sqrt-d" && norm > 0) scale = Math.sqrt(statistics.dIn) / norm;
+  if (kind === "unit-mean-square" && square > 0) scale = 1 / Math.sqrt(square);
+  return { mean: centre ? Float32Array.from(statistics.mean) : undefined, scale: Math.fround(scale) };
+}
+
+/** Applies the transform to raw rows [any number, dIn], as the data path does: subtract and multiply in float32. */
+export function transformRows(rows: ArrayLike<number>, dIn: number, transform: RowTransform): Float32Array {
+  const { mean, scale } = transform;
+  const out = new Float32Array(rows.length);
+  for (let i = 0; i < rows.length; i++) {
+    const value = rows[i] as number;
+    out[i] = scale * (mean === undefined ? value : Math.fround(value - (mean[i % dIn] as number)));
+  }
+  return out;
+}

@@ -1,0 +1,268 @@
+/**
+ * The memory map of a run: a pure function from the setup to named regions of one memory. Main thread and
+ * workers make typed-array views over the same regions; kernels of other languages get byte offsets.
+ */
+import { ARCHITECTURES } from "./architectures/index.ts";
+import { OptionError } from "./errors.ts";
+import { checkModel, inputDimension, type Setup } from "./setup.ts";
+
+/** One WebAssembly memory holds at most 65,536 pages of 64 KiB. */
+export const MEMORY_LIMIT_BYTES: number = 2 ** 32;
+
+/** Regions start at multiples of a cache line, so that no two threads' regions share one. */
+const ALIGNMENT_BYTES = 64;
+
+/** Rows of one block of work of the row stage: two 8-row tiles; 1/256 of a 4,096-row mini-batch. */
+export const ROW_BLOCK = 16;
+
+/**
+ * Latents of one block of work of the parameter stage. Part of the canonical value of b_dec's gradient, which
+ * sums one partial per block: changing it changes the last bits of every run.
+ */
+export const LATENT_BLOCK = 16;
+
+/** Dimensions of one block of work of the decoder-bias stage. */
+export const DIMENSION_BLOCK = 64;
+
+/** Bytes of sparse records at most; what does not fit is worked off in several chunks of rows. */
+const RECORD_BYTES_LIMIT = 64 * 2 ** 20;
+
+/** Int32 words for whoever runs the team (barrier, tickets, progress): one cache line each, see the trainer. */
+const TEAM_WORDS = 256;
+
+export type Precision = "float32" | "float64";
+export type RegionType = "float" | "float64" | "int32";
+
+/** What a region is for; the plan's error adds up bytes by role. */
+export type RegionRole =
+  | "control"
+  | "parameters"
+  | "moments"
+  | "gradients"
+  | "batch slots"
+  | "rows"
+  | "records"
+  | "scratch";
+
+/** A named range of the memory. */
+export interface Region {
+  readonly name: string;
+  readonly role: RegionRole;
+  readonly type: RegionType;
+  /** Row-major shape, e.g. [latents, dIn]. */
+  readonly shape: readonly number[];
+  /** Number of elements. */
+  readonly length: number;
+  readonly byteOffset: number;
+  readonly byteLength: number;
+}
+
+export interface PlanOptions {
+  readonly setup: Setup;
+  /** Threads that run the stages; each has its own scratch. */
+  readonly workers: number;
+  /** Mini-batches that fit into the ring. Default 2: one being worked on, one being filled. */
+  readonly slots?: number;
+  /** Element type of all model arithmetic. Default float32; float64 only for checking gradients. */
+  readonly precision?: Precision;
+  /** `evaluate` leaves out moments and gradients. Default `train`. */
+  readonly purpose?: "train" | "evaluate";
+  /**
+   * Keep every gradient in memory until the update, not only those of the block being worked on.
+   * Chosen by itself where records may need several chunks.
+   */
+  readonly storeGradients?: boolean;
+  /** Bytes of sparse records at most. Default 64 MiB. */
+  readonly recordBytes?: number;
+}
+
+/** The layout of a run's memory. Plain data. */
+export interface Plan {
+  readonly setup: Setup;
+  readonly workers: number;
+  readonly slots: number;
+  readonly precision: Precision;
+  readonly purpose: "train" | "evaluate";
+  readonly storeGradients: boolean;
+  /** Sparse records that fit at once (0 for a deep autoencoder). */
+  readonly recordCapacity: number;
+  /** Bytes of the whole memory, a multiple of the WebAssembly page. */
+  readonly byteLength: number;
+  readonly regions: readonly Region[];
+}
+
+/** Number of fields of a mini-batch's description, see `BATCH` in arena.ts. */
+export const BATCH_FIELDS = 4;
+/** Number of fields of a step's summary, see `SUMMARY` in arena.ts. */
+export const SUMMARY_FIELDS = 8;
+
+type Add = (name: string, role: RegionRole, type: RegionType, ...shape: number[]) => void;
+
+/**
+ * Lays out the memory of a run.
+ *
+ * @throws OptionError if the model is malformed, or does not fit into one memory: the message names each
+ * part's size and the largest number of latents that fits.
+ */
+export function planRun(options: PlanOptions): Plan {
+  checkModel(options.setup.model);
+  const plan = layOut(options);
+  if (plan.byteLength > MEMORY_LIMIT_BYTES) throw tooLarge(options, plan);
+  return plan;
+}
+
+function layOut(options: PlanOptions): Plan {
+  const { setup, workers, slots = 2, precision = "float32", purpose = "train" } = options;
+  const floatBytes = precision === "float32" ? 4 : 8;
+  const regions: Region[] = [];
+  let end = 0;
+  const add: Add = (name, role, type, ...shape) => {
+    const length = shape.reduce((product, size) => product * size, 1);
+    const byteLength = length * (type === "int32" ? 4 : type === "float64" ? 8 : floatBytes);
+    const byteOffset = Math.ceil(end / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+    regions.push({ name, role, type, shape, length, byteOffset, byteLength });
+    end = byteOffset + byteLength;
+  };
+
+  const { batchRows } = setup.training;
+  const dIn = inputDimension(setup.model);
+  add("team", "control", "int32", TEAM_WORDS + 16 * workers);
+  add("control", "control", "int32", 16);
+  add("batches", "control", "float64", slots, BATCH_FIELDS);
+  add("summaries", "control", "float64", slots, SUMMARY_FIELDS);
+  add("mean", "control", "float", dIn);
+  add("slots", "batch slots", "float", slots, batchRows, dIn);
+  for (const name of ["rowSquaredError", "rowSquares", "rowPenalty"]) add(name, "rows", "float", batchRows);
+
+  const detail = setup.model.kind === "sparse" ? addSparse(add, options, floatBytes) : addDeep(add, options);
+  const byteLength = Math.ceil(end / 65536) * 65536;
+  return { setup, workers, slots, precision, purpose, ...detail, byteLength, regions };
+}
+
+type Detail = Pick<Plan, "storeGradients" | "recordCapacity">;
+
+function addParameter(add: Add, purpose: "train" | "evaluate", name: string, ...shape: number[]): void {
+  add(name, "parameters", "float", ...shape);
+  if (purpose === "train") {
+    add(`${name}.m`, "moments", "float", ...shape);
+    add(`${name}.v`, "moments", "float", ...shape);
+  }
+}
+
+function addSparse(add: Add, options: PlanOptions, floatBytes: number): Detail {
+  const { setup, workers, purpose = "train", recordBytes = RECORD_BYTES_LIMIT } = options;
+  if (setup.model.kind !== "sparse") throw new Error("internal: not a sparse model");
+  const { dIn, latents, k, applyBDecToInput, architecture } = setup.model;
+  const { batchRows } = setup.training;
+
+  // Most records a row can have, and how many records are kept at once: all of the mini-batch's where that
+  // is affordable, and in any case those of one block of rows per worker.
+  const mostPerRow = ARCHITECTURES[architecture].selection === "topk" ? k : latents;
+  const affordable = Math.floor(recordBytes / (4 + 2 * floatBytes));
+  const recordCapacity = Math.min(batchRows * mostPerRow, Math.max(affordable, ROW_BLOCK * mostPerRow));
+  const storeGradients = options.storeGradients ?? recordCapacity < batchRows * mostPerRow;
+  const blocks = Math.ceil(latents / LATENT_BLOCK);
+
+  addParameter(add, purpose, "W_enc", latents, dIn);
+  addParameter(add, purpose, "b_enc", latents);
+  addParameter(add, purpose, "W_dec", latents, dIn);
+  addParameter(add, purpose, "b_dec", dIn);
+  add("decoderNorm", "parameters", "float", latents);
+  add("lastFired", "rows", "float64", latents);
+  add("fireCount", "rows", "float64", latents);
+
+  if (applyBDecToInput) add("centredInput", "rows", "float", batchRows, dIn);
+  add("residual", "rows", "float", batchRows, dIn);
+  add("rowOffset", "records", "int32", batchRows);
+  add("rowCount", "records", "int32", batchRows);
+  add("rowActive", "records", "int32", batchRows);
+  add("recordLatent", "records", "int32", recordCapacity);
+  add("recordValue", "records", "float", recordCapacity);
+  add("recordGradient", "records", "float", recordCapacity);
+
+  add("preActivations", "scratch", "float", workers, ROW_BLOCK, latents);
+  add("selectedValue", "scratch", "float", workers, Math.max(1, k));
+  add("selectedLatent", "scratch", "int32", workers, Math.max(1, k));
+  if (purpose === "train") {
+    const gradientRows = storeGradients ? latents : workers * LATENT_BLOCK;
+    add("W_enc.gradient", "gradients", "float", gradientRows, dIn);
+    add("W_dec.gradient", "gradients", "float", gradientRows, dIn);
+    add("b_enc.gradient", "gradients", "float", latents);
+    add("b_dec.gradient", "gradients", "float", dIn);
+    add("b_dec.partials", "gradients", "float", blocks, dIn);
+    add("activationSum", "gradients", "float", latents);
+    add("activeCount", "gradients", "int32", latents);
+    add("blockOrder", "control", "int32", blocks);
+    add("blockHeat", "control", "int32", blocks);
+  }
+  return { storeGradients, recordCapacity };
+}
+
+function addDeep(add: Add, options: PlanOptions): Detail {
+  const { setup, workers, purpose = "train", storeGradients = false } = options;
+  if (setup.model.kind !== "deep") throw new Error("internal: not a deep model");
+  const { widths } = setup.model;
+  const { batchRows } = setup.training;
+  for (let layer = 1; layer < widths.length; layer++) {
+    const inputs = widths[layer - 1] as number;
+    const outputs = widths[layer] as number;
+    addParameter(add, purpose, `layers.${layer - 1}.weight`, outputs, inputs);
+    addParameter(add, purpose, `layers.${layer - 1}.bias`, outputs);
+    add(`activation.${layer}`, "rows", "float", batchRows, outputs);
+    if (purpose === "train") {
+      add(`delta.${layer}`, "rows", "float", batchRows, outputs);
+      add(
+        `layers.${layer - 1}.weight.gradient`,
+        "gradients",
+        "float",
+        storeGradients ? outputs : workers * LATENT_BLOCK,
+        inputs,
+      );
+      add(`layers.${layer - 1}.bias.gradient`, "gradients", "float", outputs);
+    }
+  }
+  return { storeGradients, recordCapacity: 0 };
+}
+
+/** The region called `name`. Throws if the plan has none. */
+export function regionOf(plan: Plan, name: string): Region {
+  const region = plan.regions.find((candidate) => candidate.name === name);
+  if (region === undefined) throw new Error(`internal: the plan has no region ${name}`);
+  return region;
+}
+
+/** Bytes of each role, largest first. */
+export function bytesByRole(plan: Plan): [RegionRole, number][] {
+  const bytes = new Map<RegionRole, number>();
+  for (const region of plan.regions)
+    bytes.set(region.role, (bytes.get(region.role) ?? 0) + region.byteLength);
+  return [...bytes].sort((a, b) => b[1] - a[1]);
+}
+
+function tooLarge(options: PlanOptions, plan: Plan): OptionError {
+  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+  const parts = bytesByRole(plan)
+    .filter(([, bytes]) => bytes >= 2 ** 20)
+    .map(([role, bytes]) => `${role} ${gib(bytes)}`)
+    .join(", ");
+  const { model } = options.setup;
+  const needs = `the model needs ${gib(plan.byteLength)} (${parts}) but one memory holds ${gib(MEMORY_LIMIT_BYTES)}`;
+  if (model.kind === "deep")
+    return new OptionError("widths", `${needs}; use narrower layers or a smaller mini-batch`);
+  let fits = 0;
+  let tooMany = model.latents;
+  while (tooMany - fits > 1) {
+    const latents = Math.floor((fits + tooMany) / 2);
+    const smaller = {
+      ...options,
+      setup: { ...options.setup, model: { ...model, latents, k: Math.min(model.k, latents) } },
+    };
+    if (layOut(smaller).byteLength <= MEMORY_LIMIT_BYTES) fits = latents;
+    else tooMany = latents;
+  }
+  const advice =
+    fits > 0
+      ? `the largest number of latents that fits is ${fits}`
+      : `no number of latents fits: use a smaller mini-batch than ${options.setup.training.batchRows} rows`;
+  return new OptionError("latents", `${needs}; ${advice}`);
+}

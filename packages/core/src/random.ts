@@ -1,0 +1,62 @@
+/**
+ * Randomness as a pure function of (seed, purpose, step, index): no generator state to save, and the same
+ * numbers on every thread and after every resume.
+ *
+ * The hash is pcg4d of Jarzynski & Olano, "Hash Functions for GPU Rendering" (JCGT 2020): four 32-bit words
+ * in, four well-mixed 32-bit words out, with integer operations that JavaScript has exactly (`Math.imul`).
+ */
+
+/** What the random numbers are for; two purposes never share a number. The values are part of the run's identity. */
+export const PURPOSE = {
+  decoderDirection: 1,
+  decoderDataRow: 2,
+  layerWeight: 3,
+  synthetic: 4,
+} as const;
+
+/** One of {@link PURPOSE}'s values. */
+export type Purpose = (typeof PURPOSE)[keyof typeof PURPOSE];
+
+const WORDS = new Uint32Array(4);
+
+function pcg4d(a: number, b: number, c: number, d: number): Uint32Array {
+  let x = (Math.imul(a, 1664525) + 1013904223) | 0;
+  let y = (Math.imul(b, 1664525) + 1013904223) | 0;
+  let z = (Math.imul(c, 1664525) + 1013904223) | 0;
+  let w = (Math.imul(d, 1664525) + 1013904223) | 0;
+  for (let round = 0; round < 2; round++) {
+    x = (x + Math.imul(y, w)) | 0;
+    y = (y + Math.imul(z, x)) | 0;
+    z = (z + Math.imul(x, y)) | 0;
+    w = (w + Math.imul(y, z)) | 0;
+    if (round === 0) {
+      x ^= x >>> 16;
+      y ^= y >>> 16;
+      z ^= z >>> 16;
+      w ^= w >>> 16;
+    }
+  }
+  WORDS[0] = x;
+  WORDS[1] = y;
+  WORDS[2] = z;
+  WORDS[3] = w;
+  return WORDS;
+}
+
+function hash(seed: number, purpose: Purpose, step: number, index: number): Uint32Array {
+  // The high half of a large index goes into the purpose word, so that no two indices share a hash.
+  const high = Math.floor(index / 2 ** 32);
+  return pcg4d(seed, purpose ^ (high << 8), step, index >>> 0);
+}
+
+/** A uniform number in [0, 1) with 32 random bits, for (seed, purpose, step, index). */
+export function uniform(seed: number, purpose: Purpose, step: number, index: number): number {
+  return (hash(seed, purpose, step, index)[0] as number) / 2 ** 32;
+}
+
+/** A standard normal number (Box–Muller on two words of the hash), for (seed, purpose, step, index). */
+export function gaussian(seed: number, purpose: Purpose, step: number, index: number): number {
+  const words = hash(seed, purpose, step, index);
+  const radius = Math.sqrt(-2 * Math.log(((words[0] as number) + 1) / 2 ** 32));
+  return radius * Math.cos((2 * Math.PI * (words[1] as number)) / 2 ** 32);
+}

@@ -1,0 +1,16 @@
+/** The slow, obvious implementation of every kernel: it defines correctness, and runs wherever JavaScript does. */
+import type { Kernels } from "../kernels.ts";
+import type { Precision } from "../plan.ts";
+import { referenceDeepKernels } from "./deep.ts";
+import { laneScratch, referenceSparseKernels } from "./sparse.ts";
+
+/** The reference kernels for arenas of `precision` (default float32). One instance per thread: it holds scratch. */
+export function referenceKernels(precision: Precision = "float32"): Kernels {
+  const round = precision === "float32" ? Math.fround : (value: number): number => value;
+  const lanes = laneScratch(precision);
+  return {
+    variant: precision === "float32" ? "reference" : "reference-float64",
+    sparse: referenceSparseKernels(round, lanes),
+    deep: referenceDeepKernels(round, lanes),
+  };
+}

@@ -1,0 +1,315 @@
+/**
+ * The stages of a sparse autoencoder in plain TypeScript: this file defines what every other implementation
+ * must compute, to the bit. Loops are over rows, then latents, then dimensions; sums are canonical (chains.ts).
+ */
+import { ARCHITECTURES } from "../architectures/index.ts";
+import type { FloatArray, SparseArena } from "../arena.ts";
+import type { SparseKernels, StepContext } from "../kernels.ts";
+import { LATENT_BLOCK, ROW_BLOCK } from "../plan.ts";
+import { CONTROL } from "../control.ts";
+import { adamUpdate } from "./adam.ts";
+import { chainDot, chainLink, chainProduct, LANES, laneDot, type Round } from "./chains.ts";
+import { selectLargest, sortByLatent } from "./select.ts";
+
+/** What the encoder sees: x − b_dec where the architecture subtracts it, else the mini-batch itself. */
+function encoderInput(arena: SparseArena, step: StepContext): FloatArray {
+  return arena.centredInput ?? arena.slots[step.slot];
+}
+
+/** Index of the gradient row of `latent`: its own where gradients are stored, else one of the worker's scratch. */
+function gradientRow(arena: SparseArena, step: StepContext, latent: number): number {
+  return arena.plan.storeGradients ? latent : step.rank * LATENT_BLOCK + (latent % LATENT_BLOCK);
+}
+
+/** The reference stages at one precision. `lanes` is scratch of the calling thread. */
+export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseKernels {
+  return {
+    encodeRows(arena, step, first, last) {
+      const { dIn, latents } = arena.model;
+      if (arena.centredInput !== undefined) centreRows(arena, step, first, last);
+      const scratch = step.rank * ROW_BLOCK * latents;
+      const input = encoderInput(arena, step);
+      chainProduct(
+        arena.preActivations,
+        scratch,
+        arena.b_enc.value,
+        input,
+        first * dIn,
+        last - first,
+        arena.W_enc.value,
+        latents,
+        dIn,
+        round,
+      );
+      for (let row = first; row < last; row++) {
+        if (!selectRow(arena, step, row, scratch + (row - first) * latents)) return false;
+      }
+      return true;
+    },
+
+    decodeRows(arena, step, first, last) {
+      for (let row = first; row < last; row++) {
+        decodeRow(arena, step, row, lanes, round);
+        if (step.train) latentGradients(arena, step, row, round);
+      }
+    },
+
+    gatherLatents(arena, step, first, last, firstRow, lastRow, fresh) {
+      const { dIn } = arena.model;
+      const encoderGradient = arena.W_enc.gradient;
+      const decoderGradient = arena.W_dec.gradient;
+      const { residual, recordLatent, recordValue, recordGradient } = arena;
+      const input = encoderInput(arena, step);
+      if (fresh) {
+        for (let latent = first; latent < last; latent++) {
+          const at = gradientRow(arena, step, latent) * dIn;
+          encoderGradient.fill(0, at, at + dIn);
+          decoderGradient.fill(0, at, at + dIn);
+        }
+        arena.b_enc.gradient.fill(0, first, last);
+        arena.activationSum.fill(0, first, last);
+        arena.activeCount.fill(0, first, last);
+      }
+      for (let row = firstRow; row < lastRow; row++) {
+        const end = arena.rowOffset[row] + arena.rowCount[row];
+        for (
+          let record = firstRecord(arena, row, first);
+          record < end && recordLatent[record] < last;
+          record++
+        ) {
+          const latent = recordLatent[record];
+          const at = gradientRow(arena, step, latent) * dIn;
+          const value = recordValue[record];
+          const gradient = recordGradient[record];
+          chainLink(decoderGradient, at, value, residual, row * dIn, dIn);
+          chainLink(encoderGradient, at, gradient, input, row * dIn, dIn);
+          arena.b_enc.gradient[latent] += gradient;
+          arena.activationSum[latent] += value;
+          if (value > 0) arena.activeCount[latent]++;
+        }
+      }
+    },
+
+    updateLatents(arena, step, first, last) {
+      const { dIn, decoder } = arena.model;
+      if (arena.model.applyBDecToInput) sumEncoderBiasGradients(arena, first, last);
+      let heat = 0;
+      for (let latent = first; latent < last; latent++) {
+        const at = latent * dIn;
+        const gradientAt = gradientRow(arena, step, latent) * dIn;
+        const weights = arena.W_dec.value;
+        const gradient = arena.W_dec.gradient;
+        if (decoder === "free") {
+          // ∂/∂W_dec,i of λ·mean(f_i)·‖W_dec,i‖.
+          const norm = arena.decoderNorm[latent];
+          const pull = norm > 0 ? round(round(step.penaltyScale * arena.activationSum[latent]) / norm) : 0;
+          if (pull !== 0) chainLink(gradient, gradientAt, pull, weights, at, dIn);
+        } else {
+          // Remove the component along the unit row, which the renormalisation would undo.
+          const along = laneDot(lanes, gradient, gradientAt, weights, at, dIn);
+          chainLink(gradient, gradientAt, -along, weights, at, dIn);
+        }
+        adamUpdate(arena.W_enc, at, dIn, arena.W_enc.gradient, gradientAt, step.adam, round);
+        adamUpdate(arena.W_dec, at, dIn, gradient, gradientAt, step.adam, round);
+        finishDecoderRow(arena, latent, lanes, round);
+        const count = arena.activeCount[latent];
+        heat += count;
+        if (count > 0) {
+          arena.lastFired[latent] = step.examplesAfter;
+          arena.fireCount[latent] += count;
+        }
+      }
+      adamUpdate(arena.b_enc, first, last - first, arena.b_enc.gradient, first, step.adam, round);
+      arena.blockHeat[first / LATENT_BLOCK] = heat;
+    },
+
+    updateDecoderBias(arena, step, first, last) {
+      const { dIn, latents, applyBDecToInput } = arena.model;
+      const { gradient } = arena.b_dec;
+      gradient.fill(0, first, last);
+      for (let row = 0; row < step.rows; row++) {
+        for (let j = first; j < last; j++) gradient[j] += arena.residual[row * dIn + j];
+      }
+      if (applyBDecToInput) {
+        // The encoder sees x − b_dec: b_dec also receives −Σ_i ∂loss/∂b_enc,i · W_enc,i, summed per block of latents.
+        const blocks = Math.ceil(latents / LATENT_BLOCK);
+        for (let block = 0; block < blocks; block++) {
+          for (let j = first; j < last; j++) gradient[j] -= arena.bDecPartials[block * dIn + j];
+        }
+      }
+      adamUpdate(arena.b_dec, first, last - first, gradient, first, step.adam, round);
+    },
+  };
+}
+
+/** Brings a decoder row onto its constraint after an update, and refreshes its norm. */
+export function finishDecoderRow(arena: SparseArena, latent: number, lanes: FloatArray, round: Round): void {
+  const { dIn, decoder } = arena.model;
+  const weights = arena.W_dec.value;
+  const at = latent * dIn;
+  const norm = round(Math.sqrt(laneDot(lanes, weights, at, weights, at, dIn)));
+  if (decoder === "free") {
+    arena.decoderNorm[latent] = norm;
+    return;
+  }
+  arena.decoderNorm[latent] = 1;
+  if (norm > 0) for (let j = at; j < at + dIn; j++) weights[j] = weights[j] / norm;
+}
+
+/** LANES elements of scratch for {@link referenceSparseKernels} and {@link finishDecoderRow}. */
+export function laneScratch(precision: "float32" | "float64"): FloatArray {
+  return precision === "float32" ? new Float32Array(LANES) : new Float64Array(LANES);
+}
+
+function centreRows(arena: SparseArena, step: StepContext, first: number, last: number): void {
+  const { dIn } = arena.model;
+  const x = arena.slots[step.slot];
+  const centred = arena.centredInput as FloatArray;
+  for (let row = first; row < last; row++) {
+    for (let j = 0; j < dIn; j++) centred[row * dIn + j] = x[row * dIn + j] - arena.b_dec.value[j];
+  }
+}
+
+/** Appends the records of one row; false when they do not fit. A NaN among the pre-activations poisons the row's error. */
+function selectRow(arena: SparseArena, step: StepContext, row: number, z: number): boolean {
+  const { latents, k, architecture } = arena.model;
+  const { preActivations } = arena;
+  const topk = ARCHITECTURES[architecture].selection === "topk";
+  let count = 0;
+  let finite = true;
+  const selected = step.rank * Math.max(1, k);
+  if (topk) {
+    const found = selectLargest(
+      preActivations,
+      z,
+      latents,
+      k,
+      arena.selectedValue,
+      arena.selectedLatent,
+      selected,
+    );
+    finite = found >= 0;
+    // Values are in descending order: the positive ones come first.
+    while (count < found && arena.selectedValue[selected + count] > 0) count++;
+    sortByLatent(arena.selectedLatent, arena.selectedValue, selected, count);
+  } else {
+    for (let i = z; i < z + latents; i++) {
+      if (preActivations[i] > 0) count++;
+      else if (Number.isNaN(preActivations[i])) finite = false;
+    }
+  }
+  arena.rowSquaredError[row] = finite ? 0 : Number.NaN;
+
+  const offset = Atomics.add(arena.control, CONTROL.recordsUsed, count);
+  if (offset + count > arena.plan.recordCapacity) return false;
+  arena.rowOffset[row] = offset;
+  arena.rowCount[row] = count;
+  arena.rowActive[row] = count;
+  if (topk) {
+    for (let i = 0; i < count; i++) {
+      arena.recordLatent[offset + i] = arena.selectedLatent[selected + i];
+      arena.recordValue[offset + i] = arena.selectedValue[selected + i];
+    }
+  } else {
+    let at = offset;
+    for (let i = 0; i < latents; i++) {
+      const value = preActivations[z + i];
+      if (value > 0) {
+        arena.recordLatent[at] = i;
+        arena.recordValue[at++] = value;
+      }
+    }
+  }
+  return true;
+}
+
+/** x̂ = b_dec + Σ f_i·W_dec,i in ascending latent order; then the residual, scaled once, and the row's metrics. */
+function decodeRow(
+  arena: SparseArena,
+  step: StepContext,
+  row: number,
+  lanes: FloatArray,
+  round: Round,
+): void {
+  const { dIn, architecture, decoder } = arena.model;
+  const { residual, recordLatent, recordValue } = arena;
+  const x = arena.slots[step.slot];
+  const at = row * dIn;
+  const begin = arena.rowOffset[row];
+  const end = begin + arena.rowCount[row];
+  for (let j = 0; j < dIn; j++) residual[at + j] = arena.b_dec.value[j];
+  for (let record = begin; record < end; record++) {
+    chainLink(residual, at, recordValue[record], arena.W_dec.value, recordLatent[record] * dIn, dIn);
+  }
+  for (let j = at; j < at + dIn; j++) residual[j] = residual[j] - x[j];
+  // Added to what selection left there: 0, or NaN for a row whose pre-activations were not numbers.
+  arena.rowSquaredError[row] += laneDot(lanes, residual, at, residual, at, dIn);
+  arena.rowSquares[row] = squaredDistance(x, at, arena.mean, dIn, lanes);
+  let penalty = 0;
+  if (ARCHITECTURES[architecture].l1Penalty) {
+    for (let record = begin; record < end; record++) {
+      const norm = decoder === "free" ? arena.decoderNorm[recordLatent[record]] : 1;
+      penalty = round(penalty + recordValue[record] * norm);
+    }
+  }
+  arena.rowPenalty[row] = penalty;
+  if (step.train) {
+    for (let j = at; j < at + dIn; j++) residual[j] = step.gradientScale * residual[j];
+  }
+}
+
+/** ∂loss/∂z of each record: the residual along the latent's decoder row, plus the penalty's pull. */
+function latentGradients(arena: SparseArena, step: StepContext, row: number, round: Round): void {
+  const { dIn, decoder } = arena.model;
+  const begin = arena.rowOffset[row];
+  const end = begin + arena.rowCount[row];
+  for (let record = begin; record < end; record++) {
+    const latent = arena.recordLatent[record];
+    let gradient = chainDot(0, arena.residual, row * dIn, arena.W_dec.value, latent * dIn, dIn, round);
+    if (step.penaltyScale !== 0) {
+      const norm = decoder === "free" ? arena.decoderNorm[latent] : 1;
+      gradient = round(gradient + step.penaltyScale * norm);
+    }
+    arena.recordGradient[record] = gradient;
+  }
+}
+
+/** Σ (x_j − mean_j)² over a row, in lane order. */
+export function squaredDistance(
+  x: FloatArray,
+  at: number,
+  mean: FloatArray,
+  length: number,
+  lanes: FloatArray,
+): number {
+  lanes.fill(0);
+  for (let j = 0; j < length; j++) {
+    const difference = x[at + j] - mean[j];
+    lanes[j % LANES] += difference * difference;
+  }
+  let sum = 0;
+  for (let lane = 0; lane < LANES; lane++) sum += lanes[lane];
+  return sum;
+}
+
+/** First record of `row` whose latent is at least `latent`, by bisection: records are in ascending latent order. */
+function firstRecord(arena: SparseArena, row: number, latent: number): number {
+  let low = arena.rowOffset[row];
+  let high = low + arena.rowCount[row];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (arena.recordLatent[middle] < latent) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Σ_i ∂loss/∂b_enc,i · W_enc,i over one block of latents, before the encoder is updated. */
+function sumEncoderBiasGradients(arena: SparseArena, first: number, last: number): void {
+  const { dIn } = arena.model;
+  const at = (first / LATENT_BLOCK) * dIn;
+  arena.bDecPartials.fill(0, at, at + dIn);
+  for (let latent = first; latent < last; latent++) {
+    chainLink(arena.bDecPartials, at, arena.b_enc.gradient[latent], arena.W_enc.value, latent * dIn, dIn);
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * What a run trains and how: the resolved description that the plan, the stages and the kernels read.
+ * Plain data, so that it can be sent to worker threads and written into `config.json`.
+ */
+import { ARCHITECTURES, type SparseArchitectureName } from "./architectures/index.ts";
+import { OptionError } from "./errors.ts";
+import type { Schedule } from "./schedule.ts";
+
+/** A sparse autoencoder's shape and rules. */
+export interface SparseModelSetup {
+  readonly kind: "sparse";
+  readonly architecture: SparseArchitectureName;
+  /** Dimension of an activation. */
+  readonly dIn: number;
+  /** Number of dictionary units. */
+  readonly latents: number;
+  /** Active latents per row (TopK); 0 where the architecture has none. */
+  readonly k: number;
+  /** `unit`: decoder rows are kept at norm 1; `free`: no constraint, and the L1 penalty is weighted by the norms. */
+  readonly decoder: "unit" | "free";
+  /** Whether the encoder sees x − b_dec (as most systems) or x. */
+  readonly applyBDecToInput: boolean;
+}
+
+/** A deep autoencoder: fully connected layers with ReLU, trained by backpropagation on the squared error. */
+export interface DeepModelSetup {
+  readonly kind: "deep";
+  readonly architecture: "autoencoder";
+  /** Widths of all layers, the input's first, e.g. [4, 3, 2, 3, 4]; first and last are dIn. */
+  readonly widths: readonly number[];
+  /** Activation function of the last layer; all others have ReLU. */
+  readonly outputActivation: "relu" | "linear";
+}
+
+export type ModelSetup = SparseModelSetup | DeepModelSetup;
+
+/** Adam's constants, as in torch.optim.Adam. */
+export interface AdamSetup {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+}
+
+/** How the model is trained. */
+export interface TrainingSetup {
+  /** Rows of a mini-batch; only a run's last mini-batch may be shorter. */
+  readonly batchRows: number;
+  readonly learningRate: Schedule;
+  /** λ of the L1 penalty over steps; peak 0 where the architecture has none. */
+  readonly l1Coefficient: Schedule;
+  readonly adam: AdamSetup;
+  /** A latent is dead when it has not been active in this many of the latest examples. */
+  readonly deadWindow: number;
+}
+
+/** Everything a run's stages need to know; equal on every thread. */
+export interface Setup {
+  readonly model: ModelSetup;
+  readonly training: TrainingSetup;
+}
+
+/** Dimension of the activations that a model reads. */
+export function inputDimension(model: ModelSetup): number {
+  return model.kind === "sparse" ? model.dIn : (model.widths[0] as number);
+}
+
+/**
+ * The dead window of conventions: min(10,000,000, max(20 mini-batches, 5 % of the run)), in examples.
+ */
+export function defaultDeadWindow(batchRows: number, totalExamples: number): number {
+  return Math.min(10_000_000, Math.max(20 * batchRows, Math.round(0.05 * totalExamples)));
+}
+
+function requireWhole(option: string, value: number, least: number): void {
+  if (!Number.isInteger(value) || value < least) {
+    throw new OptionError(option, `${option} must be a whole number of at least ${least}, got ${value}`);
+  }
+}
+
+/** Checks a model's shape. Throws {@link OptionError} naming the option and what would be right. */
+export function checkModel(model: ModelSetup): void {
+  if (model.kind === "deep") {
+    if (model.widths.length < 3) {
+      throw new OptionError(
+        "widths",
+        `widths must list at least input, one hidden layer and output, got ${model.widths.join("-")}`,
+      );
+    }
+    for (const width of model.widths) requireWhole("widths", width, 1);
+    if (model.widths[0] !== model.widths.at(-1)) {
+      throw new OptionError(
+        "widths",
+        `widths must end as they begin (the output rebuilds the input), got ${model.widths.join("-")}`,
+      );
+    }
+    return;
+  }
+  requireWhole("dIn", model.dIn, 1);
+  requireWhole("latents", model.latents, 1);
+  const { selection } = ARCHITECTURES[model.architecture];
+  if (selection === "topk") {
+    requireWhole("k", model.k, 1);
+    if (model.k > model.latents) {
+      throw new OptionError(
+        "k",
+        `k must be at most the number of latents (${model.latents}), got ${model.k}`,
+      );
+    }
+  }
+  if (!ARCHITECTURES[model.architecture].decoders.includes(model.decoder)) {
+    throw new OptionError(
+      "decoder",
+      `decoder of ${model.architecture} must be ${ARCHITECTURES[model.architecture].decoders.join(" or ")}, got ${model.decoder}`,
+    );
+  }
+}

@@ -1,0 +1,226 @@
+/**
+ * A trained sparse autoencoder that works on raw activations: encode to sparse features, decode, load. Runs in
+ * Node and browsers. The folder format is SAELens's: `cfg.json` and `sae_weights.safetensors`.
+ */
+import type { SparseArena } from "./arena.ts";
+import { OptionError } from "./errors.ts";
+import type { RowTransform } from "./normalisation.ts";
+import { chainProduct } from "./reference/chains.ts";
+import { selectLargest, sortByLatent } from "./reference/select.ts";
+import { decodeSafetensors } from "./safetensors.ts";
+
+/** How pre-activations become features: all positive ones, or the k largest that are positive. */
+export type Activation = { readonly kind: "relu" } | { readonly kind: "topk"; readonly k: number };
+
+/** Active latents of some rows. Row r has entries offsets[r] … offsets[r + 1], in ascending latent order. */
+export interface SparseFeatures {
+  readonly rows: number;
+  /** [rows + 1]. */
+  readonly offsets: Uint32Array;
+  readonly latents: Uint32Array;
+  readonly values: Float32Array;
+}
+
+/** The parts of a {@link SparseAutoencoder}. */
+export interface SparseAutoencoderParts {
+  readonly dIn: number;
+  readonly latents: number;
+  readonly activation: Activation;
+  /** Whether the encoder sees x − b_dec. */
+  readonly applyBDecToInput: boolean;
+  /** Encoder, latent-major [latents, dIn]: the transpose of the field's `W_enc [dIn, latents]`. */
+  readonly encoder: Float32Array;
+  readonly b_enc: Float32Array;
+  /** [latents, dIn]. */
+  readonly W_dec: Float32Array;
+  readonly b_dec: Float32Array;
+}
+
+/** The transpose of a row-major matrix [rows, columns]. */
+export function transpose(matrix: Float32Array, rows: number, columns: number): Float32Array {
+  const out = new Float32Array(matrix.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++)
+      out[column * rows + row] = matrix[row * columns + column];
+  }
+  return out;
+}
+
+export class SparseAutoencoder {
+  readonly parts: SparseAutoencoderParts;
+
+  constructor(parts: SparseAutoencoderParts) {
+    this.parts = parts;
+  }
+
+  /** Dimension of an activation. */
+  get dIn(): number {
+    return this.parts.dIn;
+  }
+
+  /** Number of dictionary units. */
+  get latents(): number {
+    return this.parts.latents;
+  }
+
+  /** The encoder in the field's layout [dIn, latents]; a copy. */
+  get W_enc(): Float32Array {
+    return transpose(this.parts.encoder, this.latents, this.dIn);
+  }
+
+  /**
+   * Loads a model folder's contents.
+   *
+   * @param cfg the parsed `cfg.json`
+   * @param weights the bytes of `sae_weights.safetensors`
+   * @throws OptionError if the architecture is not one we know, or a tensor is missing or has another shape
+   */
+  static fromFiles(cfg: unknown, weights: Uint8Array): SparseAutoencoder {
+    const config = cfg as Record<string, unknown>;
+    const wrong = (what: string): OptionError =>
+      new OptionError("model", `not a model that can be loaded: ${what}`);
+    if (typeof cfg !== "object" || cfg === null) throw wrong("cfg.json is not an object");
+    const whole = (key: string): number => {
+      const value = config[key];
+      if (!Number.isInteger(value) || (value as number) < 1)
+        throw wrong(`cfg.json has no whole number ${key}`);
+      return value as number;
+    };
+    const { architecture } = config;
+    if (architecture !== "standard" && architecture !== "topk") {
+      throw wrong(`architecture must be standard or topk, got ${String(architecture)}`);
+    }
+    const dIn = whole("d_in");
+    const latents = whole("d_sae");
+    const { tensors } = decodeSafetensors(weights);
+    const tensor = (name: string, length: number): Float32Array => {
+      const data = tensors.get(name)?.data;
+      if (!(data instanceof Float32Array)) throw wrong(`no float32 tensor ${name}`);
+      if (data.length !== length)
+        throw wrong(`tensor ${name} has ${data.length} elements, expected ${length}`);
+      return data;
+    };
+    return new SparseAutoencoder({
+      dIn,
+      latents,
+      activation: architecture === "topk" ? { kind: "topk", k: whole("k") } : { kind: "relu" },
+      applyBDecToInput: config["apply_b_dec_to_input"] !== false,
+      encoder: transpose(tensor("W_enc", dIn * latents), dIn, latents),
+      b_enc: tensor("b_enc", latents),
+      W_dec: tensor("W_dec", latents * dIn),
+      b_dec: tensor("b_dec", dIn),
+    });
+  }
+
+  /** Features of raw activations x [rows, dIn]. */
+  encode(x: Float32Array): SparseFeatures {
+    const { dIn, latents, activation, applyBDecToInput, encoder, b_enc, b_dec } = this.parts;
+    const rows = this.#rowsOf(x);
+    const offsets = new Uint32Array(rows + 1);
+    const foundLatents: number[] = [];
+    const foundValues: number[] = [];
+    const input = new Float32Array(dIn);
+    const z = new Float32Array(latents);
+    const k = activation.kind === "topk" ? activation.k : 0;
+    const topValues = new Float32Array(k);
+    const topLatents = new Int32Array(k);
+    for (let row = 0; row < rows; row++) {
+      for (let j = 0; j < dIn; j++) input[j] = x[row * dIn + j] - (applyBDecToInput ? b_dec[j] : 0);
+      chainProduct(z, 0, b_enc, input, 0, 1, encoder, latents, dIn, Math.fround);
+      if (activation.kind === "topk") {
+        const count = Math.max(0, selectLargest(z, 0, latents, k, topValues, topLatents, 0));
+        sortByLatent(topLatents, topValues, 0, count);
+        for (let i = 0; i < count; i++) {
+          if (topValues[i] <= 0) continue;
+          foundLatents.push(topLatents[i]);
+          foundValues.push(topValues[i]);
+        }
+      } else {
+        for (let latent = 0; latent < latents; latent++) {
+          if (z[latent] <= 0) continue;
+          foundLatents.push(latent);
+          foundValues.push(z[latent]);
+        }
+      }
+      offsets[row + 1] = foundLatents.length;
+    }
+    return { rows, offsets, latents: Uint32Array.from(foundLatents), values: Float32Array.from(foundValues) };
+  }
+
+  /** Features as a dense matrix [rows, latents]; for small numbers of rows. */
+  encodeDense(x: Float32Array): Float32Array {
+    const features = this.encode(x);
+    const dense = new Float32Array(features.rows * this.latents);
+    for (let row = 0; row < features.rows; row++) {
+      for (let entry = features.offsets[row]; entry < features.offsets[row + 1]; entry++) {
+        dense[row * this.latents + features.latents[entry]] = features.values[entry];
+      }
+    }
+    return dense;
+  }
+
+  /** Reconstruction [rows, dIn] of raw activations from features: b_dec + Σ f_i·W_dec,i. */
+  decode(features: SparseFeatures): Float32Array {
+    const { dIn, W_dec, b_dec } = this.parts;
+    const x = new Float32Array(features.rows * dIn);
+    for (let row = 0; row < features.rows; row++) {
+      x.set(b_dec, row * dIn);
+      for (let entry = features.offsets[row]; entry < features.offsets[row + 1]; entry++) {
+        const from = features.latents[entry] * dIn;
+        for (let j = 0; j < dIn; j++) x[row * dIn + j] += features.values[entry] * W_dec[from + j];
+      }
+    }
+    return x;
+  }
+
+  /** decode(encode(x)). */
+  reconstruct(x: Float32Array): Float32Array {
+    return this.decode(this.encode(x));
+  }
+
+  #rowsOf(x: Float32Array): number {
+    if (x.length % this.dIn !== 0) {
+      throw new OptionError("x", `expected whole rows of ${this.dIn} values, got ${x.length} values`);
+    }
+    return x.length / this.dIn;
+  }
+}
+
+/** What is divided out of the decoder at export. */
+export type Fold =
+  /** Only the scaling of the rows: decoder rows of a unit-norm architecture then have norm 1/scale. */
+  | "scale"
+  /** Also each decoder row's norm: rows have norm 1, features carry the magnitude in raw units. */
+  | "unit";
+
+/**
+ * The model that a run has trained, folded to work on raw activations: for x′ = s·(x − μ),
+ * W_enc·s, W_dec/s, b_dec/s + μ, and b_enc − s·μ·W_enc where the encoder does not subtract b_dec.
+ */
+export function foldedModel(arena: SparseArena, transform: RowTransform, fold: Fold): SparseAutoencoder {
+  const { dIn, latents, k, architecture, applyBDecToInput } = arena.model;
+  const { mean, scale } = transform;
+  const encoder = new Float32Array(latents * dIn);
+  const b_enc = new Float32Array(latents);
+  const W_dec = new Float32Array(latents * dIn);
+  const b_dec = new Float32Array(dIn);
+  for (let j = 0; j < dIn; j++) b_dec[j] = arena.b_dec.value[j] / scale + (mean === undefined ? 0 : mean[j]);
+  for (let latent = 0; latent < latents; latent++) {
+    let square = 0;
+    let shift = 0;
+    for (let j = 0; j < dIn; j++) {
+      const at = latent * dIn + j;
+      square += (arena.W_dec.value[at] / scale) ** 2;
+      if (!applyBDecToInput && mean !== undefined) shift += scale * mean[j] * arena.W_enc.value[at];
+    }
+    const factor = fold === "unit" && square > 0 ? Math.sqrt(square) : 1;
+    for (let j = 0; j < dIn; j++) {
+      const at = latent * dIn + j;
+      encoder[at] = arena.W_enc.value[at] * scale * factor;
+      W_dec[at] = arena.W_dec.value[at] / (scale * factor);
+    }
+    b_enc[latent] = (arena.b_enc.value[latent] - shift) * factor;
+  }
+  const activation: Activation = architecture === "topk" ? { kind: "topk", k } : { kind: "relu" };
+  return new SparseAutoencoder({ dIn, latents, activation, applyBDecToInput, encoder, b_enc, W_dec, b_dec });
+}

@@ -1,0 +1,330 @@
+/**
+ * The training step as a short list of named stages. Every thread walks the same list: it runs blocks of the
+ * current stage, meets the others at a barrier, and asks for the next stage. Which stage comes next depends only
+ * on what all threads see after the barrier. Stages never wait and never allocate.
+ *
+ *   sparse: rows → latents → decoder bias            (the records of the mini-batch fit at once)
+ *           (rows → gather)* → update → decoder bias (they do not: chunks of rows, gradients stored)
+ *   deep:   rows → units
+ *
+ * Chunks change no bit: the gradients' chains go on over rows from one chunk to the next.
+ */
+import { emptyAdamStep, setAdamStep } from "./adam.ts";
+import { ARCHITECTURES } from "./architectures/index.ts";
+import { type Arena, BATCH, type DeepArena, type SparseArena, SUMMARY } from "./arena.ts";
+import { CONTROL } from "./control.ts";
+import type { Kernels, StepContext } from "./kernels.ts";
+import { BATCH_FIELDS, DIMENSION_BLOCK, LATENT_BLOCK, ROW_BLOCK, SUMMARY_FIELDS } from "./plan.ts";
+import { scheduledValue } from "./schedule.ts";
+
+/** One stage of a step. Its blocks may run on any thread, in any order, at the same time. */
+export interface Stage {
+  readonly name: string;
+  /** Number of blocks of work. */
+  blocks: number;
+  /** Computes one block of work. */
+  run(block: number): void;
+  /** Runs once, on one thread, when all blocks are done and before any thread asks for the next stage. */
+  finish(): void;
+}
+
+/** One thread's walk through the stages of a step. */
+export interface StepProgram {
+  /** Starts the step on the mini-batch in `slot`, as described in the arena's `batches`. */
+  begin(slot: number): void;
+  /** The next stage, the same for every thread, or undefined when the step is complete. */
+  next(): Stage | undefined;
+}
+
+/** Makes the program of one thread. `rank` selects the thread's scratch (0 … plan.workers − 1). */
+export function createProgram(arena: Arena, kernels: Kernels, rank: number): StepProgram {
+  return arena.kind === "sparse" ? sparseProgram(arena, kernels, rank) : deepProgram(arena, kernels, rank);
+}
+
+/** Runs one whole step on the calling thread. */
+export function runStep(program: StepProgram, slot: number): void {
+  program.begin(slot);
+  for (let stage = program.next(); stage !== undefined; stage = program.next()) {
+    for (let block = 0; block < stage.blocks; block++) stage.run(block);
+    stage.finish();
+  }
+}
+
+/** Values of CONTROL.phase: what follows the stage that has just finished. */
+const PHASE = { done: 0, rows: 1, gather: 2, update: 3, bias: 4 } as const;
+
+function emptyContext(rank: number): StepContext {
+  return {
+    rank,
+    slot: 0,
+    rows: 0,
+    train: false,
+    gradientScale: 0,
+    penaltyScale: 0,
+    examplesAfter: 0,
+    adam: emptyAdamStep(),
+  };
+}
+
+function setContext(context: StepContext, arena: Arena, slot: number): void {
+  const { batches, plan } = arena;
+  const { training, model } = plan.setup;
+  const at = slot * BATCH_FIELDS;
+  const step = batches[at + BATCH.step];
+  const round = plan.precision === "float32" ? Math.fround : (value: number) => value;
+  context.slot = slot;
+  context.rows = batches[at + BATCH.rows];
+  context.train = batches[at + BATCH.train] === 1;
+  context.examplesAfter = batches[at + BATCH.examplesBefore] + context.rows;
+  context.gradientScale = round(2 / context.rows);
+  const penalised = model.kind === "sparse" && ARCHITECTURES[model.architecture].l1Penalty;
+  context.penaltyScale = penalised ? round(scheduledValue(training.l1Coefficient, step) / context.rows) : 0;
+  setAdamStep(context.adam, training, step, plan.precision);
+}
+
+function blocksOf(length: number, block: number): number {
+  return Math.ceil(length / block);
+}
+
+/** Sums the rows' metrics in row order and writes the step's summary. Runs on one thread. */
+function summarise(arena: Arena, context: StepContext): void {
+  const { summaries, batches, plan } = arena;
+  const step = batches[context.slot * BATCH_FIELDS + BATCH.step];
+  let squaredError = 0;
+  let squares = 0;
+  let penalty = 0;
+  let active = 0;
+  for (let row = 0; row < context.rows; row++) {
+    squaredError += arena.rowSquaredError[row];
+    squares += arena.rowSquares[row];
+    penalty += arena.rowPenalty[row];
+    if (arena.kind === "sparse") active += arena.rowActive[row];
+  }
+  const lambda = scheduledValue(plan.setup.training.l1Coefficient, step);
+  const at = context.slot * SUMMARY_FIELDS;
+  summaries[at + SUMMARY.loss] = (squaredError + lambda * penalty) / context.rows;
+  summaries[at + SUMMARY.squaredError] = squaredError;
+  summaries[at + SUMMARY.squares] = squares;
+  summaries[at + SUMMARY.active] = active;
+  summaries[at + SUMMARY.dead] = arena.kind === "sparse" ? countDead(arena, context.examplesAfter) : 0;
+  summaries[at + SUMMARY.learningRate] = scheduledValue(plan.setup.training.learningRate, step);
+  summaries[at + SUMMARY.rows] = context.rows;
+}
+
+/** Latents that have not been active in the dead window before `examples`. */
+export function countDead(arena: SparseArena, examples: number): number {
+  const { deadWindow } = arena.plan.setup.training;
+  let dead = 0;
+  for (const last of arena.lastFired) if (examples - last >= deadWindow) dead++;
+  return dead;
+}
+
+function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): StepProgram {
+  const { control, plan } = arena;
+  const { latents, dIn } = arena.model;
+  const context = emptyContext(rank);
+  let started = false;
+
+  const rows: Stage = {
+    name: "rows",
+    blocks: 0,
+    run(block) {
+      const first = control[CONTROL.chunkFirst] + block * ROW_BLOCK;
+      const last = Math.min(first + ROW_BLOCK, control[CONTROL.chunkEnd]);
+      // Once a block did not fit, the whole chunk is worked off again: spare the rest of it.
+      if (Atomics.load(control, CONTROL.overflow) === 1) return;
+      if (sparse.encodeRows(arena, context, first, last)) sparse.decodeRows(arena, context, first, last);
+      else Atomics.store(control, CONTROL.overflow, 1);
+    },
+    finish() {
+      if (control[CONTROL.overflow] === 1) return shrinkChunk(arena);
+      control[CONTROL.active] += control[CONTROL.recordsUsed];
+      control[CONTROL.recordsUsed] = 0;
+      if (!context.train) advanceChunk(arena, context, PHASE.done);
+      else control[CONTROL.phase] = plan.storeGradients ? PHASE.gather : PHASE.update;
+      if (control[CONTROL.phase] === PHASE.done) finishStep(arena, context);
+    },
+  };
+
+  const latentRange = (block: number, run: (first: number, last: number) => void): void => {
+    const first = arena.blockOrder[block] * LATENT_BLOCK;
+    run(first, Math.min(first + LATENT_BLOCK, latents));
+  };
+  const gatherChunk = (first: number, last: number): void => {
+    const begin = control[CONTROL.chunkFirst];
+    sparse.gatherLatents(arena, context, first, last, begin, control[CONTROL.chunkEnd], begin === 0);
+  };
+  const gather: Stage = {
+    name: "gather",
+    blocks: blocksOf(latents, LATENT_BLOCK),
+    run: (block) => latentRange(block, gatherChunk),
+    finish: () => advanceChunk(arena, context, PHASE.update),
+  };
+  const updateRange = (first: number, last: number): void => {
+    if (!plan.storeGradients) gatherChunk(first, last);
+    sparse.updateLatents(arena, context, first, last);
+  };
+  const update: Stage = {
+    name: plan.storeGradients ? "update" : "latents",
+    blocks: gather.blocks,
+    run: (block) => latentRange(block, updateRange),
+    finish: () => {
+      control[CONTROL.phase] = PHASE.bias;
+    },
+  };
+  const bias: Stage = {
+    name: "decoder bias",
+    blocks: blocksOf(dIn, DIMENSION_BLOCK),
+    run(block) {
+      const first = block * DIMENSION_BLOCK;
+      sparse.updateDecoderBias(arena, context, first, Math.min(first + DIMENSION_BLOCK, dIn));
+    },
+    finish() {
+      orderBlocks(arena);
+      finishStep(arena, context);
+    },
+  };
+
+  return {
+    begin(slot) {
+      setContext(context, arena, slot);
+      started = false;
+    },
+    next() {
+      if (!started) {
+        // Every thread writes the same values; the words are read only by stages of this step.
+        started = true;
+        const limit = control[CONTROL.chunkRows];
+        control[CONTROL.chunkFirst] = 0;
+        control[CONTROL.chunkEnd] = limit > 0 ? Math.min(limit, context.rows) : context.rows;
+        rows.blocks = blocksOf(control[CONTROL.chunkEnd], ROW_BLOCK);
+        return rows;
+      }
+      switch (control[CONTROL.phase]) {
+        case PHASE.rows:
+          rows.blocks = blocksOf(control[CONTROL.chunkEnd] - control[CONTROL.chunkFirst], ROW_BLOCK);
+          return rows;
+        case PHASE.gather:
+          return gather;
+        case PHASE.update:
+          return update;
+        case PHASE.bias:
+          return bias;
+        default:
+          return undefined;
+      }
+    },
+  };
+}
+
+/** The chunk's records did not fit: halve it, but not below what always fits. */
+function shrinkChunk(arena: SparseArena): void {
+  const { control } = arena;
+  const first = control[CONTROL.chunkFirst];
+  const rows = Math.max(safeRows(arena), Math.floor((control[CONTROL.chunkEnd] - first) / 2));
+  control[CONTROL.chunkRows] = rows;
+  control[CONTROL.chunkEnd] = first + rows;
+  control[CONTROL.recordsUsed] = 0;
+  control[CONTROL.overflow] = 0;
+  control[CONTROL.phase] = PHASE.rows;
+}
+
+/** Rows whose records fit even if every latent is active in each. */
+function safeRows(arena: SparseArena): number {
+  return Math.max(1, Math.floor(arena.plan.recordCapacity / arena.model.latents));
+}
+
+/** Goes on to the next chunk of rows, or to `afterLast` when the mini-batch is through. */
+function advanceChunk(arena: SparseArena, context: StepContext, afterLast: number): void {
+  const { control } = arena;
+  const end = control[CONTROL.chunkEnd];
+  if (end >= context.rows) {
+    control[CONTROL.phase] = afterLast;
+    return;
+  }
+  const limit = control[CONTROL.chunkRows] || context.rows;
+  control[CONTROL.chunkFirst] = end;
+  control[CONTROL.chunkEnd] = Math.min(end + limit, context.rows);
+  control[CONTROL.phase] = PHASE.rows;
+}
+
+/** Room kept above the density last measured, so that a slightly denser mini-batch still fits. */
+const DENSITY_MARGIN = 1.25;
+
+function finishStep(arena: SparseArena, context: StepContext): void {
+  const { control, plan } = arena;
+  summarise(arena, context);
+  const expected = (DENSITY_MARGIN * control[CONTROL.active]) / context.rows;
+  const fitting = expected > 0 ? Math.floor(plan.recordCapacity / expected) : plan.setup.training.batchRows;
+  control[CONTROL.chunkRows] =
+    fitting >= plan.setup.training.batchRows ? 0 : Math.max(safeRows(arena), fitting);
+  control[CONTROL.active] = 0;
+  control[CONTROL.phase] = PHASE.done;
+}
+
+/** Steps between two looks at which blocks are hot; sorting some hundred numbers is then free. */
+const REORDER_EVERY = 16;
+
+/** Latent frequencies are Zipf-like: taking the hottest blocks first leaves small ones to fill the gaps at the end. */
+function orderBlocks(arena: SparseArena): void {
+  const { blockOrder, blockHeat, control } = arena;
+  control[CONTROL.sinceReorder]++;
+  if (control[CONTROL.sinceReorder] < REORDER_EVERY) return;
+  control[CONTROL.sinceReorder] = 0;
+  blockOrder.sort((a, b) => blockHeat[b] - blockHeat[a] || a - b);
+}
+
+function deepProgram(arena: DeepArena, { deep }: Kernels, rank: number): StepProgram {
+  const { control } = arena;
+  const context = emptyContext(rank);
+  let started = false;
+  const rows: Stage = {
+    name: "rows",
+    blocks: 0,
+    run(block) {
+      const first = block * ROW_BLOCK;
+      deep.propagateRows(arena, context, first, Math.min(first + ROW_BLOCK, context.rows));
+    },
+    finish() {
+      summarise(arena, context);
+      control[CONTROL.phase] = context.train ? PHASE.update : PHASE.done;
+    },
+  };
+  // Blocks of all layers' output units, one after the other.
+  const starts = [0];
+  for (const layer of arena.layers)
+    starts.push((starts.at(-1) as number) + blocksOf(layer.outputs, LATENT_BLOCK));
+  const units: Stage = {
+    name: "units",
+    blocks: starts.at(-1) as number,
+    run(block) {
+      let layer = 0;
+      while (block >= starts[layer + 1]) layer++;
+      const first = (block - starts[layer]) * LATENT_BLOCK;
+      deep.updateUnits(
+        arena,
+        context,
+        layer,
+        first,
+        Math.min(first + LATENT_BLOCK, arena.layers[layer].outputs),
+      );
+    },
+    finish() {
+      control[CONTROL.phase] = PHASE.done;
+    },
+  };
+  return {
+    begin(slot) {
+      setContext(context, arena, slot);
+      started = false;
+    },
+    next() {
+      if (!started) {
+        started = true;
+        rows.blocks = blocksOf(context.rows, ROW_BLOCK);
+        return rows;
+      }
+      return control[CONTROL.phase] === PHASE.update ? units : undefined;
+    },
+  };
+}

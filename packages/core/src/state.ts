@@ -1,0 +1,48 @@
+/** A run's state as named tensors: what a checkpoint holds. Everything else follows from it and the configuration. */
+import type { Arena, FloatArray } from "./arena.ts";
+import { parametersOf } from "./arena.ts";
+import { refreshDerived } from "./initialise.ts";
+
+/** A named tensor over the arena's own memory (a view, not a copy). */
+export interface StateTensor {
+  readonly shape: readonly number[];
+  readonly data: FloatArray;
+}
+
+/** Parameters, Adam's moments and the latents' activity counters, as views, in a fixed order. */
+export function stateTensors(arena: Arena): Record<string, StateTensor> {
+  const tensors: Record<string, StateTensor> = {};
+  for (const { name, shape, value, m, v } of parametersOf(arena)) {
+    tensors[name] = { shape, data: value };
+    tensors[`${name}.m`] = { shape, data: m };
+    tensors[`${name}.v`] = { shape, data: v };
+  }
+  if (arena.kind === "sparse") {
+    const shape = [arena.model.latents];
+    tensors["lastFired"] = { shape, data: arena.lastFired };
+    tensors["fireCount"] = { shape, data: arena.fireCount };
+  }
+  return tensors;
+}
+
+/**
+ * Copies saved tensors into the arena.
+ *
+ * @throws Error when a tensor is missing or has another length: the checkpoint belongs to another configuration.
+ */
+export function loadState(
+  arena: Arena,
+  saved: Readonly<Record<string, { readonly data: ArrayLike<number> }>>,
+): void {
+  for (const [name, { data }] of Object.entries(stateTensors(arena))) {
+    const source = saved[name];
+    if (source === undefined) throw new Error(`the checkpoint has no tensor ${name}`);
+    if (source.data.length !== data.length) {
+      throw new Error(
+        `tensor ${name} of the checkpoint has ${source.data.length} elements, expected ${data.length}`,
+      );
+    }
+    data.set(source.data);
+  }
+  refreshDerived(arena);
+}
