@@ -1,1 +1,35 @@
-export {};
+/**
+ * Activation corpora: Arrow files of activation vectors, read in blocks, shuffled, measured, sampled and written.
+ *
+ *   await using corpus = await openCorpus(["activations/*.arrow"]);
+ *   await using stream = new RowStream(corpus, { seed: 1, split: "train" });
+ *   const batch = new Float32Array(4096 * corpus.dIn);
+ *   for (let rows; (rows = await stream.fill(batch, 4096)) > 0; ) train(batch, rows);
+ *
+ * Knows nothing of models and starts no threads.
+ */
+
+// Errors
+export { CorpusError, isCorpusError } from "./errors.ts";
+export type { CorpusErrorKind, CorpusErrorPlace } from "./errors.ts";
+
+// Opening and reading
+export { openCorpus } from "./corpus.ts";
+export type { Corpus, CorpusFile, CorpusOptions, LabelValues, RowPlace } from "./corpus.ts";
+export type { Block, Segment } from "./blocks.ts";
+export type { IgnoredColumn, LabelColumn, LabelValue } from "./arrow/labels.ts";
+export type { ValueType } from "./arrow/vector-column.ts";
+
+// Splits and the shuffled stream
+export { countRows, keptRows } from "./split.ts";
+export type { HeldOutOptions, Split, SplitOptions } from "./split.ts";
+export { RowStream } from "./stream.ts";
+export type { RowStreamOptions, StreamPosition } from "./stream.ts";
+export type { RowTransform } from "./transform.ts";
+
+// Statistics and samples
+export { estimateStatistics, fullStatistics } from "./statistics.ts";
+export type { CorpusStatistics, EstimateOptions, StatisticsOptions } from "./statistics.ts";
+export { readStatistics, writeStatistics } from "./sidecar.ts";
+export { sampleRows } from "./sample.ts";
+export type { RowSample, SampleOptions } from "./sample.ts";

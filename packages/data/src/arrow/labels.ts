@@ -1,0 +1,217 @@
+/**
+ * Label columns: which of a schema's columns can be read as labels, and the values of a range of rows of one
+ * batch. Reads only the bytes of the rows asked for.
+ */
+import { DataType, Precision } from "apache-arrow";
+import type { Field, Schema } from "apache-arrow";
+import { CorpusError } from "../errors.ts";
+import type { PooledFile } from "../file-pool.ts";
+import { columnPlaces } from "./layout.ts";
+import type { IpcIndex, PlacedBatch } from "./ipc.ts";
+
+/** A label: null where the file has a null. Int64 and Uint64 columns give bigints. */
+export type LabelValue = string | number | bigint | boolean | null;
+
+/** A column beside the vectors that can be read. */
+export interface LabelColumn {
+  readonly name: string;
+  /** Arrow's name of its type, for example `Int32` or `Utf8`. */
+  readonly type: string;
+}
+
+/** A column that cannot be read, and why. */
+export interface IgnoredColumn {
+  readonly name: string;
+  readonly why: string;
+}
+
+/** Sorts a schema's columns, the vector column aside, into labels and the rest. */
+export function labelColumns(
+  schema: Schema,
+  vectorColumn: string,
+): { labels: readonly LabelColumn[]; ignored: readonly IgnoredColumn[] } {
+  const labels: LabelColumn[] = [];
+  const ignored: IgnoredColumn[] = [];
+  for (const field of schema.fields as readonly Field[]) {
+    if (field.name === vectorColumn) continue;
+    const type = String(field.type);
+    if (decoderOf(valueType(field.type)) !== undefined) labels.push({ name: field.name, type });
+    else ignored.push({ name: field.name, why: `type ${type} is not read as a label` });
+  }
+  return { labels, ignored };
+}
+
+/** The parts of a batch that hold one column (or the values of a dictionary). */
+interface ColumnSlice {
+  readonly file: PooledFile;
+  readonly batch: PlacedBatch;
+  readonly buffer: number;
+  readonly nulls: boolean;
+  readonly place: { readonly path: string; readonly batch: number; readonly column: string };
+  readonly signal: AbortSignal | undefined;
+}
+
+type Decoder = (slice: ColumnSlice, firstRow: number, rows: number) => Promise<LabelValue[]>;
+
+/**
+ * The labels of rows `firstRow .. firstRow + rows - 1` of a batch.
+ * @throws CorpusError malformed, unsupported (compressed), and read errors.
+ */
+export async function readBatchLabels(
+  file: PooledFile,
+  index: IpcIndex,
+  batchIndex: number,
+  column: string,
+  firstRow: number,
+  rows: number,
+  signal?: AbortSignal,
+): Promise<LabelValue[]> {
+  const batch = index.batches[batchIndex];
+  if (batch === undefined) throw new Error("internal: no such batch");
+  const place = { path: file.path, batch: batchIndex, column };
+  const found = columnPlaces(index.schema, batch.variadicCounts).find((one) => one.field.name === column);
+  if (found === undefined) throw new CorpusError("no-label-column", "there is no such column", place);
+  const nulls = (batch.nodes[found.node]?.nullCount ?? 0) > 0;
+  const slice: ColumnSlice = { file, batch, buffer: found.buffer, nulls, place, signal };
+  const type: DataType = found.field.type;
+  if (!DataType.isDictionary(type)) return decode(type, slice, firstRow, rows);
+  const indices = await decode(type.indices as DataType, slice, firstRow, rows);
+  if (indices.every((at) => at === null)) return indices;
+  const values = await dictionaryValues(
+    slice,
+    index,
+    batchIndex,
+    Number(type.id),
+    type.dictionary as DataType,
+  );
+  return indices.map((at) => {
+    if (at === null) return null;
+    const value = values[Number(at)];
+    if (value === undefined)
+      throw new CorpusError("malformed", `the dictionary has no entry ${String(at)}`, place);
+    return value;
+  });
+}
+
+/** A batch's dictionary: the newest whole one up to that batch, and the additions after it. */
+async function dictionaryValues(
+  slice: ColumnSlice,
+  index: IpcIndex,
+  batchIndex: number,
+  id: number,
+  type: DataType,
+): Promise<LabelValue[]> {
+  const upToHere = index.dictionaries.filter((one) => one.id === id && one.fromBatch <= batchIndex);
+  const start = upToHere.findLastIndex((one) => !one.isDelta);
+  const values: LabelValue[] = [];
+  for (const batch of upToHere.slice(Math.max(0, start))) {
+    const nulls = (batch.nodes[0]?.nullCount ?? 0) > 0;
+    for (const value of await decode(type, { ...slice, batch, buffer: 0, nulls }, 0, batch.rows))
+      values.push(value);
+  }
+  return values;
+}
+
+async function decode(
+  type: DataType,
+  slice: ColumnSlice,
+  firstRow: number,
+  rows: number,
+): Promise<LabelValue[]> {
+  const decoder = decoderOf(type);
+  if (decoder === undefined) throw new Error("internal: not a label type");
+  if (slice.batch.compressed) {
+    throw new CorpusError("unsupported", "the batch is compressed; write the file uncompressed", slice.place);
+  }
+  const values = await decoder(slice, firstRow, rows);
+  if (!slice.nulls) return values;
+  const bitmap = await readBytes(slice, 0, firstRow >> 3, ((firstRow + rows + 7) >> 3) - (firstRow >> 3));
+  return values.map((value, i) => (bitAt(bitmap, (firstRow & 7) + i) ? value : null));
+}
+
+/** The type of the values themselves. */
+function valueType(type: DataType): DataType {
+  return DataType.isDictionary(type) ? (type.dictionary as DataType) : type;
+}
+
+function decoderOf(type: DataType): Decoder | undefined {
+  if (DataType.isInt(type)) {
+    const make = integerView(type.bitWidth, type.isSigned);
+    return make === undefined ? undefined : fixedWidth(type.bitWidth / 8, make);
+  }
+  if (DataType.isFloat(type)) {
+    if (type.precision === Precision.SINGLE) return fixedWidth(4, (buffer) => new Float32Array(buffer));
+    if (type.precision === Precision.DOUBLE) return fixedWidth(8, (buffer) => new Float64Array(buffer));
+    return undefined;
+  }
+  if (DataType.isBool(type)) return decodeBools;
+  if (DataType.isUtf8(type)) return strings(4, (buffer) => new Int32Array(buffer));
+  if (DataType.isLargeUtf8(type)) return strings(8, (buffer) => new BigInt64Array(buffer));
+  return undefined;
+}
+
+type NumberView = (buffer: ArrayBuffer) => Iterable<number | bigint>;
+
+function integerView(bits: number, signed: boolean): NumberView | undefined {
+  switch (bits) {
+    case 8:
+      return (buffer) => (signed ? new Int8Array(buffer) : new Uint8Array(buffer));
+    case 16:
+      return (buffer) => (signed ? new Int16Array(buffer) : new Uint16Array(buffer));
+    case 32:
+      return (buffer) => (signed ? new Int32Array(buffer) : new Uint32Array(buffer));
+    case 64:
+      return (buffer) => (signed ? new BigInt64Array(buffer) : new BigUint64Array(buffer));
+    default:
+      return undefined;
+  }
+}
+
+function fixedWidth(width: number, view: NumberView): Decoder {
+  return async (slice, firstRow, rows) => {
+    const bytes = await readBytes(slice, 1, firstRow * width, rows * width);
+    return Array.from(view(bytes.buffer));
+  };
+}
+
+const decodeBools: Decoder = async (slice, firstRow, rows) => {
+  const bits = await readBytes(slice, 1, firstRow >> 3, ((firstRow + rows + 7) >> 3) - (firstRow >> 3));
+  return Array.from({ length: rows }, (_, i) => bitAt(bits, (firstRow & 7) + i));
+};
+
+function strings(width: number, view: NumberView): Decoder {
+  return async (slice, firstRow, rows) => {
+    if (rows === 0) return [];
+    const bytes = await readBytes(slice, 1, firstRow * width, (rows + 1) * width);
+    const offsets = Array.from(view(bytes.buffer), Number);
+    const start = offsets[0] ?? 0;
+    const end = offsets[rows] ?? 0;
+    if (offsets.some((offset, i) => i > 0 && offset < (offsets[i - 1] ?? 0))) {
+      throw new CorpusError("malformed", "the string offsets do not ascend", slice.place);
+    }
+    const text = Buffer.from((await readBytes(slice, 2, start, end - start)).buffer);
+    return Array.from({ length: rows }, (_, i) =>
+      text.toString("utf8", (offsets[i] ?? 0) - start, (offsets[i + 1] ?? 0) - start),
+    );
+  };
+}
+
+/** Bytes of a column's buffer `which` (0 validity, 1 values or offsets, 2 text). */
+async function readBytes(
+  slice: ColumnSlice,
+  which: number,
+  offset: number,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const region = slice.batch.buffers[slice.buffer + which];
+  if (region === undefined || offset < 0 || offset + length > region.length) {
+    throw new CorpusError("malformed", "the labels do not fit their buffer", slice.place);
+  }
+  const bytes = new Uint8Array(length);
+  await slice.file.read(bytes, slice.batch.bodyPosition + region.offset + offset, slice.signal);
+  return bytes;
+}
+
+function bitAt(bytes: Uint8Array, bit: number): boolean {
+  return (((bytes[bit >> 3] ?? 0) >> (bit & 7)) & 1) === 1;
+}

@@ -1,0 +1,72 @@
+/**
+ * Cuts a corpus into blocks: the unit of reading and shuffling. A pure plan over batch positions; reads nothing.
+ */
+
+/** Consecutive rows of one record batch, contiguous in the file. */
+export interface Segment {
+  /** Index of the file in the corpus. */
+  readonly file: number;
+  /** Index of the record batch in the file. */
+  readonly batch: number;
+  /** First row, within the batch. */
+  readonly firstRow: number;
+  readonly rows: number;
+  /** Byte position in the file. */
+  readonly position: number;
+}
+
+/** At most `blockBytes` of consecutive rows of one file. */
+export interface Block {
+  /** Index among the corpus's blocks, in file order. */
+  readonly index: number;
+  /** Global index of the first row. */
+  readonly firstRow: number;
+  readonly rows: number;
+  /** Bytes of its values: `rows * dIn` numbers. */
+  readonly byteLength: number;
+  /** One read each, in order. Small batches are coalesced, big ones cut. */
+  readonly segments: readonly Segment[];
+}
+
+/** Positions of a file's batches. */
+export interface BlockSource {
+  readonly batches: readonly { readonly rows: number; readonly position: number }[];
+}
+
+/** The blocks of a corpus: full ones of `rowsPerBlock` rows, and a shorter one at the end of each file. */
+export function planBlocks(
+  files: readonly BlockSource[],
+  rowBytes: number,
+  rowsPerBlock: number,
+): readonly Block[] {
+  const blocks: Block[] = [];
+  let firstRow = 0;
+  for (const [file, { batches }] of files.entries()) {
+    let segments: Segment[] = [];
+    let rows = 0;
+    const finish = (): void => {
+      if (rows === 0) return;
+      blocks.push({ index: blocks.length, firstRow, rows, byteLength: rows * rowBytes, segments });
+      firstRow += rows;
+      segments = [];
+      rows = 0;
+    };
+    for (const [batch, source] of batches.entries()) {
+      for (let taken = 0; taken < source.rows; ) {
+        const take = Math.min(rowsPerBlock - rows, source.rows - taken);
+        segments.push({
+          file,
+          batch,
+          firstRow: taken,
+          rows: take,
+          position: source.position + taken * rowBytes,
+        });
+        taken += take;
+        rows += take;
+        if (rows === rowsPerBlock) finish();
+      }
+    }
+    finish();
+  }
+  return blocks;
+}

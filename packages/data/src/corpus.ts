@@ -1,0 +1,376 @@
+/**
+ * A corpus: one or more Arrow files with a column of activation vectors, opened for reading in blocks. Opening
+ * reads headers only and refuses what cannot be read, by file, batch and row; the values are read later, block
+ * by block, straight into memory that the caller gives. Knows nothing of models, shuffling or statistics.
+ */
+import type { Field } from "apache-arrow";
+import { indexIpc } from "./arrow/ipc.ts";
+import type { IpcIndex } from "./arrow/ipc.ts";
+import { labelColumns, readBatchLabels } from "./arrow/labels.ts";
+import type { IgnoredColumn, LabelColumn, LabelValue } from "./arrow/labels.ts";
+import { chooseVectorColumn, locateVectors, valueBytes } from "./arrow/vector-column.ts";
+import type { ValueType, VectorColumn } from "./arrow/vector-column.ts";
+import { planBlocks } from "./blocks.ts";
+import type { Block } from "./blocks.ts";
+import { CorpusError } from "./errors.ts";
+import { FilePool } from "./file-pool.ts";
+import type { PooledFile } from "./file-pool.ts";
+import { fingerprintOf } from "./fingerprint.ts";
+import { resolvePaths } from "./paths.ts";
+
+/** Options of `openCorpus`. */
+export interface CorpusOptions {
+  /** The vector column. Default: the only column that holds vectors. */
+  readonly column?: string | undefined;
+  /** Most bytes of values in a block, at least one row and at most 16 MiB. Default: 4 MiB. */
+  readonly blockBytes?: number | undefined;
+  /** Stops the opening. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One file of a corpus. */
+export interface CorpusFile {
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Arrow IPC file or stream, by its content. */
+  readonly format: "file" | "stream";
+  readonly rows: number;
+  /** Number of record batches. */
+  readonly batches: number;
+}
+
+/** A row's place in the files. */
+export interface RowPlace {
+  readonly path: string;
+  /** Index of the record batch in the file. */
+  readonly batch: number;
+  /** Index of the row in the batch. */
+  readonly row: number;
+}
+
+/** The labels of some rows. */
+export interface LabelValues extends Iterable<LabelValue> {
+  readonly length: number;
+  /** Label of row `i` of the block; null where the file has a null. @throws RangeError outside the block. */
+  get(i: number): LabelValue;
+}
+
+/** An open corpus. Close it, or declare it with `await using`. */
+export interface Corpus extends AsyncDisposable {
+  /** In the order of their rows. */
+  readonly files: readonly CorpusFile[];
+  readonly rows: number;
+  /** Dimension of the vectors. */
+  readonly dIn: number;
+  /** Name of the vector column. */
+  readonly column: string;
+  /** How the numbers are stored. */
+  readonly type: ValueType;
+  /** Columns readable as labels: those that every file has, with one type. */
+  readonly labels: readonly LabelColumn[];
+  /** The other columns, and why they are not. */
+  readonly ignoredColumns: readonly IgnoredColumn[];
+  /** All rows, in order. */
+  readonly blocks: readonly Block[];
+  /** Rows of a full block. */
+  readonly rowsPerBlock: number;
+  /** SHA-256 in hexadecimal of names, sizes, headers, first and last rows; independent of `blockBytes`. */
+  readonly fingerprint: string;
+
+  /**
+   * Reads a block's values as they are stored (little-endian float16 or float32, `[rows, dIn]`).
+   * @param into at least `block.byteLength` bytes; may lie in shared memory.
+   * @throws CorpusError changed, unreadable; the signal's reason when it is aborted.
+   */
+  readBlock(block: Block, into: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /**
+   * Reads some rows of a block, one after the other into `into`. For a few rows only; neighbours share a read.
+   * @param rows indices within the block, ascending.
+   */
+  readRows(block: Block, rows: Uint32Array, into: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /**
+   * Reads label columns of a block's rows.
+   * @throws CorpusError no-label-column when a name is not in `labels`.
+   */
+  readLabels(block: Block, names: readonly string[], signal?: AbortSignal): Promise<Map<string, LabelValues>>;
+  /** Where a row comes from. @param row global index. @throws RangeError when there is no such row. */
+  locate(row: number): RowPlace;
+  /** Closes the files. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+const DEFAULT_BLOCK_BYTES = 4 * 1024 * 1024;
+const MAX_BLOCK_BYTES = 16 * 1024 * 1024;
+
+interface OpenedFile {
+  readonly file: PooledFile;
+  readonly index: IpcIndex;
+  readonly vectors: VectorColumn;
+}
+
+/**
+ * Opens the files that the patterns (paths and globs) name as one corpus, ordered by the bytes of their paths.
+ * @throws CorpusError for whatever is wrong with the patterns, the options or the files.
+ */
+export async function openCorpus(patterns: readonly string[], options: CorpusOptions = {}): Promise<Corpus> {
+  const blockBytes = options.blockBytes ?? DEFAULT_BLOCK_BYTES;
+  if (!Number.isInteger(blockBytes) || blockBytes < 1 || blockBytes > MAX_BLOCK_BYTES) {
+    const what = `blockBytes must be an integer between 1 and ${MAX_BLOCK_BYTES} (16 MiB), got ${blockBytes}`;
+    throw new CorpusError("invalid-option", what);
+  }
+  const paths = await resolvePaths(patterns);
+  const pool = new FilePool();
+  try {
+    const opened: OpenedFile[] = [];
+    for (const path of paths) {
+      opened.push(await openFile(pool, path, opened[0]?.vectors.column ?? options.column, options.signal));
+    }
+    return await assemble(pool, opened, blockBytes);
+  } catch (error) {
+    await pool.close();
+    throw error;
+  }
+}
+
+async function openFile(
+  pool: FilePool,
+  path: string,
+  column: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<OpenedFile> {
+  signal?.throwIfAborted();
+  const file = await pool.add(path);
+  const index = await indexIpc(file, signal);
+  const field: Field = chooseVectorColumn(index.schema, column, path);
+  return { file, index, vectors: await locateVectors(file, index, field, signal) };
+}
+
+async function assemble(pool: FilePool, opened: readonly OpenedFile[], blockBytes: number): Promise<Corpus> {
+  const { dIn, type, column } = commonShape(opened);
+  const rowBytes = dIn * valueBytes(type);
+  if (rowBytes > MAX_BLOCK_BYTES) {
+    const what = `a row of ${dIn} numbers takes ${rowBytes} bytes; at most ${MAX_BLOCK_BYTES} (16 MiB) are read`;
+    throw new CorpusError("unsupported", what, { path: opened[0]?.file.path, column });
+  }
+  const sources = opened.map((one) => one.vectors);
+  const rowsPerBlock = Math.max(1, Math.floor(blockBytes / rowBytes));
+  const blocks = planBlocks(sources, rowBytes, rowsPerBlock);
+  const corpus = new OpenCorpus(pool, opened, { dIn, type, column, blocks, rowsPerBlock });
+
+  // The fingerprint must not depend on the block size, so it has its own plan.
+  const plan = planBlocks(sources, rowBytes, Math.max(1, Math.floor(DEFAULT_BLOCK_BYTES / rowBytes)));
+  const ends: Uint8Array[] = [];
+  for (const block of new Set([plan[0], plan.at(-1)])) {
+    if (block === undefined) continue;
+    const bytes = new Uint8Array(block.byteLength);
+    await corpus.readBlock(block, bytes);
+    ends.push(bytes);
+  }
+  const parts = opened.map(({ file, index }) => ({ ...file, metadataBytes: index.metadataBytes }));
+  corpus.fingerprint = fingerprintOf(column, parts, ends);
+  return corpus;
+}
+
+/** The dimension and number type that all files share. */
+function commonShape(opened: readonly OpenedFile[]): { dIn: number; type: ValueType; column: string } {
+  const withRows = opened.filter((one) => one.vectors.batches.some((batch) => batch.rows > 0));
+  const first = withRows[0];
+  if (first === undefined || first.vectors.dIn === undefined) {
+    const path = opened.length === 1 ? opened[0]?.file.path : undefined;
+    throw new CorpusError("empty", "there are no rows", { path });
+  }
+  const { dIn, type, column } = first.vectors;
+  for (const other of withRows) {
+    if (other.vectors.dIn !== dIn || other.vectors.type !== type) {
+      const what = `${other.vectors.dIn} x ${other.vectors.type}, but ${first.file.path} has ${dIn} x ${type}; the files of a corpus must agree`;
+      throw new CorpusError("dimension-mismatch", what, { path: other.file.path, column });
+    }
+  }
+  return { dIn, type, column };
+}
+
+interface CorpusShape {
+  readonly dIn: number;
+  readonly type: ValueType;
+  readonly column: string;
+  readonly blocks: readonly Block[];
+  readonly rowsPerBlock: number;
+}
+
+class OpenCorpus implements Corpus {
+  readonly files: readonly CorpusFile[];
+  readonly rows: number;
+  readonly dIn: number;
+  readonly column: string;
+  readonly type: ValueType;
+  readonly labels: readonly LabelColumn[];
+  readonly ignoredColumns: readonly IgnoredColumn[];
+  readonly blocks: readonly Block[];
+  readonly rowsPerBlock: number;
+  fingerprint = "";
+  readonly #pool: FilePool;
+  readonly #opened: readonly OpenedFile[];
+  readonly #rowBytes: number;
+
+  constructor(pool: FilePool, opened: readonly OpenedFile[], shape: CorpusShape) {
+    this.#pool = pool;
+    this.#opened = opened;
+    this.#rowBytes = shape.dIn * valueBytes(shape.type);
+    this.files = opened.map(({ file, index, vectors }) => ({
+      path: file.path,
+      size: file.size,
+      format: index.format,
+      rows: vectors.batches.reduce((sum, batch) => sum + batch.rows, 0),
+      batches: vectors.batches.length,
+    }));
+    this.rows = this.files.reduce((sum, file) => sum + file.rows, 0);
+    this.dIn = shape.dIn;
+    this.column = shape.column;
+    this.type = shape.type;
+    this.blocks = shape.blocks;
+    this.rowsPerBlock = shape.rowsPerBlock;
+    const columns = commonLabels(opened, shape.column);
+    this.labels = columns.labels;
+    this.ignoredColumns = columns.ignored;
+  }
+
+  async readBlock(block: Block, into: Uint8Array, signal?: AbortSignal): Promise<void> {
+    requireRoom(into, block.byteLength);
+    let done = 0;
+    for (const segment of block.segments) {
+      const bytes = segment.rows * this.#rowBytes;
+      await this.#file(segment.file).file.read(into.subarray(done, done + bytes), segment.position, signal);
+      done += bytes;
+    }
+  }
+
+  async readRows(block: Block, rows: Uint32Array, into: Uint8Array, signal?: AbortSignal): Promise<void> {
+    const rowBytes = this.#rowBytes;
+    requireRoom(into, rows.length * rowBytes);
+    let next = 0;
+    let firstRow = 0;
+    for (const segment of block.segments) {
+      const endRow = firstRow + segment.rows;
+      while (next < rows.length && rows[next]! < endRow) {
+        const row = rows[next]!;
+        let run = 1;
+        while (next + run < rows.length && rows[next + run] === row + run && row + run < endRow) run++;
+        const target = into.subarray(next * rowBytes, (next + run) * rowBytes);
+        const position = segment.position + (row - firstRow) * rowBytes;
+        await this.#file(segment.file).file.read(target, position, signal);
+        next += run;
+      }
+      firstRow = endRow;
+    }
+    if (next < rows.length) throw new RangeError(`row ${rows[next]} is not in a block of ${block.rows} rows`);
+  }
+
+  async readLabels(
+    block: Block,
+    names: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<Map<string, LabelValues>> {
+    const result = new Map<string, LabelValues>();
+    for (const name of names) {
+      if (!this.labels.some((label) => label.name === name)) {
+        const known = this.labels.map((label) => `"${label.name}"`).join(", ") || "none";
+        throw new CorpusError("no-label-column", `there is no label column "${name}"; there are: ${known}`);
+      }
+      const values: LabelValue[] = [];
+      for (const { file: fileIndex, batch, firstRow, rows } of block.segments) {
+        const { file, index } = this.#file(fileIndex);
+        const part = await readBatchLabels(file, index, batch, name, firstRow, rows, signal);
+        for (const value of part) values.push(value);
+      }
+      result.set(name, labelValues(values));
+    }
+    return result;
+  }
+
+  locate(row: number): RowPlace {
+    if (!Number.isInteger(row) || row < 0 || row >= this.rows) {
+      throw new RangeError(`there is no row ${row} in a corpus of ${this.rows} rows`);
+    }
+    let low = 0;
+    let high = this.blocks.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.blocks[middle]!.firstRow <= row) low = middle;
+      else high = middle - 1;
+    }
+    const block = this.blocks[low]!;
+    let rest = row - block.firstRow;
+    for (const segment of block.segments) {
+      if (rest < segment.rows) {
+        const { path } = this.#file(segment.file).file;
+        return { path, batch: segment.batch, row: segment.firstRow + rest };
+      }
+      rest -= segment.rows;
+    }
+    throw new Error("internal: the block does not hold its rows");
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #file(index: number): OpenedFile {
+    const opened = this.#opened[index];
+    if (opened === undefined) throw new RangeError("the block belongs to another corpus");
+    return opened;
+  }
+}
+
+/** Label columns that all files have with one type; the rest is ignored, with the reason. */
+function commonLabels(
+  opened: readonly OpenedFile[],
+  vectorColumn: string,
+): { labels: readonly LabelColumn[]; ignored: readonly IgnoredColumn[] } {
+  const perFile = opened.map(({ file, index }) => ({ file, ...labelColumns(index.schema, vectorColumn) }));
+  const ignored = new Map<string, IgnoredColumn>();
+  for (const { ignored: columns } of perFile) {
+    for (const column of columns) if (!ignored.has(column.name)) ignored.set(column.name, column);
+  }
+  const candidates = new Map<string, LabelColumn>();
+  for (const { labels } of perFile) {
+    for (const label of labels) {
+      const { name } = label;
+      const known = candidates.get(name);
+      if (known === undefined) candidates.set(name, label);
+      else if (known.type !== label.type && !ignored.has(name)) {
+        ignored.set(name, { name, why: `type ${known.type} in one file, ${label.type} in another` });
+      }
+    }
+  }
+  for (const name of candidates.keys()) {
+    const without = perFile.find(({ labels }) => !labels.some((label) => label.name === name));
+    if (without !== undefined && !ignored.has(name)) {
+      ignored.set(name, { name, why: `${without.file.path} does not have it` });
+    }
+  }
+  const labels = [...candidates.values()].filter((label) => !ignored.has(label.name));
+  return { labels, ignored: [...ignored.values()] };
+}
+
+function labelValues(values: readonly LabelValue[]): LabelValues {
+  return {
+    length: values.length,
+    get: (i) => {
+      const value = values[i];
+      if (value === undefined) throw new RangeError(`there is no label ${i} of ${values.length}`);
+      return value;
+    },
+    [Symbol.iterator]: () => values[Symbol.iterator](),
+  };
+}
+
+function requireRoom(into: Uint8Array, byteLength: number): void {
+  if (into.byteLength < byteLength) {
+    throw new RangeError(`${byteLength} bytes are needed to read into, got ${into.byteLength}`);
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * A seeded sample of raw rows, for initialising a model from data. Reads only the rows it takes, a few from each
+ * of many blocks, so the sample is spread over the corpus and its memory is its own size.
+ */
+import { valueBytes } from "./arrow/vector-column.ts";
+import type { Block } from "./blocks.ts";
+import type { Corpus } from "./corpus.ts";
+import { CorpusError } from "./errors.ts";
+import { Purpose, permutation, shuffleInPlace } from "./random.ts";
+import { keptRowsOf, resolveSplit } from "./split.ts";
+import type { ResolvedSplit, SplitOptions } from "./split.ts";
+import { nonFinite } from "./stream.ts";
+import { createRowWriter, rawValues } from "./transform.ts";
+import type { WriteRow } from "./transform.ts";
+
+/** Options of `sampleRows`. */
+export interface SampleOptions extends SplitOptions {
+  /** How many rows. */
+  readonly rows: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A sample of rows. */
+export interface RowSample {
+  /** Fewer than asked when the split has fewer. */
+  readonly rows: number;
+  /** `[rows, dIn]`, untransformed. Rows of one block are neighbours; blocks are in seeded order. */
+  readonly values: Float32Array;
+  /** Global index of each row. */
+  readonly rowIds: Float64Array;
+}
+
+/** Blocks over which a sample is spread at most: more would cost reads and hardly improve the spread. */
+const SPREAD_BLOCKS = 512;
+
+/**
+ * Samples rows of a split without replacement; each block gives about the same share of its rows.
+ * @throws CorpusError invalid-option, non-finite (with the place), and read errors.
+ */
+export async function sampleRows(corpus: Corpus, options: SampleOptions): Promise<RowSample> {
+  if (!Number.isInteger(options.rows) || options.rows < 0) {
+    throw new CorpusError("invalid-option", `rows must be a whole number, got ${options.rows}`);
+  }
+  const split = resolveSplit(corpus, options);
+  const wanted = Math.min(options.rows, corpus.rows);
+  const values = new Float32Array(wanted * corpus.dIn);
+  const rowIds = new Float64Array(wanted);
+  const share = Math.min(1, wanted / expectedRows(corpus, split));
+  const writeRow = createRowWriter(corpus.type, corpus.dIn);
+  const order = permutation(corpus.blocks.length, options.seed, Purpose.rowSample);
+  const taken = new Map<number, number>();
+  let rows = 0;
+  // The first pass takes the share from each block. Only where the split's size was overestimated is it short;
+  // the second then takes what is left.
+  for (const pass of [share, 1]) {
+    for (const index of order) {
+      if (rows === wanted) break;
+      const block = corpus.blocks[index]!;
+      const kept = await keptRowsOf(corpus, block, split, options.signal);
+      shuffleInPlace(kept, kept.length, options.seed, Purpose.rowSample, 1 + index);
+      const from = taken.get(index) ?? 0;
+      const upTo = Math.min(Math.ceil(kept.length * pass), from + wanted - rows);
+      if (upTo <= from) continue;
+      const chosen = kept.slice(from, upTo).sort();
+      const target = values.subarray(rows * corpus.dIn);
+      await readSampled(corpus, block, chosen, writeRow, target, options.signal);
+      for (const row of chosen) rowIds[rows++] = block.firstRow + row;
+      taken.set(index, upTo);
+    }
+  }
+  return { rows, values: values.slice(0, rows * corpus.dIn), rowIds: rowIds.slice(0, rows) };
+}
+
+/** Rows of the split in the blocks that a sample visits, by the fraction. */
+function expectedRows(corpus: Corpus, split: ResolvedSplit): number {
+  const fractions = { all: 1, train: 1 - split.fraction, "held-out": split.fraction };
+  const visited = Math.min(1, SPREAD_BLOCKS / corpus.blocks.length);
+  return corpus.rows * fractions[split.split] * visited;
+}
+
+async function readSampled(
+  corpus: Corpus,
+  block: Block,
+  rows: Uint32Array,
+  writeRow: WriteRow,
+  into: Float32Array,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { dIn, type } = corpus;
+  const bytes = new Uint8Array(rows.length * dIn * valueBytes(type));
+  await corpus.readRows(block, rows, bytes, signal);
+  const stored = rawValues(type, bytes.buffer, 0, rows.length * dIn);
+  for (const [i, row] of rows.entries()) {
+    if (!writeRow(stored, i * dIn, into, i * dIn)) {
+      throw nonFinite(corpus, block.firstRow + row, into.subarray(i * dIn, (i + 1) * dIn));
+    }
+  }
+}

@@ -1,0 +1,252 @@
+/**
+ * The stream of training rows: shuffled over the whole corpus without reading the whole corpus, transformed, and
+ * restorable from three numbers. Knows nothing of models; starts no threads.
+ *
+ * Order: each epoch takes a seeded permutation of all blocks, in windows of K blocks; the rows of a window are
+ * permuted. Two windows are held: one is delivered while the next is read.
+ */
+import PQueue from "p-queue";
+import { valueBytes } from "./arrow/vector-column.ts";
+import type { Corpus } from "./corpus.ts";
+import { CorpusError } from "./errors.ts";
+import { resolveSplit } from "./split.ts";
+import type { SplitOptions } from "./split.ts";
+import { createRowWriter } from "./transform.ts";
+import type { RowTransform, WriteRow } from "./transform.ts";
+import { Window, windowsPerEpoch } from "./window.ts";
+import type { WindowPlan } from "./window.ts";
+
+/** A place in a stream: with the same corpus and options it restores the rest exactly. Plain JSON. */
+export interface StreamPosition {
+  /** Epochs completed. */
+  readonly epoch: number;
+  /** Windows of the epoch completed. */
+  readonly window: number;
+  /** Rows of the window delivered. */
+  readonly offset: number;
+}
+
+/** Options of a `RowStream`. */
+export interface RowStreamOptions extends SplitOptions {
+  /** `window` shuffles; `none` delivers file order. Default: `window`. */
+  readonly shuffle?: "window" | "none" | undefined;
+  /** Bytes of stored values in a window, of which two are held; at least one block is. Default: 32 MiB. */
+  readonly windowBytes?: number | undefined;
+  /** How often to run through the corpus; `Infinity` never ends. Default: 1. */
+  readonly epochs?: number | undefined;
+  /** Where to continue. Default: the start. */
+  readonly from?: StreamPosition | undefined;
+  /** What to do to each row. Default: nothing. */
+  readonly transform?: RowTransform | undefined;
+}
+
+const DEFAULT_WINDOW_BYTES = 32 * 1024 * 1024;
+/** Enough to keep a disk busy while the other block is being decoded; more gained nothing from the page cache. */
+const READS_IN_FLIGHT = 2;
+
+/** A window being read, or read, and its place. */
+interface Loading {
+  readonly epoch: number;
+  readonly window: number;
+  readonly memory: Window;
+  /** Settles when the window is filled; its error is reported by the next `fill`. */
+  readonly done: Promise<{ readonly error: unknown } | undefined>;
+}
+
+/** Delivers rows. Close it before closing its corpus. */
+export class RowStream implements AsyncDisposable {
+  readonly #corpus: Corpus;
+  readonly #plan: WindowPlan;
+  readonly #epochs: number;
+  readonly #windows: number;
+  readonly #writeRow: WriteRow;
+  readonly #queue: PQueue = new PQueue({ concurrency: READS_IN_FLIGHT });
+  readonly #abort: AbortController = new AbortController();
+  readonly #memories: readonly [Window, Window];
+  #epoch: number;
+  #window: number;
+  #offset: number;
+  #current: Loading | undefined;
+  #next: Loading | undefined;
+  #failure: { readonly error: unknown } | undefined;
+  /** Rows delivered since the last time that an epoch began, to notice a split without rows. */
+  #rowsInEpoch = 0;
+  #sawWholeEpoch: boolean;
+  #busy = false;
+  #closed = false;
+
+  /**
+   * Prepares a stream; the first reads start with the first `fill`.
+   * @throws CorpusError invalid-option, no-label-column, unsupported; RangeError for a mean of another dimension.
+   */
+  constructor(corpus: Corpus, options: RowStreamOptions) {
+    const { windowBytes = DEFAULT_WINDOW_BYTES, epochs = 1, shuffle = "window" } = options;
+    if (!(windowBytes > 0) || !Number.isFinite(windowBytes)) {
+      throw new CorpusError("invalid-option", `windowBytes must be a positive number, got ${windowBytes}`);
+    }
+    if (epochs !== Infinity && !(Number.isInteger(epochs) && epochs >= 0)) {
+      throw new CorpusError("invalid-option", `epochs must be a whole number or Infinity, got ${epochs}`);
+    }
+    const blockBytes = corpus.rowsPerBlock * corpus.dIn * valueBytes(corpus.type);
+    const blocksPerWindow = Math.max(1, Math.floor(windowBytes / blockBytes));
+    this.#corpus = corpus;
+    this.#plan = { seed: options.seed, shuffle, blocksPerWindow, split: resolveSplit(corpus, options) };
+    this.#epochs = epochs;
+    this.#windows = windowsPerEpoch(corpus, this.#plan);
+    this.#writeRow = createRowWriter(corpus.type, corpus.dIn, options.transform);
+    const slots = Math.min(blocksPerWindow * corpus.rowsPerBlock, corpus.rows);
+    this.#memories = [new Window(corpus, slots), new Window(corpus, slots)];
+    const from = checkPosition(options.from ?? { epoch: 0, window: 0, offset: 0 }, this.#windows);
+    this.#epoch = from.epoch;
+    this.#window = from.window;
+    this.#offset = from.offset;
+    this.#sawWholeEpoch = from.window === 0 && from.offset === 0;
+  }
+
+  /** The place after the last row that `fill` delivered. */
+  get position(): StreamPosition {
+    return { epoch: this.#epoch, window: this.#window, offset: this.#offset };
+  }
+
+  /**
+   * Writes the next rows, running on across windows and epochs.
+   * @param into receives `[rows, dIn]`; any memory, also shared.
+   * @param rows how many.
+   * @param rowIds receives the global index of each row.
+   * @returns how many were written: fewer than asked only at the end of the last epoch, then 0.
+   * @throws CorpusError non-finite, with file, batch and row; read errors. A stream that threw is at its end.
+   */
+  async fill(into: Float32Array, rows: number, rowIds?: Float64Array): Promise<number> {
+    if (!Number.isInteger(rows) || rows < 0 || into.length < rows * this.#corpus.dIn) {
+      const what = `${rows} rows of ${this.#corpus.dIn} numbers do not fit an array of ${into.length}`;
+      throw new RangeError(what);
+    }
+    if (rowIds !== undefined && rowIds.length < rows) {
+      throw new RangeError(`${rows} row indices do not fit an array of ${rowIds.length}`);
+    }
+    if (this.#busy) throw new Error("RowStream.fill was called while another fill was running");
+    if (this.#closed) throw new Error("RowStream.fill was called after close");
+    if (this.#failure !== undefined) throw this.#failure.error;
+    this.#busy = true;
+    try {
+      return await this.#fill(into, rows, rowIds);
+    } catch (error) {
+      this.#failure = { error };
+      throw error;
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Stops reading ahead and waits until no read is running. Safe to call twice. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#abort.abort(new Error("the row stream was closed"));
+    await Promise.all([this.#current?.done, this.#next?.done]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #fill(into: Float32Array, rows: number, rowIds: Float64Array | undefined): Promise<number> {
+    let written = 0;
+    while (written < rows && this.#epoch < this.#epochs) {
+      const window = await this.#load();
+      if (this.#offset > window.rows) {
+        const what = `the position names row ${this.#offset} of a window that has ${window.rows}; it belongs to other options or another corpus`;
+        throw new CorpusError("invalid-option", what);
+      }
+      const take = Math.min(rows - written, window.rows - this.#offset);
+      this.#deliver(window, take, into, written, rowIds);
+      written += take;
+      this.#rowsInEpoch += take;
+      this.#offset += take;
+      if (this.#offset === window.rows) this.#advance();
+    }
+    return written;
+  }
+
+  /** Copies `take` rows from the window's place on. */
+  #deliver(
+    window: Window,
+    take: number,
+    into: Float32Array,
+    written: number,
+    rowIds: Float64Array | undefined,
+  ): void {
+    const { dIn } = this.#corpus;
+    const writeRow = this.#writeRow;
+    for (let i = 0; i < take; i++) {
+      const slot = window.order[this.#offset + i]!;
+      const to = (written + i) * dIn;
+      if (!writeRow(window.values, slot * dIn, into, to)) {
+        throw nonFinite(this.#corpus, window.rowId(slot), into.subarray(to, to + dIn));
+      }
+      if (rowIds !== undefined) rowIds[written + i] = window.rowId(slot);
+    }
+  }
+
+  /** The window of the current place, and the next one under way. */
+  async #load(): Promise<Window> {
+    if (this.#current === undefined) {
+      const ahead = this.#next;
+      this.#next = undefined;
+      this.#current = ahead ?? this.#start(this.#epoch, this.#window, this.#memories[0]);
+    }
+    const outcome = await this.#current.done;
+    if (outcome !== undefined) throw outcome.error;
+    if (this.#next === undefined) {
+      const place = this.#following(this.#epoch, this.#window);
+      const free = this.#memories[this.#current.memory === this.#memories[0] ? 1 : 0];
+      if (place.epoch < this.#epochs) this.#next = this.#start(place.epoch, place.window, free);
+    }
+    return this.#current.memory;
+  }
+
+  #start(epoch: number, window: number, memory: Window): Loading {
+    const filling = memory.fill(this.#corpus, this.#plan, epoch, window, this.#queue, this.#abort.signal);
+    const done = filling.then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    );
+    return { epoch, window, memory, done };
+  }
+
+  #advance(): void {
+    const place = this.#following(this.#epoch, this.#window);
+    if (place.epoch > this.#epoch) {
+      if (this.#sawWholeEpoch && this.#rowsInEpoch === 0 && place.epoch < this.#epochs) {
+        const what = `the split "${this.#plan.split.split}" has no rows at a held-out fraction of ${this.#plan.split.fraction}`;
+        throw new CorpusError("empty", what);
+      }
+      this.#sawWholeEpoch = true;
+      this.#rowsInEpoch = 0;
+    }
+    this.#epoch = place.epoch;
+    this.#window = place.window;
+    this.#offset = 0;
+    this.#current = undefined;
+  }
+
+  #following(epoch: number, window: number): { epoch: number; window: number } {
+    return window + 1 < this.#windows ? { epoch, window: window + 1 } : { epoch: epoch + 1, window: 0 };
+  }
+}
+
+/** The error for a row with a number that is not finite. `row` holds it as it was delivered. */
+export function nonFinite(corpus: Corpus, rowId: number, row: Float32Array): CorpusError {
+  const column = row.findIndex((value) => !Number.isFinite(value));
+  const what = `number ${column} of ${row.length} is ${row[column]}; remove the row, or find out what produced it`;
+  return new CorpusError("non-finite", what, { ...corpus.locate(rowId), column: corpus.column });
+}
+
+function checkPosition(position: StreamPosition, windows: number): StreamPosition {
+  const { epoch, window, offset } = position;
+  const fits = [epoch, window, offset].every((value) => Number.isSafeInteger(value) && value >= 0);
+  if (!fits || window >= windows) {
+    const what = `the position ${JSON.stringify(position)} is not one of a stream of ${windows} windows per epoch; it belongs to other options or another corpus`;
+    throw new CorpusError("invalid-option", what);
+  }
+  return position;
+}
