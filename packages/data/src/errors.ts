@@ -9,6 +9,8 @@ export type CorpusErrorKind =
   | "not-found"
   /** The operating system refused to open or read the file; see `cause`. */
   | "unreadable"
+  /** The operating system refused to write the file; see `cause`. */
+  | "unwritable"
   /** The bytes are not an Arrow IPC file or stream. */
   | "not-arrow"
   /** The file ends before what its headers promise. */

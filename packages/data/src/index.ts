@@ -33,3 +33,11 @@ export type { CorpusStatistics, EstimateOptions, StatisticsOptions } from "./sta
 export { readStatistics, writeStatistics } from "./sidecar.ts";
 export { sampleRows } from "./sample.ts";
 export type { RowSample, SampleOptions } from "./sample.ts";
+
+// Writing and generating
+export { writeCorpus } from "./writer.ts";
+export type { RowsToWrite, WriteOptions, WriteResult } from "./writer.ts";
+export type { WrittenLabelType } from "./arrow/encode.ts";
+export type { WrittenLabel } from "./label-builder.ts";
+export { createSynthetic } from "./generator.ts";
+export type { ActiveFeatures, Magnitude, Synthetic, SyntheticOptions } from "./generator.ts";

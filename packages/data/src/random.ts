@@ -12,10 +12,9 @@ export const Purpose = {
   statisticsSample: 4,
   rowSample: 5,
   directions: 6,
-  activeCount: 7,
-  activeFeature: 8,
-  magnitude: 9,
-  noise: 10,
+  activeFeature: 7,
+  magnitude: 8,
+  noise: 9,
 } as const;
 
 const TWO_32 = 4294967296;

@@ -32,7 +32,7 @@ export async function readStatistics(corpus: Corpus): Promise<CorpusStatistics |
 /**
  * Records statistics, atomically; replaces what was recorded before.
  * @returns the path that was written.
- * @throws CorpusError unreadable when neither place can be written.
+ * @throws CorpusError unwritable when neither place can be written.
  */
 export async function writeStatistics(corpus: Corpus, statistics: CorpusStatistics): Promise<string> {
   const record = { version: VERSION, fingerprint: corpus.fingerprint, statistics };
@@ -54,7 +54,7 @@ export async function writeStatistics(corpus: Corpus, statistics: CorpusStatisti
 }
 
 function unwritable(path: string, cause: unknown): CorpusError {
-  return new CorpusError("unreadable", `the statistics cannot be written (${errorCode(cause)})`, {
+  return new CorpusError("unwritable", `the statistics cannot be written (${errorCode(cause)})`, {
     path,
     cause,
   });

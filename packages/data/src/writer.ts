@@ -1,0 +1,246 @@
+/**
+ * Writes a corpus: an Arrow IPC file with a FixedSizeList column of vectors and, if wanted, label columns;
+ * uncompressed, buffers aligned to 64 bytes, so that a reader can take rows straight from the file. The file
+ * appears under its name only when it is complete. Memory: one record batch.
+ */
+import type { FileHandle } from "node:fs/promises";
+import { open, rename, rm, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { FileEncoder } from "./arrow/encode.ts";
+import type { WrittenLabelType } from "./arrow/encode.ts";
+import { valueBytes } from "./arrow/vector-column.ts";
+import type { ValueType } from "./arrow/vector-column.ts";
+import { CorpusError } from "./errors.ts";
+import { encodeFloat16 } from "./float16.ts";
+import { LabelBuilder } from "./label-builder.ts";
+import type { WrittenLabel } from "./label-builder.ts";
+import { errorCode, isMissing } from "./paths.ts";
+
+/** Options of `writeCorpus`. */
+export interface WriteOptions {
+  /** Name of the vector column. Default: `activation`. */
+  readonly column?: string | undefined;
+  /** Dimension of the vectors. */
+  readonly dIn: number;
+  /** How to store the numbers; float16 rounds to nearest, ties to even. */
+  readonly type: ValueType;
+  /** Label columns by name. Default: none. */
+  readonly labels?: Readonly<Record<string, WrittenLabelType>> | undefined;
+  /** Rows of a record batch (the last may be shorter). Default: as many as fill 16 MiB. */
+  readonly rowsPerBatch?: number | undefined;
+  /** Replace an existing file. Default: false. */
+  readonly overwrite?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Some rows to write; any number of them. */
+export interface RowsToWrite {
+  /** `[rows, dIn]`. */
+  readonly values: Float32Array;
+  /** A value per row for each label column. */
+  readonly labels?: Readonly<Record<string, readonly WrittenLabel[]>> | undefined;
+}
+
+/** What was written. */
+export interface WriteResult {
+  readonly rows: number;
+  /** Record batches. */
+  readonly batches: number;
+  /** Size of the file. */
+  readonly bytes: number;
+}
+
+/** A good unit for readers of whole batches; ours cuts as it likes. */
+const BATCH_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Writes rows to `path`, by way of `<path>.partial`, which is removed when anything goes wrong.
+ * @throws CorpusError exists, not-found (the folder), invalid-option, invalid-label, non-finite (a value that is
+ *   not finite, or too large for float16), unwritable; and what `batches` throws.
+ */
+export async function writeCorpus(
+  path: string,
+  options: WriteOptions,
+  batches: AsyncIterable<RowsToWrite> | Iterable<RowsToWrite>,
+): Promise<WriteResult> {
+  const rowsPerBatch = checkOptions(path, options);
+  if (options.overwrite !== true) await requireAbsent(path);
+  const partial = `${path}.partial`;
+  const handle = await create(partial);
+  try {
+    let result: WriteResult;
+    try {
+      result = await writeRows(handle, path, options, rowsPerBatch, batches);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    if (options.overwrite !== true) await requireAbsent(path);
+    await rename(partial, path);
+    await syncFolder(dirname(path));
+    return result;
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw error;
+  }
+}
+
+async function writeRows(
+  handle: FileHandle,
+  path: string,
+  options: WriteOptions,
+  rowsPerBatch: number,
+  source: AsyncIterable<RowsToWrite> | Iterable<RowsToWrite>,
+): Promise<WriteResult> {
+  const { dIn, type, labels = {}, column = "activation" } = options;
+  const encoder = new FileEncoder({ column, dIn, type, labels });
+  const staged = new Uint8Array(rowsPerBatch * dIn * valueBytes(type));
+  const builders = Object.entries(labels).map(([name, kind]) => new LabelBuilder(name, kind, rowsPerBatch));
+  let stagedRows = 0;
+  let rows = 0;
+  let batches = 0;
+
+  const write = async (chunks: readonly Uint8Array[]): Promise<void> => {
+    for (const chunk of chunks) await writeFully(handle, path, chunk);
+  };
+  const flush = async (): Promise<void> => {
+    const values = staged.subarray(0, stagedRows * dIn * valueBytes(type));
+    await write(
+      encoder.batch(
+        stagedRows,
+        values,
+        builders.map((builder) => builder.finish()),
+      ),
+    );
+    stagedRows = 0;
+    batches++;
+  };
+
+  await write(encoder.start());
+  let given = 0;
+  for await (const part of source) {
+    options.signal?.throwIfAborted();
+    const partRows = checkPart(path, part, given, dIn, builders);
+    for (let done = 0; done < partRows; ) {
+      const take = Math.min(partRows - done, rowsPerBatch - stagedRows);
+      const values = part.values.subarray(done * dIn, (done + take) * dIn);
+      const bad = stage(values, type, staged, stagedRows * dIn);
+      if (bad >= 0) throw unstorable(path, given, done + Math.floor(bad / dIn), values[bad]!, type, column);
+      for (const builder of builders) {
+        builder.append(part.labels?.[builder.name] ?? [], done, take, { path, batch: given });
+      }
+      stagedRows += take;
+      done += take;
+      rows += take;
+      if (stagedRows === rowsPerBatch) await flush();
+    }
+    given++;
+  }
+  if (stagedRows > 0) await flush();
+  await write(encoder.end());
+  return { rows, batches, bytes: encoder.bytes };
+}
+
+/** Stores numbers from index `at` on; returns the index of the first that cannot be stored, or -1. */
+function stage(values: Float32Array, type: ValueType, staged: Uint8Array, at: number): number {
+  if (type === "float16") return encodeFloat16(values, new Uint16Array(staged.buffer), at);
+  new Float32Array(staged.buffer).set(values, at);
+  return values.findIndex((value) => !Number.isFinite(value));
+}
+
+function unstorable(
+  path: string,
+  batch: number,
+  row: number,
+  value: number,
+  type: ValueType,
+  column: string,
+): CorpusError {
+  const what = Number.isFinite(value)
+    ? `${value} is too large for float16; write float32`
+    : `a number is ${value}; leave the row out`;
+  return new CorpusError("non-finite", `${what} (${type})`, { path, batch, row, column });
+}
+
+function checkPart(
+  path: string,
+  part: RowsToWrite,
+  batch: number,
+  dIn: number,
+  builders: readonly LabelBuilder[],
+): number {
+  const rows = part.values.length / dIn;
+  if (!Number.isInteger(rows)) {
+    const what = `${part.values.length} numbers are not whole rows of ${dIn}`;
+    throw new CorpusError("dimension-mismatch", what, { path, batch });
+  }
+  for (const { name } of builders) {
+    const given = part.labels?.[name]?.length ?? 0;
+    if (given !== rows) {
+      const what = `${given} labels were given for ${rows} rows`;
+      throw new CorpusError("invalid-label", what, { path, batch, column: name });
+    }
+  }
+  return rows;
+}
+
+/** Checks the options and returns the rows of a record batch. */
+function checkOptions(path: string, options: WriteOptions): number {
+  const { dIn, type, column = "activation", labels = {} } = options;
+  if (!Number.isInteger(dIn) || dIn < 1) {
+    throw new CorpusError("invalid-option", `dIn must be a positive integer, got ${dIn}`, { path });
+  }
+  if (Object.hasOwn(labels, column)) {
+    throw new CorpusError("invalid-option", `a label column has the vector column's name`, { path, column });
+  }
+  const rowBytes = dIn * valueBytes(type);
+  const rows = options.rowsPerBatch ?? Math.max(1, Math.floor(BATCH_BYTES / rowBytes));
+  // Below 2^31 numbers and 1 GiB every reader can take a batch.
+  const most = Math.max(1, Math.floor(2 ** 30 / rowBytes));
+  if (!Number.isInteger(rows) || rows < 1 || rows > most) {
+    throw new CorpusError("invalid-option", `rowsPerBatch must be between 1 and ${most}, got ${rows}`, {
+      path,
+    });
+  }
+  return rows;
+}
+
+async function requireAbsent(path: string): Promise<void> {
+  try {
+    await stat(path);
+  } catch (cause) {
+    if (isMissing(cause)) return;
+    throw new CorpusError("unwritable", `cannot be written (${errorCode(cause)})`, { path, cause });
+  }
+  throw new CorpusError("exists", "the file exists; choose another name, or ask to overwrite it", { path });
+}
+
+async function create(partial: string): Promise<FileHandle> {
+  try {
+    return await open(partial, "w");
+  } catch (cause) {
+    const kind = isMissing(cause) ? "not-found" : "unwritable";
+    const what = isMissing(cause) ? "its folder does not exist" : `cannot be written (${errorCode(cause)})`;
+    throw new CorpusError(kind, what, { path: partial, cause });
+  }
+}
+
+async function writeFully(handle: FileHandle, path: string, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.byteLength; ) {
+    try {
+      done += (await handle.write(bytes, done, bytes.byteLength - done)).bytesWritten;
+    } catch (cause) {
+      throw new CorpusError("unwritable", `cannot be written (${errorCode(cause)})`, { path, cause });
+    }
+  }
+}
+
+/** Makes the rename itself durable. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
