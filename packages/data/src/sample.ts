@@ -10,7 +10,7 @@ import { Purpose, permutation, shuffleInPlace } from "./random.ts";
 import { keptRowsOf, resolveSplit } from "./split.ts";
 import type { ResolvedSplit, SplitOptions } from "./split.ts";
 import { nonFinite } from "./stream.ts";
-import { createRowWriter, rawValues } from "./transform.ts";
+import { createRowWriter, rawValues, rowTarget } from "./transform.ts";
 import type { WriteRow } from "./transform.ts";
 
 /** Options of `sampleRows`. */
@@ -90,8 +90,9 @@ async function readSampled(
   const bytes = new Uint8Array(rows.length * dIn * valueBytes(type));
   await corpus.readRows(block, rows, bytes, signal);
   const stored = rawValues(type, bytes.buffer, 0, rows.length * dIn);
+  const target = rowTarget(into);
   for (const [i, row] of rows.entries()) {
-    if (!writeRow(stored, i * dIn, into, i * dIn)) {
+    if (!writeRow(stored, i * dIn, target, i * dIn)) {
       throw nonFinite(corpus, block.firstRow + row, into.subarray(i * dIn, (i + 1) * dIn));
     }
   }

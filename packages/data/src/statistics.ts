@@ -10,7 +10,7 @@ import { Purpose, permutation } from "./random.ts";
 import { keptRowsOf, resolveSplit } from "./split.ts";
 import type { ResolvedSplit, SplitOptions } from "./split.ts";
 import { nonFinite } from "./stream.ts";
-import { createRowWriter, rawValues } from "./transform.ts";
+import { createRowWriter, rawValues, rowTarget } from "./transform.ts";
 
 /** Statistics of the untransformed rows x; mu is their mean. */
 export interface CorpusStatistics {
@@ -157,12 +157,13 @@ async function eachRow(
   const values = rawValues(type, bytes.buffer, 0, corpus.rowsPerBlock * dIn);
   const writeRow = createRowWriter(type, dIn);
   const row = new Float32Array(dIn);
+  const target = rowTarget(row);
   for (const block of blocks) {
     const kept = await keptRowsOf(corpus, block, split, signal);
     if (kept.length === 0) continue;
     await corpus.readBlock(block, bytes, signal);
     for (const index of kept) {
-      if (!writeRow(values, index * dIn, row, 0)) throw nonFinite(corpus, block.firstRow + index, row);
+      if (!writeRow(values, index * dIn, target, 0)) throw nonFinite(corpus, block.firstRow + index, row);
       visit(row);
     }
   }

@@ -11,7 +11,7 @@ import type { Corpus } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
 import { resolveSplit } from "./split.ts";
 import type { SplitOptions } from "./split.ts";
-import { createRowWriter } from "./transform.ts";
+import { createRowWriter, rowTarget } from "./transform.ts";
 import type { RowTransform, WriteRow } from "./transform.ts";
 import { Window, windowsPerEpoch } from "./window.ts";
 import type { WindowPlan } from "./window.ts";
@@ -177,10 +177,11 @@ export class RowStream implements AsyncDisposable {
   ): void {
     const { dIn } = this.#corpus;
     const writeRow = this.#writeRow;
+    const target = rowTarget(into);
     for (let i = 0; i < take; i++) {
       const slot = window.order[this.#offset + i]!;
       const to = (written + i) * dIn;
-      if (!writeRow(window.values, slot * dIn, into, to)) {
+      if (!writeRow(window.values, slot * dIn, target, to)) {
         throw nonFinite(this.#corpus, window.rowId(slot), into.subarray(to, to + dIn));
       }
       if (rowIds !== undefined) rowIds[written + i] = window.rowId(slot);
