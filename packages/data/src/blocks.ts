@@ -70,3 +70,14 @@ export function planBlocks(
   }
   return blocks;
 }
+
+/**
+ * What a read of its own costs, in bytes of a longer read. Measured in the page cache at 3 KiB a row: 58 us a
+ * row against 0.55 ms for a block of 4 MiB, which makes 440 KiB; less on a disk, where long reads are slower.
+ */
+const READ_COST_BYTES = 256 * 1024;
+
+/** True when so few rows of a block are wanted that reading them one by one beats reading the block. */
+export function areFew(rows: number, block: Block): boolean {
+  return rows * READ_COST_BYTES < block.byteLength;
+}

@@ -6,7 +6,7 @@
 import type { Field } from "apache-arrow";
 import { indexIpc } from "./arrow/ipc.ts";
 import type { IpcIndex } from "./arrow/ipc.ts";
-import { labelColumns, readBatchLabels } from "./arrow/labels.ts";
+import { LabelReader, labelColumns } from "./arrow/labels.ts";
 import type { IgnoredColumn, LabelColumn, LabelValue } from "./arrow/labels.ts";
 import { chooseVectorColumn, locateVectors, valueBytes } from "./arrow/vector-column.ts";
 import type { ValueType, VectorColumn } from "./arrow/vector-column.ts";
@@ -85,7 +85,8 @@ export interface Corpus extends AsyncDisposable {
    */
   readBlock(block: Block, into: Uint8Array, signal?: AbortSignal): Promise<void>;
   /**
-   * Reads some rows of a block, one after the other into `into`. For a few rows only; neighbours share a read.
+   * Reads some rows of a block, one after the other into `into`. Pays for a few rows only (`areFew`);
+   * neighbours share a read.
    * @param rows indices within the block, ascending.
    */
   readRows(block: Block, rows: Uint32Array, into: Uint8Array, signal?: AbortSignal): Promise<void>;
@@ -107,6 +108,7 @@ interface OpenedFile {
   readonly file: PooledFile;
   readonly index: IpcIndex;
   readonly vectors: VectorColumn;
+  readonly labels: LabelReader;
 }
 
 /**
@@ -143,7 +145,8 @@ async function openFile(
   const file = await pool.add(path);
   const index = await indexIpc(file, signal);
   const field: Field = chooseVectorColumn(index.schema, column, path);
-  return { file, index, vectors: await locateVectors(file, index, field, signal) };
+  const vectors = await locateVectors(file, index, field, signal);
+  return { file, index, vectors, labels: new LabelReader(file, index) };
 }
 
 async function assemble(pool: FilePool, opened: readonly OpenedFile[], blockBytes: number): Promise<Corpus> {
@@ -279,8 +282,7 @@ class OpenCorpus implements Corpus {
       }
       const values: LabelValue[] = [];
       for (const { file: fileIndex, batch, firstRow, rows } of block.segments) {
-        const { file, index } = this.#file(fileIndex);
-        const part = await readBatchLabels(file, index, batch, name, firstRow, rows, signal);
+        const part = await this.#file(fileIndex).labels.read(batch, name, firstRow, rows, signal);
         for (const value of part) values.push(value);
       }
       result.set(name, labelValues(values));

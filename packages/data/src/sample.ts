@@ -1,8 +1,9 @@
 /**
- * A seeded sample of raw rows, for initialising a model from data. Reads only the rows it takes, a few from each
- * of many blocks, so the sample is spread over the corpus and its memory is its own size.
+ * A seeded sample of raw rows, for initialising a model from data. It takes a few rows from each of many blocks,
+ * so it is spread over the corpus, and its memory is its own size and one block.
  */
 import { valueBytes } from "./arrow/vector-column.ts";
+import { areFew } from "./blocks.ts";
 import type { Block } from "./blocks.ts";
 import type { Corpus } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
@@ -11,7 +12,7 @@ import { keptRowsOf, resolveSplit } from "./split.ts";
 import type { ResolvedSplit, SplitOptions } from "./split.ts";
 import { nonFinite } from "./stream.ts";
 import { createRowWriter, rawValues, rowTarget } from "./transform.ts";
-import type { WriteRow } from "./transform.ts";
+import type { RawValues, WriteRow } from "./transform.ts";
 
 /** Options of `sampleRows`. */
 export interface SampleOptions extends SplitOptions {
@@ -30,7 +31,7 @@ export interface RowSample {
   readonly rowIds: Float64Array;
 }
 
-/** Blocks over which a sample is spread at most: more would cost reads and hardly improve the spread. */
+/** Blocks over which a sample is spread at most: 2 GiB to read at 4 MiB a block, some seconds from a disk. */
 const SPREAD_BLOCKS = 512;
 
 /**
@@ -46,7 +47,7 @@ export async function sampleRows(corpus: Corpus, options: SampleOptions): Promis
   const values = new Float32Array(wanted * corpus.dIn);
   const rowIds = new Float64Array(wanted);
   const share = Math.min(1, wanted / expectedRows(corpus, split));
-  const writeRow = createRowWriter(corpus.type, corpus.dIn);
+  const memory = createMemory(corpus);
   const order = permutation(corpus.blocks.length, options.seed, Purpose.rowSample);
   const taken = new Map<number, number>();
   let rows = 0;
@@ -63,7 +64,7 @@ export async function sampleRows(corpus: Corpus, options: SampleOptions): Promis
       if (upTo <= from) continue;
       const chosen = kept.slice(from, upTo).sort();
       const target = values.subarray(rows * corpus.dIn);
-      await readSampled(corpus, block, chosen, writeRow, target, options.signal);
+      await readSampled(corpus, block, chosen, memory, target, options.signal);
       for (const row of chosen) rowIds[rows++] = block.firstRow + row;
       taken.set(index, upTo);
     }
@@ -82,18 +83,32 @@ async function readSampled(
   corpus: Corpus,
   block: Block,
   rows: Uint32Array,
-  writeRow: WriteRow,
+  memory: SampleMemory,
   into: Float32Array,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { dIn, type } = corpus;
-  const bytes = new Uint8Array(rows.length * dIn * valueBytes(type));
-  await corpus.readRows(block, rows, bytes, signal);
-  const stored = rawValues(type, bytes.buffer, 0, rows.length * dIn);
+  const { dIn } = corpus;
+  const few = areFew(rows.length, block);
+  if (few) await corpus.readRows(block, rows, memory.bytes, signal);
+  else await corpus.readBlock(block, memory.bytes, signal);
   const target = rowTarget(into);
   for (const [i, row] of rows.entries()) {
-    if (!writeRow(stored, i * dIn, target, i * dIn)) {
+    if (!memory.writeRow(memory.values, (few ? i : row) * dIn, target, i * dIn)) {
       throw nonFinite(corpus, block.firstRow + row, into.subarray(i * dIn, (i + 1) * dIn));
     }
   }
+}
+
+/** Room for one block, and the way to read it. */
+interface SampleMemory {
+  readonly bytes: Uint8Array;
+  readonly values: RawValues;
+  readonly writeRow: WriteRow;
+}
+
+function createMemory(corpus: Corpus): SampleMemory {
+  const { dIn, type, rowsPerBlock } = corpus;
+  const bytes = new Uint8Array(rowsPerBlock * dIn * valueBytes(type));
+  const values = rawValues(type, bytes.buffer, 0, rowsPerBlock * dIn);
+  return { bytes, values, writeRow: createRowWriter(type, dIn) };
 }

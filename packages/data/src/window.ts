@@ -4,6 +4,7 @@
  */
 import type PQueue from "p-queue";
 import { valueBytes } from "./arrow/vector-column.ts";
+import { areFew } from "./blocks.ts";
 import type { Block } from "./blocks.ts";
 import type { Corpus } from "./corpus.ts";
 import { Purpose, permutation, shuffleInPlace } from "./random.ts";
@@ -20,9 +21,6 @@ export interface WindowPlan {
   readonly blocksPerWindow: number;
   readonly split: ResolvedSplit;
 }
-
-/** Below this share of kept rows only these are read: a read of one row costs about as much as 16 KiB more of a long one. */
-const SPARSE_SHARE = 1 / 8;
 
 /** Windows of an epoch. */
 export function windowsPerEpoch(corpus: Corpus, plan: WindowPlan): number {
@@ -98,7 +96,7 @@ export class Window {
     const kept = await keptRowsOf(corpus, block, plan.split, signal);
     const start = firstSlot * this.#rowBytes;
     const slots = new Uint32Array(kept.length);
-    if (kept.length < block.rows * SPARSE_SHARE) {
+    if (areFew(kept.length, block)) {
       const target = this.#bytes.subarray(start, start + kept.length * this.#rowBytes);
       await corpus.readRows(block, kept, target, signal);
       for (let i = 0; i < kept.length; i++) slots[i] = firstSlot + i;

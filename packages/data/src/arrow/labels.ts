@@ -53,63 +53,68 @@ interface ColumnSlice {
 
 type Decoder = (slice: ColumnSlice, firstRow: number, rows: number) => Promise<LabelValue[]>;
 
-/**
- * The labels of rows `firstRow .. firstRow + rows - 1` of a batch.
- * @throws CorpusError malformed, unsupported (compressed), and read errors.
- */
-export async function readBatchLabels(
-  file: PooledFile,
-  index: IpcIndex,
-  batchIndex: number,
-  column: string,
-  firstRow: number,
-  rows: number,
-  signal?: AbortSignal,
-): Promise<LabelValue[]> {
-  const batch = index.batches[batchIndex];
-  if (batch === undefined) throw new Error("internal: no such batch");
-  const place = { path: file.path, batch: batchIndex, column };
-  const found = columnPlaces(index.schema, batch.variadicCounts).find((one) => one.field.name === column);
-  if (found === undefined) throw new CorpusError("no-label-column", "there is no such column", place);
-  const nulls = (batch.nodes[found.node]?.nullCount ?? 0) > 0;
-  const slice: ColumnSlice = { file, batch, buffer: found.buffer, nulls, place, signal };
-  const type: DataType = found.field.type;
-  if (!DataType.isDictionary(type)) return decode(type, slice, firstRow, rows);
-  const indices = await decode(type.indices as DataType, slice, firstRow, rows);
-  if (indices.every((at) => at === null)) return indices;
-  const values = await dictionaryValues(
-    slice,
-    index,
-    batchIndex,
-    Number(type.id),
-    type.dictionary as DataType,
-  );
-  return indices.map((at) => {
-    if (at === null) return null;
-    const value = values[Number(at)];
-    if (value === undefined)
-      throw new CorpusError("malformed", `the dictionary has no entry ${String(at)}`, place);
-    return value;
-  });
-}
+/** Reads the labels of one file. Keeps the dictionary that it decoded last, of each column. */
+export class LabelReader {
+  readonly #file: PooledFile;
+  readonly #index: IpcIndex;
+  readonly #dictionaries: Map<number, { readonly parts: number; readonly values: readonly LabelValue[] }> =
+    new Map();
 
-/** A batch's dictionary: the newest whole one up to that batch, and the additions after it. */
-async function dictionaryValues(
-  slice: ColumnSlice,
-  index: IpcIndex,
-  batchIndex: number,
-  id: number,
-  type: DataType,
-): Promise<LabelValue[]> {
-  const upToHere = index.dictionaries.filter((one) => one.id === id && one.fromBatch <= batchIndex);
-  const start = upToHere.findLastIndex((one) => !one.isDelta);
-  const values: LabelValue[] = [];
-  for (const batch of upToHere.slice(Math.max(0, start))) {
-    const nulls = (batch.nodes[0]?.nullCount ?? 0) > 0;
-    for (const value of await decode(type, { ...slice, batch, buffer: 0, nulls }, 0, batch.rows))
-      values.push(value);
+  constructor(file: PooledFile, index: IpcIndex) {
+    this.#file = file;
+    this.#index = index;
   }
-  return values;
+
+  /**
+   * The labels of rows `firstRow .. firstRow + rows - 1` of a batch.
+   * @throws CorpusError malformed, unsupported (compressed), and read errors.
+   */
+  async read(
+    batchIndex: number,
+    column: string,
+    firstRow: number,
+    rows: number,
+    signal?: AbortSignal,
+  ): Promise<readonly LabelValue[]> {
+    const batch = this.#index.batches[batchIndex];
+    if (batch === undefined) throw new Error("internal: no such batch");
+    const place = { path: this.#file.path, batch: batchIndex, column };
+    const columns = columnPlaces(this.#index.schema, batch.variadicCounts);
+    const found = columns.find((one) => one.field.name === column);
+    if (found === undefined) throw new CorpusError("no-label-column", "there is no such column", place);
+    const nulls = (batch.nodes[found.node]?.nullCount ?? 0) > 0;
+    const slice: ColumnSlice = { file: this.#file, batch, buffer: found.buffer, nulls, place, signal };
+    const type: DataType = found.field.type;
+    if (!DataType.isDictionary(type)) return decode(type, slice, firstRow, rows);
+
+    const indices = await decode(type.indices as DataType, slice, firstRow, rows);
+    if (indices.every((at) => at === null)) return indices;
+    const values = await this.#dictionary(slice, Number(type.id), type.dictionary as DataType);
+    return indices.map((at) => {
+      if (at === null) return null;
+      const value = values[Number(at)];
+      if (value !== undefined) return value;
+      throw new CorpusError("malformed", `the dictionary has no entry ${String(at)}`, place);
+    });
+  }
+
+  /** A batch's dictionary: the newest whole one up to that batch, and the additions after it. */
+  async #dictionary(slice: ColumnSlice, id: number, type: DataType): Promise<readonly LabelValue[]> {
+    const upToHere = this.#index.dictionaries.filter(
+      (one) => one.id === id && one.fromBatch <= slice.place.batch,
+    );
+    const known = this.#dictionaries.get(id);
+    if (known?.parts === upToHere.length) return known.values;
+    const start = upToHere.findLastIndex((one) => !one.isDelta);
+    const values: LabelValue[] = [];
+    for (const batch of upToHere.slice(Math.max(0, start))) {
+      const nulls = (batch.nodes[0]?.nullCount ?? 0) > 0;
+      const part = await decode(type, { ...slice, batch, buffer: 0, nulls }, 0, batch.rows);
+      for (const value of part) values.push(value);
+    }
+    this.#dictionaries.set(id, { parts: upToHere.length, values });
+    return values;
+  }
 }
 
 async function decode(
