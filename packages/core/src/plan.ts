@@ -4,7 +4,7 @@
  */
 import { ARCHITECTURES } from "./architectures/index.ts";
 import { OptionError } from "./errors.ts";
-import { checkModel, inputDimension, type Setup } from "./setup.ts";
+import { checkModel, inputDimension, type Setup, type SparseModelSetup } from "./setup.ts";
 
 /** One WebAssembly memory holds at most 65,536 pages of 64 KiB. */
 export const MEMORY_LIMIT_BYTES: number = 2 ** 32;
@@ -68,8 +68,8 @@ export interface PlanOptions {
   /** `evaluate` leaves out moments and gradients. Default `train`. */
   readonly purpose?: "train" | "evaluate";
   /**
-   * Keep every gradient in memory until the update, not only those of the block being worked on.
-   * Chosen by itself where records may need several chunks.
+   * Keep every gradient in memory until the update, not only those of the block being worked on. Always so
+   * where records may need several chunks. Default false.
    */
   readonly storeGradients?: boolean;
   /** Bytes of sparse records at most. Default 64 MiB. */
@@ -152,15 +152,16 @@ function addParameter(add: Add, purpose: "train" | "evaluate", name: string, ...
 function addSparse(add: Add, options: PlanOptions, floatBytes: number): Detail {
   const { setup, workers, purpose = "train", recordBytes = RECORD_BYTES_LIMIT } = options;
   if (setup.model.kind !== "sparse") throw new Error("internal: not a sparse model");
-  const { dIn, latents, k, applyBDecToInput, architecture } = setup.model;
+  const { dIn, latents, k, applyBDecToInput } = setup.model;
   const { batchRows } = setup.training;
 
-  // Most records a row can have, and how many records are kept at once: all of the mini-batch's where that
-  // is affordable, and in any case those of one block of rows per worker.
-  const mostPerRow = ARCHITECTURES[architecture].selection === "topk" ? k : latents;
+  // How many records are kept at once: all of the mini-batch's where that is affordable, and in any case those
+  // of one block of rows.
+  const mostPerRow = mostRecordsPerRow(setup.model);
   const affordable = Math.floor(recordBytes / (4 + 2 * floatBytes));
   const recordCapacity = Math.min(batchRows * mostPerRow, Math.max(affordable, ROW_BLOCK * mostPerRow));
-  const storeGradients = options.storeGradients ?? recordCapacity < batchRows * mostPerRow;
+  const severalChunks = recordCapacity < batchRows * mostPerRow;
+  const storeGradients = severalChunks || (options.storeGradients ?? false);
   const blocks = Math.ceil(latents / LATENT_BLOCK);
 
   addParameter(add, purpose, "W_enc", latents, dIn);
@@ -222,6 +223,11 @@ function addDeep(add: Add, options: PlanOptions): Detail {
     }
   }
   return { storeGradients, recordCapacity: 0 };
+}
+
+/** Most records that one row of a mini-batch can have. */
+export function mostRecordsPerRow(model: SparseModelSetup): number {
+  return ARCHITECTURES[model.architecture].selection === "topk" ? model.k : model.latents;
 }
 
 /** The region called `name`. Throws if the plan has none. */

@@ -14,7 +14,14 @@ import { ARCHITECTURES } from "./architectures/index.ts";
 import { type Arena, BATCH, type DeepArena, type SparseArena, SUMMARY } from "./arena.ts";
 import { CONTROL } from "./control.ts";
 import type { Kernels, StepContext } from "./kernels.ts";
-import { BATCH_FIELDS, DIMENSION_BLOCK, LATENT_BLOCK, ROW_BLOCK, SUMMARY_FIELDS } from "./plan.ts";
+import {
+  BATCH_FIELDS,
+  DIMENSION_BLOCK,
+  LATENT_BLOCK,
+  mostRecordsPerRow,
+  ROW_BLOCK,
+  SUMMARY_FIELDS,
+} from "./plan.ts";
 import { scheduledValue } from "./schedule.ts";
 
 /** One stage of a step. Its blocks may run on any thread, in any order, at the same time. */
@@ -229,9 +236,9 @@ function shrinkChunk(arena: SparseArena): void {
   control[CONTROL.phase] = PHASE.rows;
 }
 
-/** Rows whose records fit even if every latent is active in each. */
+/** Rows whose records fit even if each has as many as a row can have; at least one block of them, see the plan. */
 function safeRows(arena: SparseArena): number {
-  return Math.max(1, Math.floor(arena.plan.recordCapacity / arena.model.latents));
+  return Math.floor(arena.plan.recordCapacity / mostRecordsPerRow(arena.model));
 }
 
 /** Goes on to the next chunk of rows, or to `afterLast` when the mini-batch is through. */
@@ -254,10 +261,12 @@ const DENSITY_MARGIN = 1.25;
 function finishStep(arena: SparseArena, context: StepContext): void {
   const { control, plan } = arena;
   summarise(arena, context);
+  const { batchRows } = plan.setup.training;
   const expected = (DENSITY_MARGIN * control[CONTROL.active]) / context.rows;
-  const fitting = expected > 0 ? Math.floor(plan.recordCapacity / expected) : plan.setup.training.batchRows;
-  control[CONTROL.chunkRows] =
-    fitting >= plan.setup.training.batchRows ? 0 : Math.max(safeRows(arena), fitting);
+  const expectedToFit = expected > 0 ? Math.floor(plan.recordCapacity / expected) : batchRows;
+  // Never fewer rows than are sure to fit: a plan without stored gradients relies on one chunk being enough.
+  const rows = Math.max(safeRows(arena), expectedToFit);
+  control[CONTROL.chunkRows] = rows >= batchRows ? 0 : rows;
   control[CONTROL.active] = 0;
   control[CONTROL.phase] = PHASE.done;
 }
