@@ -62,7 +62,7 @@ export {
   type WasmMemory,
 } from "./arena.ts";
 export { OptionError } from "./errors.ts";
-export { geometricMedian, type Initialisation, initialise } from "./initialise.ts";
+export { geometricMedian, type Initialisation, initialise, refreshDerived } from "./initialise.ts";
 export type { DeepKernels, Kernels, SparseKernels, StepContext } from "./kernels.ts";
 export type { AdamStep } from "./adam.ts";
 export {

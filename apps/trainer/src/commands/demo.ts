@@ -1,0 +1,69 @@
+/** `sparseloom demo`: trains on the bundled word vectors and shows what was found. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { availableParallelism } from "node:os";
+import type { Command } from "commander";
+import { RequestError } from "../errors.ts";
+import { inspect } from "../inspect.ts";
+import { checkTrainRequest } from "../options.ts";
+import { train } from "../train.ts";
+import { parseCount, parseSeed } from "./arguments.ts";
+import { describeFeatures, keepReport } from "./inspect.ts";
+import { describeResult, watched } from "./train.ts";
+
+/** 20,000 GloVe words of 100 dimensions, see examples/glove. */
+const CORPUS = fileURLToPath(new URL("../../../../examples/glove/glove-20k-100d.arrow", import.meta.url));
+
+/** 512 latents for 100 dimensions, six active: features of a few dozen words each. */
+const OPTIONS = {
+  arch: "topk",
+  latents: 512,
+  k: 6,
+  init: "data",
+  epochs: 10,
+  batch: 256,
+  lr: 2e-3,
+  logEvery: 8,
+};
+
+/** Adds the command to `program`. */
+export function addDemoCommand(program: Command): void {
+  program
+    .command("demo")
+    .description(
+      "train a TopK autoencoder on the bundled word vectors and show ten features (under a minute)",
+    )
+    .option("--out <run directory>", "default: runs/demo, runs/demo-2, …")
+    .option("--seed <n>", "decides everything random", parseSeed, 0)
+    .option("--workers <n>", "worker threads", parseCount, availableParallelism())
+    .option("--examples <n>", "train on fewer examples, to try it out", parseCount)
+    .action(async (flags: { out?: string; seed: number; workers: number; examples?: number }) => {
+      if (!existsSync(CORPUS))
+        throw new RequestError(
+          "the demo runs from a clone of the repository: examples/glove/glove-20k-100d.arrow is missing",
+        );
+      const { epochs, ...fixed } = OPTIONS;
+      const length = flags.examples === undefined ? { epochs } : { examples: flags.examples };
+      const options = checkTrainRequest({ ...fixed, ...length, seed: flags.seed, workers: flags.workers });
+      const runDirectory = flags.out ?? freeRunDirectory();
+      const result = await watched((hooks) => train([CORPUS], options, runDirectory, hooks));
+      process.stdout.write(`${describeResult(result)}\n`);
+      if (!result.complete) return;
+      const report = await inspect(runDirectory, [CORPUS], {
+        features: 10,
+        top: 8,
+        rows: 20_000,
+        workers: flags.workers,
+      });
+      await keepReport(runDirectory, report);
+      process.stdout.write(`\n${describeFeatures(report)}\n\nrun directory: ${runDirectory}\n`);
+    });
+}
+
+function freeRunDirectory(): string {
+  for (let number = 1; ; number++) {
+    const path = join("runs", number === 1 ? "demo" : `demo-${number}`);
+    if (!existsSync(path)) return path;
+  }
+}

@@ -1,0 +1,59 @@
+/** `sparseloom inspect <model> <corpus...>`: a table of features and what they respond to. */
+import { stat } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { inspect, type InspectOptions, type InspectReport } from "../inspect.ts";
+import { formatCount } from "../progress.ts";
+import { writeFileWhole } from "../run/write-folder.ts";
+import { formatTable } from "../table.ts";
+import { parseCount } from "./arguments.ts";
+
+/** Adds the command to `program`. */
+export function addInspectCommand(program: Command): void {
+  program
+    .command("inspect")
+    .description(
+      "what features respond to: the rows that activate them most, the most readable features first",
+    )
+    .argument(
+      "<model>",
+      "model folder (SAELens format) or run directory; in a run directory the report is kept",
+    )
+    .argument("<corpus...>", "Arrow IPC files or globs")
+    .option("--column <name>", "vector column (default: the only one there is)")
+    .option("--label <name>", "label column to show (default: the first)")
+    .option("--features <n>", "features to show", parseCount, 10)
+    .option("--top <n>", "rows to show of each", parseCount, 8)
+    .option("--rows <n>", "rows to look at, at most", parseCount, 1_000_000)
+    .option("--workers <n>", "worker threads", parseCount, availableParallelism())
+    .option("--json", "print one JSON object")
+    .action(async (model: string, patterns: string[], flags: InspectOptions & { json?: boolean }) => {
+      const report = await inspect(model, patterns, flags);
+      await keepReport(model, report);
+      process.stdout.write(
+        flags.json ? `${JSON.stringify(report, undefined, 2)}\n` : `${describeFeatures(report)}\n`,
+      );
+    });
+}
+
+/** Keeps the report in the run directory, if `path` is one. */
+export async function keepReport(path: string, report: InspectReport): Promise<void> {
+  const isRun = (await stat(join(path, "config.json")).catch(() => undefined))?.isFile() ?? false;
+  if (!isRun) return;
+  await writeFileWhole(join(path, "report", "features.json"), [
+    new TextEncoder().encode(`${JSON.stringify(report, undefined, 2)}\n`),
+  ]);
+}
+
+/** The report as a table. */
+export function describeFeatures(report: InspectReport): string {
+  const rows = report.features.map((feature) => [
+    String(feature.latent),
+    `${(100 * feature.density).toFixed(2)} %`,
+    feature.coherence.toFixed(2),
+    feature.top.map(({ label }) => label).join(", "),
+  ]);
+  const head = `${report.features.length} of ${formatCount(report.latents)} features, the most coherent first (${formatCount(report.rows)} rows, ${formatCount(report.neverActive)} never active)`;
+  return `${head}\n${formatTable(["feature", "active", "coherence", `top ${report.label ?? "rows"}`], rows)}`;
+}

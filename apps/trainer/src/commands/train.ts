@@ -1,0 +1,126 @@
+/** `sparseloom train`: flags to options, progress to stderr, the result to stdout. */
+import { join } from "node:path";
+import type { Command } from "commander";
+import { EXIT, RequestError } from "../errors.ts";
+import { addTrainFlags, gatherRequest } from "../flags.ts";
+import { listenForInterrupts } from "../interrupts.ts";
+import { checkTrainRequest, flagOf, RESUME_OPTIONS, type TrainOptions } from "../options.ts";
+import { formatCount, Progress } from "../progress.ts";
+import type { RunConfig } from "../run/config.ts";
+import type { TrainResult } from "../run/result.ts";
+import { resume, train, type TrainHooks } from "../train.ts";
+
+/** Adds the command to `program`. */
+export function addTrainCommand(program: Command): void {
+  const command = program
+    .command("train")
+    .description("train an autoencoder on Arrow files of activations")
+    .argument("[corpus...]", "Arrow IPC files or globs; not needed with --resume")
+    .option(
+      "--resume <run directory>",
+      "continue a run from its newest checkpoint; bit for bit as if it had not stopped",
+    )
+    .option("--config <file.json>", "options from a file; flags override them")
+    .option("--json", "print the result as one JSON object");
+  addTrainFlags(command);
+  command.action(async (patterns: string[], flags: { resume?: string; json?: boolean }) => {
+    const request = await gatherRequest(command);
+    const result =
+      flags.resume === undefined
+        ? await startRun(patterns, request)
+        : await resumeRun(flags.resume, patterns, request);
+    process.stdout.write(
+      flags.json ? `${JSON.stringify(result, undefined, 2)}\n` : `${describeResult(result)}\n`,
+    );
+  });
+}
+
+async function startRun(patterns: readonly string[], request: Record<string, unknown>): Promise<TrainResult> {
+  if (patterns.length === 0)
+    throw new RequestError(
+      "missing corpus: give at least one Arrow file, e.g. sparseloom train activations.arrow",
+    );
+  const options = checkTrainRequest(request);
+  return await watched((hooks) =>
+    train(patterns, options, options.out ?? defaultRunDirectory(options), hooks),
+  );
+}
+
+async function resumeRun(
+  runDirectory: string,
+  patterns: readonly string[],
+  request: Record<string, unknown>,
+): Promise<TrainResult> {
+  if (patterns.length > 0)
+    throw new RequestError("--resume takes the corpus from the run's config.json: give no corpus");
+  const foreign = Object.keys(request).find((key) => !(RESUME_OPTIONS as readonly string[]).includes(key));
+  if (foreign !== undefined) {
+    throw new RequestError(
+      `${flagOf(foreign)} cannot change when a run is resumed; only ${RESUME_OPTIONS.map(flagOf).join(", ")} can`,
+    );
+  }
+  const checked = checkTrainRequest(request);
+  const overrides = Object.fromEntries(
+    Object.keys(request).map((key) => [key, checked[key as keyof TrainOptions]]),
+  );
+  return await watched((hooks) => resume(runDirectory, overrides, hooks));
+}
+
+/** Where a run goes without --out: by architecture and time, so that runs do not meet. */
+export function defaultRunDirectory(options: TrainOptions): string {
+  const time = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
+  return join("runs", `${options.arch}-${time}`);
+}
+
+/** Runs with progress on stderr; an interrupt sets the process's exit status. */
+export async function watched(run: (hooks: TrainHooks) => Promise<TrainResult>): Promise<TrainResult> {
+  const progress = new Progress();
+  using interrupts = listenForInterrupts((line) => progress.line(line));
+  try {
+    const result = await run({
+      signal: interrupts.signal,
+      onStart: (config, runDirectory) =>
+        progress.line(`${describeRun(config)}; run directory ${runDirectory}`),
+      onMetrics: (metrics, config) => progress.update(metrics, config),
+      onNotice: (line) => progress.line(line),
+    });
+    if (!result.complete) process.exitCode = interrupts.status() ?? EXIT.done;
+    return result;
+  } finally {
+    progress.end();
+  }
+}
+
+function describeRun({ setup, corpus, totalExamples, totalSteps, options }: RunConfig): string {
+  const { model, training } = setup;
+  const shape =
+    model.kind === "deep"
+      ? `autoencoder ${model.widths.join("-")}`
+      : `${model.architecture}, ${formatCount(model.latents)} latents${model.k > 0 ? `, k ${model.k}` : ""}`;
+  const rate =
+    options.lr === "auto"
+      ? `${training.learningRate.peak.toPrecision(3)} (auto)`
+      : String(training.learningRate.peak);
+  return (
+    `${shape} on ${formatCount(corpus.rows)} × ${corpus.dIn} activations: ${formatCount(totalExamples)} examples, ` +
+    `${formatCount(totalSteps)} steps of ${formatCount(training.batchRows)}, learning rate ${rate}, seed ${options.seed}`
+  );
+}
+
+/** The result for people. */
+export function describeResult(result: TrainResult): string {
+  const set = (name: string, { fvu, l0 }: { fvu: number; l0: number }): string =>
+    `${name}: FVU ${fvu.toFixed(3)}, L0 ${l0.toFixed(1)}`;
+  return [
+    `${result.complete ? "trained" : "stopped after"} ${formatCount(result.steps)} steps, ${formatCount(result.examples)} examples in ` +
+      `${result.seconds.toFixed(1)} s (${formatCount(result.activationsPerSecond)} activations/s, ${result.workers} workers)`,
+    set("training rows", result),
+    ...(result.heldOut === undefined
+      ? []
+      : [`${set("held-out rows", result.heldOut)} (${formatCount(result.heldOut.rows)} rows)`]),
+    `dead latents: ${formatCount(result.dead)} (no activation in the last ${formatCount(result.deadWindow)} examples)`,
+    result.complete
+      ? `run directory: ${result.runDirectory}`
+      : `continue with: sparseloom train --resume ${result.runDirectory}`,
+  ].join("\n");
+}

@@ -1,0 +1,26 @@
+/** The command's errors and the exit statuses they lead to. */
+import { OptionError } from "@sparseloom/core";
+import { isCorpusError } from "@sparseloom/data";
+
+/** Exit statuses of the `sparseloom` process. */
+export const EXIT = { done: 0, failed: 1, wrongRequest: 2, interrupted: 130, terminated: 143 } as const;
+
+/** The request was wrong: one line says what, where, and what would be right. Exit status 2. */
+export class RequestError extends Error {
+  override readonly name = "RequestError";
+}
+
+/** The run failed for a reason outside the program, explained in one line. Exit status 1, no stack trace. */
+export class RunError extends Error {
+  override readonly name = "RunError";
+}
+
+/** The exit status for an error, and whether its stack helps: only for faults of our own. */
+export function judge(error: unknown): { status: number; showStack: boolean } {
+  if (error instanceof RequestError || error instanceof OptionError)
+    return { status: EXIT.wrongRequest, showStack: false };
+  // A corpus that changes while it is read is not a wrong request.
+  if (isCorpusError(error, "changed")) return { status: EXIT.failed, showStack: false };
+  if (isCorpusError(error)) return { status: EXIT.wrongRequest, showStack: false };
+  return { status: EXIT.failed, showStack: !(error instanceof RunError) };
+}

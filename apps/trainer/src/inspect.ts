@@ -1,0 +1,195 @@
+/**
+ * What features respond to: the rows that activate each latent most, with their labels, and how alike these rows
+ * are. A latent whose top rows point the same way is one that a person can read.
+ */
+import { DeepAutoencoder } from "@sparseloom/core";
+import {
+  type Block,
+  type Corpus,
+  estimateStatistics,
+  openCorpus,
+  readStatistics,
+  RowStream,
+} from "@sparseloom/data";
+import { RequestError } from "./errors.ts";
+import { evaluate } from "./evaluate.ts";
+import { startModelTeam } from "./model-team.ts";
+import { readModel } from "./run/model-folder.ts";
+import { TopRows } from "./top-rows.ts";
+
+export interface InspectOptions {
+  readonly column?: string | undefined;
+  /** Label column to show. Default: the corpus's first. */
+  readonly label?: string | undefined;
+  /** Features to report. */
+  readonly features: number;
+  /** Rows to show of each. */
+  readonly top: number;
+  /** Rows at most to look at. */
+  readonly rows: number;
+  readonly workers: number;
+}
+
+/** A feature and what it responds to. */
+export interface FeatureReport {
+  readonly latent: number;
+  /** Share of rows that activate it. */
+  readonly density: number;
+  /** Mean cosine between its top rows, about the corpus's mean: 1 when they all point the same way. */
+  readonly coherence: number;
+  readonly top: readonly { readonly row: number; readonly value: number; readonly label: string }[];
+}
+
+export interface InspectReport {
+  readonly model: string;
+  readonly rows: number;
+  readonly latents: number;
+  readonly neverActive: number;
+  /** Name of the label column; null when the corpus has none and rows are named by their index. */
+  readonly label: string | null;
+  /** The most coherent features first. */
+  readonly features: readonly FeatureReport[];
+}
+
+/** Latents looked at more closely at most; beyond, an even sample: reading their top rows is random access. */
+const CANDIDATES = 4096;
+/** A latent active in more than this share of rows is a direction of the whole corpus rather than a feature. */
+const DENSE = 0.05;
+
+/** Looks at a sparse model's features on a corpus. */
+export async function inspect(
+  path: string,
+  patterns: readonly string[],
+  options: InspectOptions,
+): Promise<InspectReport> {
+  const loaded = await readModel(path);
+  const { model } = loaded;
+  if (model instanceof DeepAutoencoder)
+    throw new RequestError(`${path} is a deep autoencoder: it has no sparse features to inspect`);
+  await using corpus = await openCorpus(
+    patterns,
+    options.column === undefined ? {} : { column: options.column },
+  );
+  const label = options.label ?? corpus.labels[0]?.name ?? null;
+  const statistics = (await readStatistics(corpus)) ?? (await estimateStatistics(corpus, { seed: 0 }));
+  const { team: started, transform } = startModelTeam(loaded, corpus, statistics.mean, options.workers);
+  await using team = started;
+  await using stream = new RowStream(corpus, { seed: 0, shuffle: "window", epochs: 1, transform });
+  const tops = new TopRows(model.latents, options.top);
+  const found = await evaluate(team, stream, options.rows, (arena, rowIds, rows) => {
+    if (arena.kind === "sparse") tops.add(arena, rowIds, rows);
+  });
+  await team.stop();
+
+  const candidates: number[] = [];
+  for (let latent = 0; latent < model.latents; latent++) {
+    const count = found.fireCount[latent];
+    if (count >= options.top && count / found.rows <= DENSE) candidates.push(latent);
+  }
+  const stride = Math.max(1, Math.ceil(candidates.length / CANDIDATES));
+  const looked = candidates.filter((_, index) => index % stride === 0);
+  const vectors = await readVectors(
+    corpus,
+    looked.flatMap((latent) => tops.of(latent).map(({ rowId }) => rowId)),
+  );
+  const ranked = looked
+    .map((latent) => ({
+      latent,
+      coherence: coherenceOf(
+        tops.of(latent).map(({ rowId }) => vectors.get(rowId) as Float32Array),
+        statistics.mean,
+      ),
+    }))
+    .sort((a, b) => b.coherence - a.coherence);
+  const chosen = distinct(ranked, tops).slice(0, options.features);
+  const labels = await readLabels(
+    corpus,
+    label,
+    chosen.flatMap(({ latent }) => tops.of(latent).map(({ rowId }) => rowId)),
+  );
+  return {
+    model: loaded.path,
+    rows: found.rows,
+    latents: model.latents,
+    neverActive: found.neverActive,
+    label,
+    features: chosen.map(({ latent, coherence }) => ({
+      latent,
+      density: found.fireCount[latent] / found.rows,
+      coherence,
+      top: tops
+        .of(latent)
+        .map(({ rowId, value }) => ({ row: rowId, value, label: labels.get(rowId) ?? `row ${rowId}` })),
+    })),
+  };
+}
+
+/** Leaves out features that share a top row with a better one: ten ways to say "months" would teach little. */
+function distinct<T extends { latent: number }>(ranked: readonly T[], tops: TopRows): T[] {
+  const taken = new Set<number>();
+  return ranked.filter(({ latent }) => {
+    const rows = tops.of(latent).map(({ rowId }) => rowId);
+    if (rows.some((row) => taken.has(row))) return false;
+    for (const row of rows) taken.add(row);
+    return true;
+  });
+}
+
+/** Mean pairwise cosine of vectors about `mean`. */
+function coherenceOf(vectors: readonly Float32Array[], mean: readonly number[]): number {
+  const units = vectors.map((vector) => {
+    const centred = Array.from(vector, (value, j) => value - mean[j]);
+    const norm = Math.sqrt(centred.reduce((sum, value) => sum + value * value, 0)) || 1;
+    return centred.map((value) => value / norm);
+  });
+  // ‖Σ u‖² = count + 2·Σ of all pairs' cosines.
+  let square = 0;
+  for (let j = 0; j < mean.length; j++) square += units.reduce((sum, unit) => sum + unit[j], 0) ** 2;
+  const count = units.length;
+  return count < 2 ? 0 : (square - count) / (count * (count - 1));
+}
+
+/** Rows by block, ascending and without repetition, as the corpus reads them. */
+function byBlock(corpus: Corpus, rowIds: readonly number[]): Map<Block, number[]> {
+  const groups = new Map<Block, number[]>();
+  let index = 0;
+  for (const row of [...new Set(rowIds)].sort((a, b) => a - b)) {
+    while (row >= corpus.blocks[index].firstRow + corpus.blocks[index].rows) index++;
+    const block = corpus.blocks[index];
+    const group = groups.get(block);
+    if (group === undefined) groups.set(block, [row - block.firstRow]);
+    else group.push(row - block.firstRow);
+  }
+  return groups;
+}
+
+async function readVectors(corpus: Corpus, rowIds: readonly number[]): Promise<Map<number, Float32Array>> {
+  const vectors = new Map<number, Float32Array>();
+  const { dIn } = corpus;
+  for (const [block, rows] of byBlock(corpus, rowIds)) {
+    const bytes = new Uint8Array(rows.length * dIn * (corpus.type === "float16" ? 2 : 4));
+    await corpus.readRows(block, Uint32Array.from(rows), bytes);
+    const values =
+      corpus.type === "float16"
+        ? Float32Array.from(new Float16Array(bytes.buffer))
+        : new Float32Array(bytes.buffer);
+    rows.forEach((row, place) =>
+      vectors.set(block.firstRow + row, values.subarray(place * dIn, (place + 1) * dIn)),
+    );
+  }
+  return vectors;
+}
+
+async function readLabels(
+  corpus: Corpus,
+  name: string | null,
+  rowIds: readonly number[],
+): Promise<Map<number, string>> {
+  const labels = new Map<number, string>();
+  if (name === null) return labels;
+  for (const [block, rows] of byBlock(corpus, rowIds)) {
+    const values = (await corpus.readLabels(block, [name])).get(name);
+    for (const row of rows) labels.set(block.firstRow + row, String(values?.get(row)));
+  }
+  return labels;
+}

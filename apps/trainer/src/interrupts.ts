@@ -1,0 +1,31 @@
+/** SIGINT and SIGTERM: the first asks the run to finish its step and save; a second ends the process at once. */
+import { EXIT } from "./errors.ts";
+
+export interface Interrupts extends Disposable {
+  readonly signal: AbortSignal;
+  /** Exit status that the signal asks for; undefined when none came. */
+  status(): number | undefined;
+}
+
+/** Listens until disposed. `announce` tells the user what is happening. */
+export function listenForInterrupts(announce: (line: string) => void): Interrupts {
+  const controller = new AbortController();
+  let status: number | undefined;
+  const listener = (signal: NodeJS.Signals): void => {
+    const wanted = signal === "SIGTERM" ? EXIT.terminated : EXIT.interrupted;
+    if (status !== undefined) process.exit(wanted);
+    status = wanted;
+    announce(`${signal}: finishing the step and saving a checkpoint (once more to stop at once)`);
+    controller.abort();
+  };
+  process.on("SIGINT", listener);
+  process.on("SIGTERM", listener);
+  return {
+    signal: controller.signal,
+    status: () => status,
+    [Symbol.dispose]() {
+      process.off("SIGINT", listener);
+      process.off("SIGTERM", listener);
+    },
+  };
+}

@@ -1,0 +1,92 @@
+/** A worker team for a finished model: its weights in an arena that only evaluates. */
+import {
+  type Arena,
+  DeepAutoencoder,
+  IDENTITY_TRANSFORM,
+  type ModelSetup,
+  planRun,
+  refreshDerived,
+  type RowTransform,
+  type SparseAutoencoder,
+  transformRows,
+} from "@sparseloom/core";
+import type { Corpus } from "@sparseloom/data";
+import { RequestError } from "./errors.ts";
+import type { LoadedModel } from "./run/model-folder.ts";
+import { Team } from "./team/team.ts";
+
+/** Rows of a mini-batch when evaluating: enough to keep all workers busy. */
+const EVALUATION_ROWS = 1024;
+
+export interface ModelTeam {
+  readonly team: Team;
+  /** How rows must be transformed for the team's model. */
+  readonly transform: RowTransform;
+}
+
+/**
+ * Starts a team that evaluates `loaded` on `corpus`.
+ *
+ * @param mean the corpus's mean in raw units, about which variance is measured
+ * @throws RequestError if the corpus has other dimensions than the model
+ */
+export function startModelTeam(
+  loaded: LoadedModel,
+  corpus: Corpus,
+  mean: ArrayLike<number>,
+  workers: number,
+): ModelTeam {
+  const { model, path } = loaded;
+  if (model.dIn !== corpus.dIn) {
+    throw new RequestError(
+      `the model ${path} reads ${model.dIn} dimensions, but the corpus's column "${corpus.column}" has ${corpus.dIn}`,
+    );
+  }
+  const none = { peak: 0, warmupSteps: 0, decaySteps: 0, totalSteps: 1 };
+  const training = {
+    batchRows: EVALUATION_ROWS,
+    learningRate: none,
+    l1Coefficient: none,
+    adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+    deadWindow: 1,
+  };
+  const plan = planRun({ setup: { model: setupOf(model), training }, workers, purpose: "evaluate" });
+  const team = new Team(plan);
+  fill(team.arena, model);
+  const transform = model instanceof DeepAutoencoder ? model.parts.transform : IDENTITY_TRANSFORM;
+  team.arena.mean.set(transformRows(mean, model.dIn, transform));
+  return { team, transform };
+}
+
+function setupOf(model: SparseAutoencoder | DeepAutoencoder): ModelSetup {
+  if (model instanceof DeepAutoencoder) {
+    return {
+      kind: "deep",
+      architecture: "autoencoder",
+      widths: model.widths,
+      outputActivation: model.parts.outputActivation,
+    };
+  }
+  const { activation, applyBDecToInput } = model.parts;
+  const k = activation.kind === "topk" ? activation.k : 0;
+  // The decoder's constraint matters to training only.
+  const shared = { kind: "sparse", dIn: model.dIn, latents: model.latents, k, applyBDecToInput } as const;
+  return activation.kind === "topk"
+    ? { ...shared, architecture: "topk", decoder: "unit" }
+    : { ...shared, architecture: "relu", decoder: "free" };
+}
+
+function fill(arena: Arena, model: SparseAutoencoder | DeepAutoencoder): void {
+  if (arena.kind === "sparse" && !(model instanceof DeepAutoencoder)) {
+    arena.W_enc.value.set(model.parts.encoder);
+    arena.b_enc.value.set(model.parts.b_enc);
+    arena.W_dec.value.set(model.parts.W_dec);
+    arena.b_dec.value.set(model.parts.b_dec);
+  } else if (arena.kind === "deep" && model instanceof DeepAutoencoder) {
+    arena.layers.forEach((layer, index) => {
+      layer.weight.value.set(model.parts.layers[index].weight);
+      layer.bias.value.set(model.parts.layers[index].bias);
+    });
+  }
+  refreshDerived(arena);
+}

@@ -1,0 +1,188 @@
+/**
+ * The options of `train`, checked by one schema, whether they come as flags or from `--config file.json`.
+ * A key's description and its place in the schema are what `--help` prints.
+ */
+import { availableParallelism } from "node:os";
+import { ARCHITECTURES } from "@sparseloom/core";
+import { z } from "zod";
+import { RequestError } from "./errors.ts";
+
+const whole = (least: number) => z.number().int().min(least);
+const list = z.array(whole(1)).min(3);
+
+/** All options of a training run. Names are the flags in camelCase. */
+export const trainSchema = z.strictObject({
+  arch: z.enum(["topk", "relu", "autoencoder"]).default("topk").describe("architecture"),
+  latents: whole(1).optional().describe("number of dictionary units (sparse architectures)"),
+  expansion: z
+    .number()
+    .positive()
+    .optional()
+    .describe("instead of --latents: latents as a multiple of the dimension (default 8)"),
+  k: whole(1).optional().describe("active latents per row (topk; default 32)"),
+  l1: z.number().min(0).optional().describe("λ of the L1 penalty (relu; default 1)"),
+  l1Warmup: whole(0).optional().describe("steps of linear warm-up of λ (relu; default 5 % of the steps)"),
+  decoder: z
+    .enum(["unit", "free"])
+    .optional()
+    .describe("decoder rows of norm 1, or free with the penalty weighted by their norms (relu)"),
+  applyBDecToInput: z.boolean().default(true).describe("subtract b_dec from the encoder's input"),
+  widths: list.optional().describe("layer widths, e.g. 768,256,64,256,768 (autoencoder)"),
+  outputActivation: z
+    .enum(["relu", "linear"])
+    .default("relu")
+    .describe("activation function of the last layer (autoencoder)"),
+
+  batch: whole(1).default(4096).describe("rows of a mini-batch"),
+  epochs: whole(1).optional().describe("passes over the corpus (default 1)"),
+  examples: whole(1).optional().describe("instead of --epochs: rows to train on in all"),
+  lr: z
+    .union([z.number().positive(), z.literal("auto")])
+    .default("auto")
+    .describe(
+      "learning rate; auto: 2e-4/√(latents/16384) for topk, found at batches of 65,000 rows and more; 3e-4 for relu, 1e-3 for autoencoder",
+    ),
+  lrWarmup: whole(0).default(0).describe("steps of linear warm-up of the learning rate"),
+  lrDecay: whole(0)
+    .optional()
+    .describe("steps of linear decay to zero at the end (default 20 % of the steps)"),
+  beta1: z.number().min(0).lt(1).default(0.9).describe("Adam's β1"),
+  beta2: z.number().min(0).lt(1).default(0.999).describe("Adam's β2"),
+  epsilon: z.number().positive().default(1e-8).describe("Adam's ε"),
+  deadWindow: whole(1).optional().describe("examples without activation after which a latent is dead"),
+
+  normalize: z
+    .enum(["none", "sqrt-d", "unit-mean-square"])
+    .default("sqrt-d")
+    .describe("scalar that rows are multiplied by"),
+  center: z.boolean().default(true).describe("subtract the corpus's mean from rows"),
+  init: z
+    .enum(["random", "data"])
+    .default("random")
+    .describe("decoder from random directions, or from rows of the corpus"),
+  initBias: z
+    .enum(["mean", "median", "zero"])
+    .default("median")
+    .describe("initial b_dec: the corpus's mean, its geometric median, or zero"),
+  fold: z
+    .enum(["scale", "unit"])
+    .optional()
+    .describe("what export divides out of the decoder (default: unit for a free decoder, else scale)"),
+
+  column: z.string().optional().describe("vector column (default: the only one there is)"),
+  documentColumn: z
+    .string()
+    .optional()
+    .describe(
+      "label column by whose value rows are held out together (default: document, where there is one)",
+    ),
+  heldOut: z
+    .number()
+    .min(0)
+    .max(0.5)
+    .default(0.01)
+    .describe("share of documents (or rows) held out for evaluation"),
+  shuffle: z.enum(["window", "none"]).default("window").describe("order of rows"),
+  windowMb: z
+    .number()
+    .positive()
+    .default(32)
+    .describe("megabytes of raw rows shuffled together; two windows are held"),
+  evalRows: whole(0)
+    .default(100_000)
+    .describe("rows, at most, on which the result is measured, of training and held-out data each"),
+
+  workers: whole(1).default(availableParallelism()).describe("worker threads; changes no bit of the result"),
+  seed: whole(0)
+    .max(2 ** 32 - 1)
+    .default(0)
+    .describe("decides everything random"),
+  out: z.string().optional().describe("run directory (default runs/<arch>-<time>)"),
+  logEvery: whole(1).default(10).describe("steps between two lines of metrics.jsonl"),
+  checkpointEvery: whole(1).default(1000).describe("steps between two checkpoints"),
+  keepCheckpoints: whole(1).default(3).describe("newest checkpoints that are kept"),
+  stopAt: whole(1).optional().describe("save a checkpoint after this step and stop; continue with --resume"),
+  stuckTimeout: z
+    .number()
+    .positive()
+    .default(30)
+    .describe("seconds without progress of any worker after which the run fails"),
+});
+
+/** Options as given: everything optional. */
+export type TrainRequest = z.input<typeof trainSchema>;
+/** Options with defaults filled in; those that depend on the corpus may still be missing. */
+export type TrainOptions = z.output<typeof trainSchema>;
+
+/** Options that may be given again when a run is resumed: none of them changes a bit of the result. */
+export const RESUME_OPTIONS = [
+  "workers",
+  "stopAt",
+  "stuckTimeout",
+  "checkpointEvery",
+  "keepCheckpoints",
+] as const;
+
+/** Options that make sense for one architecture only, with the architecture. */
+const ONLY_FOR: Readonly<Record<string, readonly string[]>> = {
+  latents: ["topk", "relu"],
+  expansion: ["topk", "relu"],
+  k: ["topk"],
+  l1: ["relu"],
+  l1Warmup: ["relu"],
+  widths: ["autoencoder"],
+};
+
+/** The flag of an option: camelCase to kebab-case. */
+export function flagOf(key: string): string {
+  return `--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/**
+ * Checks a request and fills in defaults.
+ *
+ * @throws RequestError naming the first option at fault and what would be right
+ */
+export function checkTrainRequest(request: unknown): TrainOptions {
+  const parsed = trainSchema.safeParse(request);
+  if (!parsed.success) throw new RequestError(describeIssue(parsed.error));
+  const options = parsed.data;
+  const given = request as Readonly<Record<string, unknown>>;
+  for (const [key, architectures] of Object.entries(ONLY_FOR)) {
+    if (given[key] !== undefined && !architectures.includes(options.arch)) {
+      throw new RequestError(
+        `${flagOf(key)} is for --arch ${architectures.join(" and ")}, not for ${options.arch}`,
+      );
+    }
+  }
+  const both = (first: keyof TrainOptions, second: keyof TrainOptions): void => {
+    if (options[first] !== undefined && options[second] !== undefined) {
+      throw new RequestError(
+        `${flagOf(first)} and ${flagOf(second)} contradict each other: give one of them`,
+      );
+    }
+  };
+  both("latents", "expansion");
+  both("epochs", "examples");
+  if (options.arch === "autoencoder" && options.widths === undefined) {
+    throw new RequestError("--arch autoencoder needs --widths, e.g. 768,256,64,256,768");
+  }
+  if (
+    options.decoder !== undefined &&
+    options.arch !== "autoencoder" &&
+    !ARCHITECTURES[options.arch].decoders.includes(options.decoder)
+  ) {
+    throw new RequestError(
+      `--decoder ${options.decoder} does not go with --arch ${options.arch}: it has ${ARCHITECTURES[options.arch].decoders.join(" or ")}`,
+    );
+  }
+  return options;
+}
+
+function describeIssue(error: z.ZodError): string {
+  const [issue] = error.issues;
+  if (issue === undefined) return error.message;
+  if (issue.code === "unrecognized_keys") return `unknown option ${issue.keys.map(flagOf).join(", ")}`;
+  const [key, ...rest] = issue.path.map(String);
+  return `${key === undefined ? "options" : flagOf(key)}${rest.length > 0 ? ` (entry ${rest.join(".")})` : ""}: ${issue.message}`;
+}

@@ -1,0 +1,101 @@
+/**
+ * Checkpoints: `checkpoints/<step>/` with `state.safetensors`, `state.json` and `manifest.json` (SHA-256 of both).
+ * Written beside, flushed to disk and renamed, so that a checkpoint is there whole or not at all.
+ */
+import { createHash } from "node:crypto";
+import { readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Arena, decodeSafetensors, loadState, safetensorsParts, stateTensors } from "@sparseloom/core";
+import type { StreamPosition } from "@sparseloom/data";
+import { z } from "zod";
+import { RunError } from "../errors.ts";
+import { writeFolder } from "./write-folder.ts";
+
+/** Where a run stands, beside the tensors. */
+export interface RunState {
+  /** Steps taken. */
+  readonly step: number;
+  /** Examples trained on. */
+  readonly examples: number;
+  /** Where the shuffled stream goes on. */
+  readonly position: StreamPosition;
+  /** Seconds of training so far, over all sessions of the run. */
+  readonly seconds: number;
+}
+
+const stateSchema = z.object({
+  step: z.number(),
+  examples: z.number(),
+  position: z.object({ epoch: z.number(), window: z.number(), offset: z.number() }),
+  seconds: z.number(),
+});
+const manifestSchema = z.record(z.string(), z.object({ bytes: z.number(), sha256: z.string() }));
+
+/** Steps of the checkpoints in a run directory, newest first. */
+export async function listCheckpoints(runDirectory: string): Promise<number[]> {
+  const names = await readdir(join(runDirectory, "checkpoints")).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw error;
+  });
+  return names
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .sort((a, b) => b - a);
+}
+
+/** Saves a checkpoint of an idle arena, and removes all but the newest `keep`. Returns its path. */
+export async function saveCheckpoint(
+  runDirectory: string,
+  arena: Arena,
+  state: RunState,
+  keep: number,
+): Promise<string> {
+  const path = join(runDirectory, "checkpoints", String(state.step));
+  const files: Record<string, Uint8Array[]> = {
+    "state.safetensors": safetensorsParts(stateTensors(arena)),
+    "state.json": [new TextEncoder().encode(`${JSON.stringify(state, undefined, 2)}\n`)],
+  };
+  const manifest: z.infer<typeof manifestSchema> = {};
+  for (const [name, parts] of Object.entries(files)) {
+    const hash = createHash("sha256");
+    for (const part of parts) hash.update(part);
+    manifest[name] = {
+      bytes: parts.reduce((sum, part) => sum + part.byteLength, 0),
+      sha256: hash.digest("hex"),
+    };
+  }
+  files["manifest.json"] = [new TextEncoder().encode(`${JSON.stringify(manifest, undefined, 2)}\n`)];
+  await writeFolder(path, files);
+  for (const step of (await listCheckpoints(runDirectory)).filter((step) => step <= state.step).slice(keep)) {
+    await rm(join(runDirectory, "checkpoints", String(step)), { recursive: true });
+  }
+  return path;
+}
+
+/**
+ * Loads a checkpoint into the arena.
+ *
+ * @throws RunError when a file is missing, differs from the manifest, or belongs to another model
+ */
+export async function loadCheckpoint(runDirectory: string, step: number, arena: Arena): Promise<RunState> {
+  const path = join(runDirectory, "checkpoints", String(step));
+  try {
+    const manifest = manifestSchema.parse(JSON.parse(await readFile(join(path, "manifest.json"), "utf8")));
+    const verified = async (name: string): Promise<Buffer> => {
+      const bytes = await readFile(join(path, name));
+      const sha256 = createHash("sha256").update(bytes).digest("hex");
+      if (manifest[name]?.sha256 !== sha256) throw new Error(`${name} does not match manifest.json`);
+      return bytes;
+    };
+    const { tensors } = decodeSafetensors(await verified("state.safetensors"));
+    const state = stateSchema.parse(JSON.parse((await verified("state.json")).toString("utf8")));
+    const data = Object.fromEntries(
+      [...tensors].map(([name, tensor]) => [name, { data: tensor.data as ArrayLike<number> }]),
+    );
+    loadState(arena, data);
+    return state;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new RunError(`checkpoint ${path} cannot be used: ${reason}`, { cause: error });
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * A run's resolved configuration: what `config.json` holds, and all that `--resume` needs. Made once from the
+ * options and the corpus by {@link resolveRun}; nothing of it depends on the number of workers.
+ */
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import {
+  automaticLearningRate,
+  defaultDeadWindow,
+  type ModelSetup,
+  type RowTransform,
+  rowTransform,
+  type Setup,
+  ARCHITECTURES,
+} from "@sparseloom/core";
+import {
+  type Corpus,
+  type CorpusStatistics,
+  countRows,
+  estimateStatistics,
+  readStatistics,
+} from "@sparseloom/data";
+import { RequestError, RunError } from "../errors.ts";
+import type { TrainOptions } from "../options.ts";
+import { VERSION } from "../version.ts";
+
+export interface RunConfig {
+  readonly version: string;
+  /** The kernels whose bits the run has; resuming under others is refused. */
+  readonly kernelVariant: string;
+  readonly options: TrainOptions;
+  readonly corpus: {
+    /** Absolute paths and globs. */
+    readonly patterns: readonly string[];
+    readonly fingerprint: string;
+    readonly column: string;
+    readonly dIn: number;
+    readonly rows: number;
+    /** Rows of the training split. */
+    readonly trainRows: number;
+  };
+  readonly statistics: CorpusStatistics;
+  /** Rows are trained on as x′ = scale·(x − mean). */
+  readonly transform: { readonly mean: readonly number[] | null; readonly scale: number };
+  readonly setup: Setup;
+  readonly totalExamples: number;
+  readonly totalSteps: number;
+}
+
+/** Default L0 of a topk model: the value of the peers' defaults and benchmarks. */
+const DEFAULT_K = 32;
+/** Default number of latents as a multiple of dIn. */
+const DEFAULT_EXPANSION = 8;
+/** Default λ (SAELens's default; its scaling sqrt-d and loss convention are ours, too). */
+const DEFAULT_L1 = 1;
+/** Share of the steps in which the learning rate decays (Anthropic, April 2024). */
+const DECAY_SHARE = 0.2;
+/** Share of the steps in which λ warms up (Anthropic, April 2024). */
+const L1_WARMUP_SHARE = 0.05;
+
+/** Resolves everything that depends on the corpus. Reads statistics from the sidecar or a seeded sample. */
+export async function resolveRun(
+  corpus: Corpus,
+  patterns: readonly string[],
+  options: TrainOptions,
+  kernelVariant: string,
+): Promise<RunConfig> {
+  const split = splitOptions(options);
+  const trainRows = await countRows(corpus, { ...split, split: "train" });
+  if (trainRows === 0)
+    throw new RequestError(
+      `no rows are left to train on: the corpus has ${corpus.rows}, --held-out ${options.heldOut} takes all`,
+    );
+  const totalExamples = options.examples ?? (options.epochs ?? 1) * trainRows;
+  const batchRows = Math.min(options.batch, totalExamples);
+  const totalSteps = Math.ceil(totalExamples / batchRows);
+
+  const saved = await readStatistics(corpus);
+  const statistics = saved ?? (await estimateStatistics(corpus, { ...split, split: "train" }));
+  const transform = rowTransform(options.normalize, options.center, statistics);
+  const model = modelSetup(options, corpus.dIn);
+  const setup: Setup = {
+    model,
+    training: {
+      batchRows,
+      learningRate: {
+        peak: options.lr === "auto" ? automaticRate(model) : options.lr,
+        warmupSteps: options.lrWarmup,
+        decaySteps: options.lrDecay ?? Math.round(DECAY_SHARE * totalSteps),
+        totalSteps,
+      },
+      l1Coefficient: {
+        peak:
+          model.kind === "sparse" && ARCHITECTURES[model.architecture].l1Penalty
+            ? (options.l1 ?? DEFAULT_L1)
+            : 0,
+        warmupSteps: options.l1Warmup ?? Math.round(L1_WARMUP_SHARE * totalSteps),
+        decaySteps: 0,
+        totalSteps,
+      },
+      adam: { beta1: options.beta1, beta2: options.beta2, epsilon: options.epsilon },
+      deadWindow: options.deadWindow ?? defaultDeadWindow(batchRows, totalExamples),
+    },
+  };
+  return {
+    version: VERSION,
+    kernelVariant,
+    options,
+    corpus: {
+      patterns: patterns.map((pattern) => resolve(pattern)),
+      fingerprint: corpus.fingerprint,
+      column: corpus.column,
+      dIn: corpus.dIn,
+      rows: corpus.rows,
+      trainRows,
+    },
+    statistics,
+    transform: { mean: transform.mean === undefined ? null : [...transform.mean], scale: transform.scale },
+    setup,
+    totalExamples,
+    totalSteps,
+  };
+}
+
+function modelSetup(options: TrainOptions, dIn: number): ModelSetup {
+  if (options.arch === "autoencoder") {
+    const widths = options.widths ?? [];
+    if (widths[0] !== dIn) {
+      throw new RequestError(
+        `--widths must begin with the corpus's dimension ${dIn}, got ${widths.join(",")}`,
+      );
+    }
+    return { kind: "deep", architecture: "autoencoder", widths, outputActivation: options.outputActivation };
+  }
+  const architecture = ARCHITECTURES[options.arch];
+  return {
+    kind: "sparse",
+    architecture: options.arch,
+    dIn,
+    latents: options.latents ?? Math.round((options.expansion ?? DEFAULT_EXPANSION) * dIn),
+    k: architecture.selection === "topk" ? (options.k ?? DEFAULT_K) : 0,
+    decoder: options.decoder ?? architecture.decoders[0] ?? "unit",
+    applyBDecToInput: options.applyBDecToInput,
+  };
+}
+
+function automaticRate(model: ModelSetup): number {
+  if (model.kind === "deep") return 1e-3;
+  return model.architecture === "topk" ? automaticLearningRate(model.latents) : 3e-4;
+}
+
+/** Who is held out: the same for training, statistics and evaluation. */
+export function splitOptions(options: TrainOptions): {
+  seed: number;
+  heldOut: { fraction: number; documentColumn?: string };
+} {
+  const { seed, heldOut: fraction, documentColumn } = options;
+  return { seed, heldOut: documentColumn === undefined ? { fraction } : { fraction, documentColumn } };
+}
+
+/** The run's row transform, as the data path and the export apply it. */
+export function transformOf(config: RunConfig): RowTransform {
+  const { mean, scale } = config.transform;
+  return { mean: mean === null ? undefined : Float32Array.from(mean), scale };
+}
+
+/**
+ * Reads a run directory's configuration.
+ *
+ * @throws RequestError if there is none, RunError if it is not ours
+ */
+export async function readRunConfig(runDirectory: string): Promise<RunConfig> {
+  const path = join(runDirectory, "config.json");
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error;
+    throw new RequestError(`${runDirectory} is not a run directory: it has no config.json`);
+  });
+  try {
+    const config = JSON.parse(text) as RunConfig;
+    if (config.setup === undefined || config.corpus === undefined) throw new Error("keys are missing");
+    return config;
+  } catch (error) {
+    throw new RunError(`${path} is damaged: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,147 @@
+/** Writes and reads model folders: SAELens's format for sparse autoencoders, our own for deep ones. */
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  type Arena,
+  DeepAutoencoder,
+  deepModel,
+  foldedModel,
+  type SafetensorsInput,
+  SafetensorsError,
+  safetensorsParts,
+  SparseAutoencoder,
+} from "@sparseloom/core";
+import { exportSaeLens } from "@sparseloom/interop";
+import { RequestError } from "../errors.ts";
+import { type RunConfig, transformOf } from "./config.ts";
+import { writeFolder } from "./write-folder.ts";
+
+/** What evaluation found, for the model's metadata. */
+export interface ModelQuality {
+  readonly l0: number;
+  readonly dead: number;
+}
+
+/** Writes the run's result, folded to raw activations, to `path`. */
+export async function writeModel(
+  path: string,
+  arena: Arena,
+  config: RunConfig,
+  quality: ModelQuality,
+): Promise<void> {
+  const transform = transformOf(config);
+  if (arena.kind === "deep") return await writeDeepModel(path, deepModel(arena, transform), config);
+  const fold = config.options.fold ?? (arena.model.decoder === "free" ? "unit" : "scale");
+  const { parts, W_enc } = foldedModel(arena, transform, fold);
+  const { activation, dIn, latents, applyBDecToInput, b_enc, W_dec, b_dec } = parts;
+  const files = exportSaeLens(
+    {
+      architecture: activation.kind === "topk" ? "topk" : "standard",
+      dIn,
+      latents,
+      ...(activation.kind === "topk" ? { k: activation.k } : {}),
+      applyBDecToInput,
+      W_enc,
+      b_enc,
+      W_dec,
+      b_dec,
+    },
+    {
+      trainingArchitecture: arena.model.architecture,
+      l0: quality.l0,
+      deadLatents: quality.dead,
+      sparseloom: { ...metadataOf(config), fold },
+    },
+  );
+  await writeFolder(path, {
+    "cfg.json": [files["cfg.json"]],
+    "sae_weights.safetensors": [files["sae_weights.safetensors"]],
+  });
+}
+
+function metadataOf(config: RunConfig) {
+  const { options, statistics, setup } = config;
+  return {
+    version: config.version,
+    kernelVariant: config.kernelVariant,
+    seed: options.seed,
+    corpusFingerprint: config.corpus.fingerprint,
+    column: config.corpus.column,
+    heldOut: options.heldOut,
+    documentColumn: options.documentColumn ?? null,
+    scaling: { normalize: options.normalize, center: options.center, scale: config.transform.scale },
+    lossConvention: "mean over rows of the squared error summed over dimensions, on scaled rows",
+    deadWindow: setup.training.deadWindow,
+    // What eval compares a corpus with before it trusts a number.
+    corpus: {
+      meanNorm: statistics.meanNorm,
+      totalVariance: statistics.totalVariance,
+      gamma: Number.isFinite(statistics.gamma) ? statistics.gamma : null,
+    },
+  };
+}
+
+async function writeDeepModel(path: string, model: DeepAutoencoder, config: RunConfig): Promise<void> {
+  const { layers, outputActivation, transform } = model.parts;
+  const tensors: Record<string, SafetensorsInput> = {};
+  layers.forEach((layer, index) => {
+    tensors[`layers.${index}.weight`] = { shape: [layer.outputs, layer.inputs], data: layer.weight };
+    tensors[`layers.${index}.bias`] = { shape: [layer.outputs], data: layer.bias };
+  });
+  if (transform.mean !== undefined) tensors["mean"] = { shape: [model.dIn], data: transform.mean };
+  const cfg = {
+    architecture: "autoencoder",
+    d_in: model.dIn,
+    widths: model.widths,
+    output_activation: outputActivation,
+    scale: transform.scale,
+    dtype: "float32",
+    metadata: { sparseloom: metadataOf(config) },
+  };
+  await writeFolder(path, {
+    "cfg.json": [new TextEncoder().encode(`${JSON.stringify(cfg, undefined, 2)}\n`)],
+    "sae_weights.safetensors": safetensorsParts(tensors),
+  });
+}
+
+/** A model that was read, with its `cfg.json`. */
+export interface LoadedModel {
+  readonly path: string;
+  readonly model: SparseAutoencoder | DeepAutoencoder;
+  readonly cfg: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Reads a model folder, or the model of a run directory.
+ *
+ * @throws RequestError if there is no model, OptionError if it is not one we know
+ */
+export async function readModel(path: string): Promise<LoadedModel> {
+  const inRun = join(path, "model");
+  const folder = (await stat(inRun).catch(() => undefined))?.isDirectory() ? inRun : path;
+  const read = async (name: string): Promise<Buffer> =>
+    await readFile(join(folder, name)).catch((error: NodeJS.ErrnoException) => {
+      throw new RequestError(`${path} is not a model: ${join(folder, name)} cannot be read (${error.code})`);
+    });
+  const text = (await read("cfg.json")).toString("utf8");
+  const weights = await read("sae_weights.safetensors");
+  let cfg: Record<string, unknown>;
+  try {
+    cfg = JSON.parse(text) as Record<string, unknown>;
+  } catch (error) {
+    throw new RequestError(`${join(folder, "cfg.json")} is not JSON`, { cause: error });
+  }
+  try {
+    const model =
+      cfg?.["architecture"] === "autoencoder"
+        ? DeepAutoencoder.fromFiles(cfg, weights)
+        : SparseAutoencoder.fromFiles(cfg, weights);
+    return { path: folder, model, cfg };
+  } catch (error) {
+    if (error instanceof SafetensorsError)
+      throw new RequestError(`${join(folder, "sae_weights.safetensors")}: ${error.message}`, {
+        cause: error,
+      });
+    throw error;
+  }
+}

@@ -1,0 +1,41 @@
+/** A worker thread: joins the team once and walks through the stages of every step until the team is stopped. */
+import { createProgram, openArena, referenceKernels } from "@sparseloom/core";
+import { AbortedError, meet, waitWhile } from "./barrier.ts";
+import { type JoinTask, PROGRESS_STRIDE, STOPPED, TEAM } from "./protocol.ts";
+
+/** The task that piscina runs, once per worker for the whole run. Returns when the team is stopped or aborted. */
+export function join(task: JoinTask): void {
+  const { rank, plan, memory, spin } = task;
+  const arena = openArena(plan, memory.buffer);
+  const program = createProgram(arena, referenceKernels(plan.precision), rank);
+  const { team } = arena;
+  const progress = TEAM.progress + PROGRESS_STRIDE * rank;
+
+  try {
+    for (let job = 0; ; job++) {
+      // The main thread has written the mini-batch before it moved this word on.
+      waitWhile(team, TEAM.published, job, spin);
+      if (Atomics.load(team, TEAM.published) === STOPPED) return;
+      program.begin(job % plan.slots);
+      for (let stage = program.next(); stage !== undefined; stage = program.next()) {
+        const { blocks } = stage;
+        for (
+          let block = Atomics.add(team, TEAM.ticket, 1);
+          block < blocks;
+          block = Atomics.add(team, TEAM.ticket, 1)
+        ) {
+          stage.run(block);
+          Atomics.add(team, progress, 1);
+        }
+        const { finish } = stage;
+        meet(team, plan.workers, spin, finish);
+      }
+      if (rank === 0) {
+        Atomics.store(team, TEAM.completed, job + 1);
+        Atomics.notify(team, TEAM.completed);
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof AbortedError)) throw error;
+  }
+}

@@ -1,0 +1,287 @@
+/**
+ * A training run, start to end: resolve → plan → team → initialise or load → loop → evaluate → write the model.
+ * The loop itself is {@link trainingLoop}.
+ */
+import { basename, join } from "node:path";
+import {
+  type Arena,
+  countDead,
+  geometricMedian,
+  initialise,
+  type Plan,
+  planRun,
+  SUMMARY,
+  SUMMARY_FIELDS,
+  transformRows,
+} from "@sparseloom/core";
+import { type Corpus, openCorpus, RowStream, sampleRows, type Split } from "@sparseloom/data";
+import { RequestError, RunError } from "./errors.ts";
+import { evaluate, type Evaluation } from "./evaluate.ts";
+import type { TrainOptions } from "./options.ts";
+import { listCheckpoints, loadCheckpoint, type RunState, saveCheckpoint } from "./run/checkpoint.ts";
+import { readRunConfig, resolveRun, type RunConfig, splitOptions, transformOf } from "./run/config.ts";
+import { claimRunDirectory, readResult, writeConfig, writeResult } from "./run/directory.ts";
+import type { TrainResult } from "./run/result.ts";
+import { MetricsLog, type StepMetrics } from "./run/metrics-log.ts";
+import { writeModel } from "./run/model-folder.ts";
+import { Team } from "./team/team.ts";
+
+/** The kernels that workers run. */
+export const KERNEL_VARIANT = "reference";
+
+/** What a caller may watch and steer. */
+export interface TrainHooks {
+  /** Asks the run to finish the step, save a checkpoint and stop. */
+  readonly signal?: AbortSignal;
+  /** Called when the run is set up, before the first step. */
+  readonly onStart?: (config: RunConfig, runDirectory: string, plan: Plan, team: Team) => void;
+  /** Called for each logged step. */
+  readonly onMetrics?: (metrics: StepMetrics, config: RunConfig) => void;
+  /** Called for things the user should know; one line each. */
+  readonly onNotice?: (line: string) => void;
+}
+
+/** Trains a new run in `runDirectory` (made if missing; an error if it holds a run already). */
+export async function train(
+  patterns: readonly string[],
+  options: TrainOptions,
+  runDirectory: string,
+  hooks: TrainHooks = {},
+): Promise<TrainResult> {
+  await using corpus = await openCorpus(
+    patterns,
+    options.column === undefined ? {} : { column: options.column },
+  );
+  const config = await resolveRun(corpus, patterns, options, KERNEL_VARIANT);
+  // Planned before anything is written: a model that does not fit leaves nothing behind.
+  const plan = planRun({ setup: config.setup, workers: options.workers });
+  await claimRunDirectory(runDirectory);
+  await writeConfig(runDirectory, config);
+  await using team = new Team(plan, { stuckTimeoutMs: options.stuckTimeout * 1000 });
+  await initialiseArena(team.arena, corpus, config);
+  const start: RunState = { step: 0, examples: 0, position: { epoch: 0, window: 0, offset: 0 }, seconds: 0 };
+  return await runToEnd({ runDirectory, config, options, corpus, team, start, hooks });
+}
+
+/** Continues a run from its newest intact checkpoint. `overrides` may hold only what changes no bit. */
+export async function resume(
+  runDirectory: string,
+  overrides: Partial<TrainOptions>,
+  hooks: TrainHooks = {},
+): Promise<TrainResult> {
+  const config = await readRunConfig(runDirectory);
+  if (config.kernelVariant !== KERNEL_VARIANT) {
+    throw new RequestError(
+      `the run was made with kernels "${config.kernelVariant}", here are "${KERNEL_VARIANT}": the bits would differ`,
+    );
+  }
+  const finished = await readResult(runDirectory);
+  if (finished !== undefined) {
+    hooks.onNotice?.(`${runDirectory} is complete: nothing to resume`);
+    return finished;
+  }
+  // stopAt is the one option that belongs to a session and not to the run.
+  const { stopAt: _, ...saved } = config.options;
+  const options: TrainOptions = { ...saved, ...overrides };
+  await using corpus = await openCorpus(config.corpus.patterns, { column: config.corpus.column });
+  if (corpus.fingerprint !== config.corpus.fingerprint) {
+    throw new RequestError(
+      `the corpus ${config.corpus.patterns.join(" ")} is not the one that ${runDirectory} was trained on: its fingerprint differs`,
+    );
+  }
+  const plan = planRun({ setup: config.setup, workers: options.workers });
+  await using team = new Team(plan, { stuckTimeoutMs: options.stuckTimeout * 1000 });
+  const start = await loadNewest(runDirectory, team.arena, hooks);
+  const mean = transformRows(config.statistics.mean, config.corpus.dIn, transformOf(config));
+  team.arena.mean.set(mean);
+  return await runToEnd({ runDirectory, config, options, corpus, team, start, hooks });
+}
+
+/** Loads the newest checkpoint that is intact, saying which ones are not. */
+async function loadNewest(runDirectory: string, arena: Arena, hooks: TrainHooks): Promise<RunState> {
+  for (const step of await listCheckpoints(runDirectory)) {
+    try {
+      return await loadCheckpoint(runDirectory, step, arena);
+    } catch (error) {
+      if (!(error instanceof RunError)) throw error;
+      hooks.onNotice?.(`${error.message}; trying the one before`);
+    }
+  }
+  throw new RequestError(`${runDirectory} has no usable checkpoint to resume from`);
+}
+
+interface Session {
+  readonly runDirectory: string;
+  readonly config: RunConfig;
+  readonly options: TrainOptions;
+  readonly corpus: Corpus;
+  readonly team: Team;
+  readonly start: RunState;
+  readonly hooks: TrainHooks;
+}
+
+async function runToEnd(session: Session): Promise<TrainResult> {
+  const { runDirectory, config, options, team, hooks } = session;
+  hooks.onStart?.(config, runDirectory, team.arena.plan, team);
+  await using log = await MetricsLog.open(runDirectory, session.start.step, session.start.examples);
+  const { state, loss, seconds } = await trainingLoop(session, log);
+  const complete = state.step === config.totalSteps;
+
+  const training = await evaluateSplit(session, "train");
+  const heldOut = await evaluateSplit(session, "held-out");
+  await team.stop();
+
+  const dead = team.arena.kind === "sparse" ? countDead(team.arena, state.examples) : 0;
+  const result: TrainResult = {
+    runDirectory,
+    complete,
+    steps: state.step,
+    examples: state.examples,
+    seconds: state.seconds,
+    activationsPerSecond: seconds > 0 ? (state.examples - session.start.examples) / seconds : 0,
+    loss,
+    mse: training.mse,
+    fvu: training.fvu,
+    l0: training.l0,
+    dead,
+    deadWindow: config.setup.training.deadWindow,
+    ...(heldOut.rows > 0
+      ? { heldOut: { rows: heldOut.rows, mse: heldOut.mse, fvu: heldOut.fvu, l0: heldOut.l0 } }
+      : {}),
+    workers: options.workers,
+    encoder: "exact",
+    kernelVariant: KERNEL_VARIANT,
+  };
+  await writeModel(join(runDirectory, "model"), team.arena, config, {
+    l0: (heldOut.rows > 0 ? heldOut : training).l0,
+    dead,
+  });
+  if (complete) await writeResult(runDirectory, result);
+  return result;
+}
+
+interface LoopEnd {
+  readonly state: RunState;
+  readonly loss: number;
+  /** Seconds of training in this session. */
+  readonly seconds: number;
+}
+
+/** The training loop: fill a slot, publish it, look at what came out of the slot before. */
+async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd> {
+  const { runDirectory, config, options, corpus, team, start, hooks } = session;
+  const { arena } = team;
+  const { batchRows } = config.setup.training;
+  const lastStep = Math.min(config.totalSteps, options.stopAt ?? Number.POSITIVE_INFINITY);
+  await using stream = openStream(session, "train", Number.POSITIVE_INFINITY, start.position);
+  const rowIds = arena.slots.map(() => new Float64Array(batchRows));
+  const began = performance.now();
+  let { step, examples } = start;
+  let seen = step;
+  let loss = Number.NaN;
+
+  const elapsed = (): number => (performance.now() - began) / 1000;
+  const state = (): RunState => ({
+    step,
+    examples,
+    position: stream.position,
+    seconds: start.seconds + elapsed(),
+  });
+
+  /** Takes in the summaries of the steps up to `until`, in order; they are complete. */
+  const takeIn = async (until: number): Promise<void> => {
+    for (; seen < until; seen++) {
+      const slot = (seen - start.step) % arena.plan.slots;
+      checkLoss(arena, slot, seen, corpus, rowIds[slot] as Float64Array, runDirectory);
+      log.add(arena, slot);
+      if ((seen + 1) % options.logEvery === 0 || seen + 1 === config.totalSteps) {
+        const metrics = await log.write(seen + 1, elapsed(), start.seconds);
+        loss = metrics.loss;
+        hooks.onMetrics?.(metrics, config);
+      }
+    }
+  };
+
+  while (step < lastStep && !hooks.signal?.aborted) {
+    // Save: the workers are idle, so that parameters and position belong together.
+    if (step > start.step && step % options.checkpointEvery === 0) {
+      await team.waitFor(team.published);
+      await takeIn(step);
+      await saveCheckpoint(runDirectory, arena, state(), options.keepCheckpoints);
+    }
+    // Fill the next slot while the workers are at the other one.
+    const slot = await team.freeSlot();
+    await takeIn(start.step + team.completed);
+    const wanted = Math.min(batchRows, config.totalExamples - examples);
+    const rows = await stream.fill(arena.slots[slot] as Float32Array, wanted, rowIds[slot]);
+    // Train.
+    team.publish({ step, rows, examplesBefore: examples, train: true });
+    step++;
+    examples += rows;
+  }
+
+  await team.waitFor(team.published);
+  await takeIn(step);
+  const end = state();
+  await saveCheckpoint(runDirectory, arena, end, options.keepCheckpoints);
+  return { state: end, loss, seconds: elapsed() };
+}
+
+function openStream(session: Session, split: Split, epochs: number, from?: RunState["position"]): RowStream {
+  const { config, corpus } = session;
+  return new RowStream(corpus, {
+    ...splitOptions(config.options),
+    split,
+    shuffle: config.options.shuffle,
+    windowBytes: config.options.windowMb * 1e6,
+    epochs,
+    transform: transformOf(config),
+    ...(from === undefined ? {} : { from }),
+  });
+}
+
+async function evaluateSplit(session: Session, split: Split): Promise<Evaluation> {
+  await using stream = openStream(session, split, 1);
+  return await evaluate(session.team, stream, session.options.evalRows);
+}
+
+/** NaN or Infinity in a loss stops the run before anything is saved. */
+function checkLoss(
+  arena: Arena,
+  slot: number,
+  step: number,
+  corpus: Corpus,
+  rowIds: Float64Array,
+  runDirectory: string,
+): void {
+  const loss = arena.summaries[slot * SUMMARY_FIELDS + SUMMARY.loss] as number;
+  if (Number.isFinite(loss)) return;
+  const { path, batch, row } = corpus.locate(rowIds[0] as number);
+  throw new RunError(
+    `the loss of step ${step} is ${loss} (mini-batch from ${basename(path)}, batch ${batch}, row ${row} on): ` +
+      `try a smaller --lr; earlier checkpoints in ${join(runDirectory, "checkpoints")} are intact`,
+  );
+}
+
+/** Rows at most for the geometric median, which passes over them many times. */
+const MEDIAN_ROWS = 10_000;
+
+async function initialiseArena(arena: Arena, corpus: Corpus, config: RunConfig): Promise<void> {
+  const { options, statistics } = config;
+  const { dIn } = corpus;
+  const transform = transformOf(config);
+  const sample = async (rows: number): Promise<Float32Array> => {
+    const { values } = await sampleRows(corpus, { ...splitOptions(options), split: "train", rows });
+    return transformRows(values, dIn, transform);
+  };
+  const mean = transformRows(statistics.mean, dIn, transform);
+  if (arena.kind === "deep") return initialise(arena, { seed: options.seed, mean });
+  const decoderBias =
+    options.initBias === "mean"
+      ? mean
+      : options.initBias === "median"
+        ? Float32Array.from(geometricMedian(await sample(MEDIAN_ROWS), dIn))
+        : new Float32Array(dIn);
+  const decoderRows = options.init === "data" ? { decoderRows: await sample(arena.model.latents) } : {};
+  initialise(arena, { seed: options.seed, mean, decoderBias, ...decoderRows });
+}
