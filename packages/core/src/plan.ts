@@ -4,7 +4,7 @@
  */
 import { ARCHITECTURES } from "./architectures/index.ts";
 import { OptionError } from "./errors.ts";
-import { checkModel, inputDimension, type Setup, type SparseModelSetup } from "./setup.ts";
+import { checkModel, checkTraining, inputDimension, type Setup, type SparseModelSetup } from "./setup.ts";
 
 /** One WebAssembly memory holds at most 65,536 pages of 64 KiB. */
 export const MEMORY_LIMIT_BYTES: number = 2 ** 32;
@@ -101,11 +101,12 @@ type Add = (name: string, role: RegionRole, type: RegionType, ...shape: number[]
 /**
  * Lays out the memory of a run.
  *
- * @throws OptionError if the model is malformed, or does not fit into one memory: the message names each
+ * @throws OptionError if the model or its training is malformed, or the model does not fit into one memory: the message names each
  * part's size and the largest number of latents that fits.
  */
 export function planRun(options: PlanOptions): Plan {
   checkModel(options.setup.model);
+  checkTraining(options.setup.training);
   const plan = layOut(options);
   if (plan.byteLength > MEMORY_LIMIT_BYTES) throw tooLarge(options, plan);
   return plan;

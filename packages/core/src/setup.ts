@@ -77,6 +77,26 @@ function requireWhole(option: string, value: number, least: number): void {
   }
 }
 
+function requireRange(option: string, value: number, right: boolean, range: string): void {
+  if (!right) throw new OptionError(option, `${option} must be ${range}, got ${value}`);
+}
+
+/** Checks how a model is to be trained. Throws {@link OptionError} naming the option and what would be right. */
+export function checkTraining(training: TrainingSetup): void {
+  const { batchRows, learningRate, l1Coefficient, adam, deadWindow } = training;
+  requireWhole("batchRows", batchRows, 1);
+  for (const [option, { peak }] of Object.entries({ learningRate, l1Coefficient })) {
+    requireRange(option, peak, Number.isFinite(peak) && peak >= 0, "a number of at least 0");
+  }
+  for (const option of ["beta1", "beta2"] as const) {
+    const value = adam[option];
+    requireRange(option, value, value >= 0 && value < 1, "at least 0 and below 1");
+  }
+  const { epsilon } = adam;
+  requireRange("epsilon", epsilon, Number.isFinite(epsilon) && epsilon >= 0, "a number of at least 0");
+  requireRange("deadWindow", deadWindow, deadWindow > 0, "above 0");
+}
+
 /** Checks a model's shape. Throws {@link OptionError} naming the option and what would be right. */
 export function checkModel(model: ModelSetup): void {
   if (model.kind === "deep") {
@@ -97,6 +117,10 @@ export function checkModel(model: ModelSetup): void {
   }
   requireWhole("dIn", model.dIn, 1);
   requireWhole("latents", model.latents, 1);
+  if (!Object.hasOwn(ARCHITECTURES, model.architecture)) {
+    const known = Object.keys(ARCHITECTURES).join(" or ");
+    throw new OptionError("architecture", `architecture must be ${known}, got ${String(model.architecture)}`);
+  }
   const { selection } = ARCHITECTURES[model.architecture];
   if (selection === "topk") {
     requireWhole("k", model.k, 1);
