@@ -1,6 +1,6 @@
 /** Initial parameters: decoder from random directions or from data rows, encoder its transpose, b_dec at the data. */
 import type { Arena, DeepArena, FloatArray, SparseArena } from "./arena.ts";
-import { assert } from "./errors.ts";
+import { assert, OptionError } from "./errors.ts";
 import { gaussian, PURPOSE } from "./random.ts";
 import { finishDecoderRow, laneScratch } from "./reference/sparse.ts";
 
@@ -78,29 +78,50 @@ function initialiseDeep(arena: DeepArena, seed: number): void {
 /**
  * The geometric median of `rows` [any number, dIn]: the point with the least summed distance to all rows
  * (Weiszfeld's iteration from the mean, until it moves less than `tolerance` of the spread, at most 100 times).
+ * Rows that lie at the current point are treated as Vardi & Zhang (2000) do, so that it cannot stick to them.
+ *
+ * @throws OptionError unless there is at least one whole row
  */
 export function geometricMedian(rows: FloatArray, dIn: number, tolerance = 1e-6): Float64Array {
   const count = rows.length / dIn;
+  if (!Number.isInteger(count) || count < 1) {
+    throw new OptionError(
+      "rows",
+      `a geometric median needs at least one whole row of ${dIn} values, got ${rows.length} values`,
+    );
+  }
   const median = new Float64Array(dIn);
   for (let i = 0; i < rows.length; i++) median[i % dIn] += rows[i] / count;
   const next = new Float64Array(dIn);
+  const pull = new Float64Array(dIn);
   for (let iteration = 0; iteration < 100; iteration++) {
     next.fill(0);
+    pull.fill(0);
     let weights = 0;
     let spread = 0;
+    let here = 0;
     for (let row = 0; row < count; row++) {
       let square = 0;
       for (let j = 0; j < dIn; j++) square += (rows[row * dIn + j] - median[j]) ** 2;
       const distance = Math.sqrt(square);
       spread += distance / count;
-      // A row at the median itself would weigh infinitely much; the floor keeps the iteration finite.
-      const weight = 1 / Math.max(distance, 1e-12);
+      if (distance < 1e-12) {
+        here++;
+        continue;
+      }
+      const weight = 1 / distance;
       weights += weight;
-      for (let j = 0; j < dIn; j++) next[j] += weight * rows[row * dIn + j];
+      for (let j = 0; j < dIn; j++) {
+        next[j] += weight * rows[row * dIn + j];
+        pull[j] += weight * (rows[row * dIn + j] - median[j]);
+      }
     }
+    // Rows at this very point hold it against the pull of all others, one unit of pull each.
+    const free = here === 0 ? 1 : Math.max(0, 1 - here / Math.hypot(...pull));
+    if (weights === 0 || free === 0) break;
     let moved = 0;
     for (let j = 0; j < dIn; j++) {
-      const value = next[j] / weights;
+      const value = free * (next[j] / weights) + (1 - free) * median[j];
       moved += (value - median[j]) ** 2;
       median[j] = value;
     }
