@@ -58,12 +58,15 @@ export class DeepAutoencoder {
     if (
       !Array.isArray(widths) ||
       !widths.every((width) => Number.isInteger(width) && width > 0) ||
-      widths.length < 2
+      widths.length < 2 ||
+      widths[0] !== widths.at(-1)
     ) {
-      throw wrong("cfg.json has no list of widths");
+      throw wrong("cfg.json has no list of widths that ends as it begins");
     }
     if (output_activation !== "relu" && output_activation !== "linear")
       throw wrong("cfg.json has no output_activation");
+    if (scale !== undefined && !(typeof scale === "number" && Number.isFinite(scale) && scale > 0))
+      throw wrong(`scale must be a number above 0, got ${String(scale)}`);
     const { tensors } = decodeSafetensors(weights);
     const tensor = (name: string, length: number): Float32Array => {
       const data = tensors.get(name)?.data;
@@ -81,7 +84,7 @@ export class DeepAutoencoder {
       };
     });
     const mean = tensors.has("mean") ? tensor("mean", widths[0] as number) : undefined;
-    const transform = { mean, scale: typeof scale === "number" ? scale : 1 };
+    const transform = { mean, scale: scale ?? 1 };
     return new DeepAutoencoder({ layers, outputActivation: output_activation, transform });
   }
 
@@ -90,7 +93,7 @@ export class DeepAutoencoder {
     return this.#forward(x, this.widths.indexOf(Math.min(...this.widths)));
   }
 
-  /** Reconstruction [rows, dIn] of raw activations. */
+  /** Reconstruction [rows, dIn] of raw activations. A NaN in a row spreads over that row's reconstruction. */
   reconstruct(x: Float32Array): Float32Array {
     const { mean, scale } = this.parts.transform;
     const y = this.#forward(x, this.parts.layers.length);

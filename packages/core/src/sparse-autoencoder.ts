@@ -112,7 +112,11 @@ export class SparseAutoencoder {
     });
   }
 
-  /** Features of raw activations x [rows, dIn]. */
+  /**
+   * Features of raw activations x [rows, dIn].
+   *
+   * @throws OptionError if x is not whole rows, or a row's pre-activations are not numbers
+   */
   encode(x: Float32Array): SparseFeatures {
     const { dIn, latents, activation, applyBDecToInput, encoder, b_enc, b_dec } = this.parts;
     const rows = this.#rowsOf(x);
@@ -127,8 +131,11 @@ export class SparseAutoencoder {
     for (let row = 0; row < rows; row++) {
       for (let j = 0; j < dIn; j++) input[j] = x[row * dIn + j] - (applyBDecToInput ? b_dec[j] : 0);
       chainProduct(z, 0, b_enc, input, 0, 1, encoder, latents, dIn, Math.fround);
+      if (z.some(Number.isNaN)) {
+        throw new OptionError("x", `row ${row} of x does not give numbers: it must be finite`);
+      }
       if (activation.kind === "topk") {
-        const count = Math.max(0, selectLargest(z, 0, latents, k, topValues, topLatents, 0));
+        const count = selectLargest(z, 0, latents, k, topValues, topLatents, 0);
         sortByLatent(topLatents, topValues, 0, count);
         for (let i = 0; i < count; i++) {
           if (topValues[i] <= 0) continue;
