@@ -124,7 +124,7 @@ async function locateBatch(
   if (batch.compressed) {
     throw new CorpusError(
       "unsupported",
-      "the batch is compressed; write the file uncompressed (activations hardly compress, and reading is faster)",
+      'the batch is compressed; write the file uncompressed (pyarrow: compression=None, write_feather: compression="uncompressed")',
       at,
     );
   }
