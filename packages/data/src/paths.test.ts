@@ -13,9 +13,9 @@ async function touch(...names: readonly string[]): Promise<void> {
 describe("resolvePaths", () => {
   it("orders by path bytes, and takes a file that is named twice once", async () => {
     await touch("b", "B", "a10", "a2", "ä");
-    const twice = [path("b"), path("*"), relative(process.cwd(), path("B"))];
-    expect(await resolvePaths(twice)).toEqual(
-      ["B", "a10", "a2", "b", "ä"].map((name) => (name === "B" ? expect.any(String) : path(name))),
+    const again = relative(process.cwd(), path("a2"));
+    expect(await resolvePaths([path("b"), path("*"), again, path("a2")])).toEqual(
+      ["B", "a10", "a2", "b", "ä"].map(path),
     );
   });
 

@@ -10,7 +10,6 @@ import {
   FixedSizeList,
   Float16,
   Float32,
-  Float64,
   Int32,
   LargeList,
   List,
@@ -23,7 +22,7 @@ import {
   tableToIPC,
   vectorFromArray,
 } from "apache-arrow";
-import type { DataType } from "apache-arrow";
+import type { DataType, Float64 } from "apache-arrow";
 
 /** A column: its type, and its data for `rows` rows from a global row on. */
 export interface TestColumn {
