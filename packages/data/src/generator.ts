@@ -44,7 +44,7 @@ export interface Synthetic {
    * @param into receives `[rows, dIn]`.
    * @param activations receives the true magnitudes, `[rows, features]`.
    */
-  fill(into: Float32Array, firstRow: number, rows: number, activations?: Float32Array): void;
+  readonly fill: (into: Float32Array, firstRow: number, rows: number, activations?: Float32Array) => void;
 }
 
 /** @throws CorpusError invalid-option. */
