@@ -14,7 +14,8 @@ const program = new Command("sparseloom")
     "Trains autoencoders and sparse autoencoders on neural activations, on the cores of one machine.",
   )
   .version(VERSION)
-  .showHelpAfterError("(--help shows what there is)")
+  // One line for one mistake: commander puts its suggestion on a second.
+  .configureOutput({ outputError: (text, write) => write(`${text.trim().replaceAll(/\s*\n\s*/g, " ")}\n`) })
   .exitOverride();
 addTrainCommand(program);
 addEvalCommand(program);

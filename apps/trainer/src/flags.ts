@@ -36,7 +36,8 @@ function parserOf(kind: Kind): (text: string) => unknown {
 export function addTrainFlags(command: Command): void {
   for (const key of Object.keys(trainSchema.shape) as (keyof typeof trainSchema.shape)[]) {
     const { kind, choices, description, fallback } = fieldOf(key);
-    const shown = fallback === undefined ? description : `${description} (default ${String(fallback)})`;
+    const shown =
+      fallback === undefined ? description : `${description} (default ${JSON.stringify(fallback)})`;
     if (kind === "boolean") {
       command.addOption(
         new Option(fallback === true ? flagOf(key).replace("--", "--no-") : flagOf(key), shown),

@@ -89,8 +89,10 @@ export const trainSchema = z.strictObject({
     .default(32)
     .describe("megabytes of raw rows shuffled together; two windows are held"),
   evalRows: whole(0)
-    .default(100_000)
-    .describe("rows, at most, on which the result is measured, of training and held-out data each"),
+    .optional()
+    .describe(
+      "rows of training and of held-out data on which the result is measured (default a tenth of the examples, at most 100000)",
+    ),
 
   workers: whole(1).default(availableParallelism()).describe("worker threads; changes no bit of the result"),
   seed: whole(0)

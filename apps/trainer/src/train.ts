@@ -5,7 +5,6 @@
 import { basename, join } from "node:path";
 import {
   type Arena,
-  countDead,
   geometricMedian,
   initialise,
   type Plan,
@@ -121,48 +120,51 @@ interface Session {
 }
 
 async function runToEnd(session: Session): Promise<TrainResult> {
-  const { runDirectory, config, options, team, hooks } = session;
+  const { runDirectory, config, options, team, start, hooks } = session;
   hooks.onStart?.(config, runDirectory, team.arena.plan, team);
-  await using log = await MetricsLog.open(runDirectory, session.start.step, session.start.examples);
-  const { state, loss, seconds } = await trainingLoop(session, log);
-  const complete = state.step === config.totalSteps;
+  await using log = await MetricsLog.open(runDirectory, start.step, start.examples);
+  const { state, seconds } = await trainingLoop(session, log);
+  const last = log.last ?? { loss: Number.NaN, mse: Number.NaN, fvu: Number.NaN, l0: Number.NaN, dead: 0 };
+  const reached = {
+    runDirectory,
+    complete: state.step === config.totalSteps,
+    steps: state.step,
+    examples: state.examples,
+    seconds: state.seconds,
+    activationsPerSecond: seconds > 0 ? (state.examples - start.examples) / seconds : 0,
+    loss: last.loss,
+    dead: last.dead,
+    deadWindow: config.setup.training.deadWindow,
+    workers: options.workers,
+    encoder: "exact",
+    kernelVariant: KERNEL_VARIANT,
+  } as const;
+  if (!reached.complete) {
+    // Whoever interrupts wants to be gone soon: no evaluation, no model.
+    await team.stop();
+    return { ...reached, mse: last.mse, fvu: last.fvu, l0: last.l0 };
+  }
 
   const training = await evaluateSplit(session, "train");
   const heldOut = await evaluateSplit(session, "held-out");
   await team.stop();
-
-  const dead = team.arena.kind === "sparse" ? countDead(team.arena, state.examples) : 0;
   const result: TrainResult = {
-    runDirectory,
-    complete,
-    steps: state.step,
-    examples: state.examples,
-    seconds: state.seconds,
-    activationsPerSecond: seconds > 0 ? (state.examples - session.start.examples) / seconds : 0,
-    loss,
+    ...reached,
     mse: training.mse,
     fvu: training.fvu,
     l0: training.l0,
-    dead,
-    deadWindow: config.setup.training.deadWindow,
     ...(heldOut.rows > 0
       ? { heldOut: { rows: heldOut.rows, mse: heldOut.mse, fvu: heldOut.fvu, l0: heldOut.l0 } }
       : {}),
-    workers: options.workers,
-    encoder: "exact",
-    kernelVariant: KERNEL_VARIANT,
   };
-  await writeModel(join(runDirectory, "model"), team.arena, config, {
-    l0: (heldOut.rows > 0 ? heldOut : training).l0,
-    dead,
-  });
-  if (complete) await writeResult(runDirectory, result);
+  const { l0 } = result.heldOut ?? result;
+  await writeModel(join(runDirectory, "model"), team.arena, config, { l0, dead: result.dead });
+  await writeResult(runDirectory, result);
   return result;
 }
 
 interface LoopEnd {
   readonly state: RunState;
-  readonly loss: number;
   /** Seconds of training in this session. */
   readonly seconds: number;
 }
@@ -178,7 +180,6 @@ async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd>
   const began = performance.now();
   let { step, examples } = start;
   let seen = step;
-  let loss = Number.NaN;
 
   const elapsed = (): number => (performance.now() - began) / 1000;
   const state = (): RunState => ({
@@ -188,17 +189,17 @@ async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd>
     seconds: start.seconds + elapsed(),
   });
 
+  const writeMetrics = async (steps: number): Promise<void> => {
+    hooks.onMetrics?.(await log.write(steps, elapsed(), start.seconds), config);
+  };
+
   /** Takes in the summaries of the steps up to `until`, in order; they are complete. */
   const takeIn = async (until: number): Promise<void> => {
     for (; seen < until; seen++) {
       const slot = (seen - start.step) % arena.plan.slots;
       checkLoss(arena, slot, seen, corpus, rowIds[slot] as Float64Array, runDirectory);
       log.add(arena, slot);
-      if ((seen + 1) % options.logEvery === 0 || seen + 1 === config.totalSteps) {
-        const metrics = await log.write(seen + 1, elapsed(), start.seconds);
-        loss = metrics.loss;
-        hooks.onMetrics?.(metrics, config);
-      }
+      if ((seen + 1) % options.logEvery === 0) await writeMetrics(seen + 1);
     }
   };
 
@@ -224,7 +225,9 @@ async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd>
   await takeIn(step);
   const end = state();
   await saveCheckpoint(runDirectory, arena, end, options.keepCheckpoints);
-  return { state: end, loss, seconds: elapsed() };
+  // The steps since the last line; a session may also have taken none.
+  if (step > start.step && step % options.logEvery !== 0) await writeMetrics(step);
+  return { state: end, seconds: elapsed() };
 }
 
 function openStream(session: Session, split: Split, epochs: number, from?: RunState["position"]): RowStream {
@@ -240,9 +243,16 @@ function openStream(session: Session, split: Split, epochs: number, from?: RunSt
   });
 }
 
+/** Rows of a split, at most, on which the result is measured: a standard error of FVU below 1 %. */
+const EVAL_ROWS = 100_000;
+/** Measuring should not take longer than a small part of training. */
+const EVAL_SHARE = 0.1;
+
 async function evaluateSplit(session: Session, split: Split): Promise<Evaluation> {
   await using stream = openStream(session, split, 1);
-  return await evaluate(session.team, stream, session.options.evalRows);
+  const limit =
+    session.options.evalRows ?? Math.min(EVAL_ROWS, Math.ceil(EVAL_SHARE * session.config.totalExamples));
+  return await evaluate(session.team, stream, limit);
 }
 
 /** NaN or Infinity in a loss stops the run before anything is saved. */

@@ -7,6 +7,7 @@ import type { Command } from "commander";
 import { RequestError } from "../errors.ts";
 import { inspect } from "../inspect.ts";
 import { checkTrainRequest } from "../options.ts";
+import { readRunConfig } from "../run/config.ts";
 import { train } from "../train.ts";
 import { parseCount, parseSeed } from "./arguments.ts";
 import { describeFeatures, keepReport } from "./inspect.ts";
@@ -48,7 +49,7 @@ export function addDemoCommand(program: Command): void {
       const options = checkTrainRequest({ ...fixed, ...length, seed: flags.seed, workers: flags.workers });
       const runDirectory = flags.out ?? freeRunDirectory();
       const result = await watched((hooks) => train([CORPUS], options, runDirectory, hooks));
-      process.stdout.write(`${describeResult(result)}\n`);
+      process.stdout.write(`${describeResult(result, (await readRunConfig(runDirectory)).setup.model)}\n`);
       if (!result.complete) return;
       const report = await inspect(runDirectory, [CORPUS], {
         features: 10,

@@ -51,7 +51,9 @@ export async function evaluateModel(
     split: options.split,
     heldOut: documentColumn === undefined ? { fraction: heldOut } : { fraction: heldOut, documentColumn },
   };
-  const statistics = (await readStatistics(corpus)) ?? (await estimateStatistics(corpus, split));
+  // Variance is measured about the whole corpus's mean, whichever split is evaluated.
+  const statistics =
+    (await readStatistics(corpus)) ?? (await estimateStatistics(corpus, { ...split, split: "all" }));
   const { team: started, transform } = startModelTeam(loaded, corpus, statistics.mean, options.workers);
   await using team = started;
   await using stream = new RowStream(corpus, { ...split, shuffle: "window", epochs: 1, transform });

@@ -6,7 +6,8 @@ import { addTrainFlags, gatherRequest } from "../flags.ts";
 import { listenForInterrupts } from "../interrupts.ts";
 import { checkTrainRequest, flagOf, RESUME_OPTIONS, type TrainOptions } from "../options.ts";
 import { formatCount, Progress } from "../progress.ts";
-import type { RunConfig } from "../run/config.ts";
+import { readRunConfig, type RunConfig } from "../run/config.ts";
+import type { ModelSetup } from "@sparseloom/core";
 import type { TrainResult } from "../run/result.ts";
 import { resume, train, type TrainHooks } from "../train.ts";
 
@@ -30,7 +31,9 @@ export function addTrainCommand(program: Command): void {
         ? await startRun(patterns, request)
         : await resumeRun(flags.resume, patterns, request);
     process.stdout.write(
-      flags.json ? `${JSON.stringify(result, undefined, 2)}\n` : `${describeResult(result)}\n`,
+      flags.json
+        ? `${JSON.stringify(result, undefined, 2)}\n`
+        : `${describeResult(result, (await readRunConfig(result.runDirectory)).setup.model)}\n`,
     );
   });
 }
@@ -108,9 +111,10 @@ function describeRun({ setup, corpus, totalExamples, totalSteps, options }: RunC
 }
 
 /** The result for people. */
-export function describeResult(result: TrainResult): string {
+export function describeResult(result: TrainResult, model: ModelSetup): string {
+  const sparse = model.kind === "sparse";
   const set = (name: string, { fvu, l0 }: { fvu: number; l0: number }): string =>
-    `${name}: FVU ${fvu.toFixed(3)}, L0 ${l0.toFixed(1)}`;
+    `${name}: FVU ${fvu.toFixed(3)}${sparse ? `, L0 ${l0.toFixed(1)}` : ""}`;
   return [
     `${result.complete ? "trained" : "stopped after"} ${formatCount(result.steps)} steps, ${formatCount(result.examples)} examples in ` +
       `${result.seconds.toFixed(1)} s (${formatCount(result.activationsPerSecond)} activations/s, ${result.workers} workers)`,
@@ -118,7 +122,11 @@ export function describeResult(result: TrainResult): string {
     ...(result.heldOut === undefined
       ? []
       : [`${set("held-out rows", result.heldOut)} (${formatCount(result.heldOut.rows)} rows)`]),
-    `dead latents: ${formatCount(result.dead)} (no activation in the last ${formatCount(result.deadWindow)} examples)`,
+    ...(sparse
+      ? [
+          `dead latents: ${formatCount(result.dead)} of ${formatCount(model.latents)} (no activation in the last ${formatCount(result.deadWindow)} examples)`,
+        ]
+      : []),
     result.complete
       ? `run directory: ${result.runDirectory}`
       : `continue with: sparseloom train --resume ${result.runDirectory}`,

@@ -13,7 +13,7 @@ import {
 } from "@sparseloom/core";
 import { writeFileWhole } from "./write-folder.ts";
 
-/** A line of `metrics.jsonl`. */
+/** A line of `metrics.jsonl`. Numbers that do not exist yet are NaN, and null in JSON. */
 export interface StepMetrics extends Metrics {
   /** Steps taken. */
   readonly step: number;
@@ -39,14 +39,19 @@ export class MetricsLog implements AsyncDisposable {
   #learningRate = 0;
   #lastSeconds = 0;
 
-  private constructor(file: FileHandle, examples: number) {
+  /** The last line written, by this session or an earlier one. */
+  last: StepMetrics | undefined;
+
+  private constructor(file: FileHandle, examples: number, last: StepMetrics | undefined) {
     this.#file = file;
     this.#examples = examples;
+    this.last = last;
   }
 
   /** Opens the log; lines after `step`, from a session that got further than its last checkpoint, are removed. */
   static async open(runDirectory: string, step: number, examples: number): Promise<MetricsLog> {
     const path = join(runDirectory, "metrics.jsonl");
+    let last: StepMetrics | undefined;
     if (step > 0) {
       const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
         if (error.code === "ENOENT") return "";
@@ -57,9 +62,11 @@ export class MetricsLog implements AsyncDisposable {
         const found = /^\{"step":(\d+),.*\}$/.exec(line);
         return found !== null && Number(found[1]) <= step;
       });
+      const newest = kept.at(-1);
+      if (newest !== undefined) last = JSON.parse(newest) as StepMetrics;
       await writeFileWhole(path, [new TextEncoder().encode(kept.map((line) => `${line}\n`).join(""))]);
     }
-    return new MetricsLog(await open(path, "a"), examples);
+    return new MetricsLog(await open(path, "a"), examples, last);
   }
 
   /** Adds a completed step, whose summary is in `slot`. */
@@ -91,6 +98,7 @@ export class MetricsLog implements AsyncDisposable {
     this.#loss = 0;
     this.#steps = 0;
     this.#lastSeconds = seconds;
+    this.last = metrics;
     return metrics;
   }
 

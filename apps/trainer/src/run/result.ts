@@ -13,14 +13,17 @@ export interface TrainResult {
   readonly activationsPerSecond: number;
   /** Loss of the last logged steps. */
   readonly loss: number;
-  /** On training rows, with the final parameters; in the run's scaled units. */
+  /**
+   * On training rows, with the final parameters, in the run's scaled units; of an interrupted run: over its last
+   * logged steps.
+   */
   readonly mse: number;
   readonly fvu: number;
   readonly l0: number;
   /** Latents without activation in the last `deadWindow` examples. */
   readonly dead: number;
   readonly deadWindow: number;
-  /** The same on held-out rows; absent when none are held out. */
+  /** The same on held-out rows; absent when none are held out, and of an interrupted run. */
   readonly heldOut?: Metrics & { readonly rows: number };
   readonly workers: number;
   /** How the encoder's product was computed. */

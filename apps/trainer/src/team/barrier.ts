@@ -1,4 +1,5 @@
 /** The workers' meeting point and the counter from which they take work. Runs on worker threads only. */
+import type { Stage } from "@sparseloom/core";
 import { TEAM } from "./protocol.ts";
 
 /** Looks at the word before sleeping. A barrier between two spinning workers took 0.75 µs, a sleeping one 2 to 12. */
@@ -24,14 +25,14 @@ export function waitWhile(team: Int32Array, word: number, value: number, spin: b
 }
 
 /**
- * Waits until all workers have come here. The last to arrive runs `last`, which sees everyone's writes and
- * whose writes everyone sees, and puts the ticket counter back.
+ * Waits until all workers have come here. The last to arrive finishes the stage, sees everyone's writes and
+ * has its own seen by everyone, and puts the ticket counter back.
  */
-export function meet(team: Int32Array, workers: number, spin: boolean, last: () => void): void {
+export function meet(team: Int32Array, workers: number, spin: boolean, stage: Pick<Stage, "finish">): void {
   // Read before arriving: the last arrival moves it on.
   const generation = Atomics.load(team, TEAM.generation);
   if (Atomics.add(team, TEAM.arrived, 1) === workers - 1) {
-    last();
+    stage.finish();
     Atomics.store(team, TEAM.arrived, 0);
     Atomics.store(team, TEAM.ticket, 0);
     Atomics.add(team, TEAM.generation, 1);

@@ -27,8 +27,7 @@ export function join(task: JoinTask): void {
           stage.run(block);
           Atomics.add(team, progress, 1);
         }
-        const { finish } = stage;
-        meet(team, plan.workers, spin, finish);
+        meet(team, plan.workers, spin, stage);
       }
       if (rank === 0) {
         Atomics.store(team, TEAM.completed, job + 1);

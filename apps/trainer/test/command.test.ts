@@ -1,0 +1,383 @@
+/** The `sparseloom` command as a user meets it: exit statuses, one clear line, nothing half-written. */
+import { existsSync, readdirSync } from "node:fs";
+import { readFile, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { writeCorpus } from "@sparseloom/data";
+import { Field, FixedSizeList, Float32, Int32, List, Table, tableToIPC, vectorFromArray } from "apache-arrow";
+import { beforeAll, describe, expect, it } from "vitest";
+import { readResult } from "../src/run/directory.ts";
+import { runCli, stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
+
+const folder = temporaryFolder();
+const at = (name: string): string => join(folder, name);
+const corpus = at("corpus.arrow");
+
+type Rows = (number[] | null)[];
+async function writeArrow(
+  path: string,
+  rows: Rows,
+  type: "list" | "fixed",
+  column = "activation",
+): Promise<void> {
+  const item = new Field("item", new Float32(), true);
+  const vector = vectorFromArray(rows, type === "list" ? new List(item) : new FixedSizeList(3, item));
+  await writeFile(path, tableToIPC(new Table({ [column]: vector }), "file"));
+}
+
+beforeAll(async () => {
+  await writeSmallCorpus(corpus);
+  await writeSmallCorpus(at("truncated.arrow"));
+  await truncate(at("truncated.arrow"), 20_000);
+  await writeFile(at("not-arrow.arrow"), "word,count\nthe,1\n");
+  await writeFile(
+    at("no-vectors.arrow"),
+    tableToIPC(new Table({ count: vectorFromArray([1, 2, 3], new Int32()) }), "file"),
+  );
+  await writeArrow(
+    at("ragged.arrow"),
+    [
+      [1, 2, 3],
+      [4, 5],
+      [6, 7, 8],
+    ],
+    "list",
+  );
+  await writeArrow(at("nulls.arrow"), [[1, 2, 3], null, [6, 7, 8]], "fixed");
+  await writeArrow(
+    at("nan.arrow"),
+    [
+      [1, 2, 3],
+      [4, 5, 6],
+      [7, Number.NaN, 9],
+      [1, 1, 2],
+    ],
+    "fixed",
+  );
+  await writeCorpus(at("narrow.arrow"), { dIn: 7, type: "float32" }, [
+    { values: new Float32Array(70).fill(1) },
+  ]);
+});
+
+describe("wrong input gives exit status 2 and one clear line", () => {
+  const cases: [string, string[], RegExp][] = [
+    ["no corpus", ["train"], /missing corpus/],
+    [
+      "missing file",
+      ["train", at("nowhere.arrow")],
+      /nowhere\.arrow.*no such file|nowhere\.arrow.*not exist|nowhere\.arrow/,
+    ],
+    ["not Arrow", ["train", at("not-arrow.arrow")], /not-arrow\.arrow.*Arrow/],
+    ["truncated file", ["train", at("truncated.arrow")], /truncated\.arrow/],
+    ["no vector column", ["train", at("no-vectors.arrow")], /no-vectors\.arrow.*count/],
+    ["ragged lists", ["train", at("ragged.arrow"), "--latents", "4", "--k", "1"], /ragged\.arrow.*row 1/],
+    ["nulls", ["train", at("nulls.arrow"), "--latents", "4", "--k", "1"], /nulls\.arrow.*null/],
+    [
+      "NaN rows, by file, batch and row",
+      ["train", at("nan.arrow"), "--latents", "4", "--k", "1"],
+      /nan\.arrow, batch 0, row 2/,
+    ],
+    [
+      "mismatched dimensions between files",
+      ["train", corpus, at("narrow.arrow")],
+      /corpus\.arrow|narrow\.arrow/,
+    ],
+    ["unknown option", ["train", corpus, "--latent", "9"], /unknown option '--latent'/],
+    ["unknown command", ["trian", corpus], /unknown command 'trian'/],
+    ["unknown architecture", ["train", corpus, "--arch", "vae"], /--arch.*topk/],
+    ["not a number", ["train", corpus, "--batch", "many"], /--batch.*number/],
+    [
+      "k > latents",
+      ["train", corpus, "--latents", "8", "--k", "9"],
+      /k must be at most the number of latents \(8\), got 9/,
+    ],
+    ["an option of another architecture", ["train", corpus, "--l1", "3"], /--l1 is for --arch relu/],
+    [
+      "contradicting options",
+      ["train", corpus, "--epochs", "2", "--examples", "100"],
+      /--epochs and --examples contradict/,
+    ],
+    [
+      "a model too large for one memory",
+      ["train", corpus, "--latents", "90000000"],
+      /GiB.*largest number of latents that fits is \d+/,
+    ],
+    [
+      "widths that do not fit the corpus",
+      ["train", corpus, "--arch", "autoencoder", "--widths", "5,2,5"],
+      /--widths must begin with the corpus's dimension 12/,
+    ],
+    ["an unknown vector column", ["train", corpus, "--column", "layer9"], /layer9/],
+    ["eval of something that is no model", ["eval", folder, corpus], /is not a model/],
+    ["resume of something that is no run", ["train", "--resume", folder], /is not a run directory/],
+    ["corpus info of a missing file", ["corpus", "info", at("nowhere.arrow")], /nowhere\.arrow/],
+    [
+      "corpus generate with more active features than there are",
+      ["corpus", "generate", at("x.arrow"), "--d", "8", "--features", "4", "--rows", "9", "--active", "5"],
+      /--active must be at most --features 4/,
+    ],
+    [
+      "corpus generate over an existing file",
+      ["corpus", "generate", corpus, "--d", "8", "--features", "4", "--rows", "9"],
+      /corpus\.arrow/,
+    ],
+  ];
+
+  it.each(cases)("%s", async (_, args, message) => {
+    const out = at("never");
+    const before = readdirSync(folder);
+    const { status, stdout, stderr } = await runCli(
+      args[0] === "train" && !args.includes("--resume") ? [...args, "--out", out] : args,
+    );
+    expect(stderr).toMatch(message);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(stdout).toBe("");
+    expect(status).toBe(2);
+    expect(existsSync(join(out, "config.json"))).toBe(false);
+    expect(readdirSync(folder)).toEqual(before);
+  });
+
+  it("an option file that is not JSON, or has an unknown key", async () => {
+    await writeFile(at("broken.json"), "{k: 3");
+    await writeFile(at("unknown.json"), `{"latent": 3}`);
+    const broken = await runCli(["train", corpus, "--config", at("broken.json")]);
+    expect([broken.status, broken.stderr]).toEqual([2, expect.stringMatching(/broken\.json cannot be read/)]);
+    const unknown = await runCli(["train", corpus, "--config", at("unknown.json")]);
+    expect([unknown.status, unknown.stderr]).toEqual([2, expect.stringMatching(/unknown option --latent/)]);
+  });
+});
+
+describe("train", () => {
+  const small = ["--latents", "30", "--k", "3", "--batch", "64", "--seed", "1"];
+
+  it("writes the run directory, and prints one JSON object on stdout with --json", async () => {
+    const out = at("run");
+    const { status, stdout } = await runCli([
+      "train",
+      corpus,
+      ...small,
+      "--epochs",
+      "2",
+      "--out",
+      out,
+      "--json",
+    ]);
+    expect(status).toBe(0);
+    const result = JSON.parse(stdout) as Record<string, unknown>;
+    for (const key of [
+      "runDirectory",
+      "steps",
+      "examples",
+      "seconds",
+      "activationsPerSecond",
+      "loss",
+      "mse",
+      "fvu",
+      "l0",
+      "dead",
+      "workers",
+      "encoder",
+    ]) {
+      expect(result).toHaveProperty(key);
+    }
+    expect(readdirSync(out).sort()).toEqual([
+      "checkpoints",
+      "config.json",
+      "metrics.jsonl",
+      "model",
+      "result.json",
+    ]);
+    const lines = (await readFile(join(out, "metrics.jsonl"), "utf8"))
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, number>);
+    expect(lines.at(-1)).toMatchObject({ step: result["steps"], examples: result["examples"] });
+    expect(lines.at(-1)?.["loss"]).toBeLessThan(lines[0]?.["loss"] as number);
+  });
+
+  it("takes options from --config, overridden by flags", async () => {
+    await writeFile(at("options.json"), JSON.stringify({ latents: 20, k: 2, batch: 100, examples: 300 }));
+    const out = at("configured");
+    const { status } = await runCli([
+      "train",
+      corpus,
+      "--config",
+      at("options.json"),
+      "--k",
+      "4",
+      "--out",
+      out,
+    ]);
+    expect(status).toBe(0);
+    const config = JSON.parse(await readFile(join(out, "config.json"), "utf8")) as {
+      setup: { model: object };
+    };
+    expect(config.setup.model).toMatchObject({ latents: 20, k: 4 });
+  });
+
+  it("refuses a run directory that is taken", async () => {
+    const { status, stderr } = await runCli(["train", corpus, ...small, "--out", at("run")]);
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/is not empty.*--resume/)]);
+  });
+
+  it("says that a complete run has nothing to resume, and gives its result again", async () => {
+    const { status, stdout, stderr } = await runCli(["train", "--resume", at("run"), "--json"]);
+    expect([status, stderr]).toEqual([0, expect.stringMatching(/nothing to resume/)]);
+    expect(JSON.parse(stdout)).toEqual(await readResult(at("run")));
+  });
+
+  it("refuses to change the training of a resumed run", async () => {
+    const { status, stderr } = await runCli(["train", "--resume", at("run"), "--lr", "0.1"]);
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/--lr cannot change/)]);
+  });
+
+  it.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)(
+    "finishes the step at %s, saves, exits %i, and resumes to the same bytes",
+    async (signal, expected) => {
+      const long = ["--epochs", "40", "--log-every", "1"];
+      const whole = at(`whole-${signal}`);
+      expect((await runCli(["train", corpus, ...small, ...long, "--out", whole])).status).toBe(0);
+      const stopped = at(`stopped-${signal}`);
+      let sent = false;
+      const interrupted = await runCli(
+        ["train", corpus, ...small, ...long, "--out", stopped],
+        (text, kill) => {
+          if (!sent && / step \d/.test(text)) {
+            sent = true;
+            kill(signal);
+          }
+        },
+      );
+      expect(interrupted.status).toBe(expected);
+      expect(interrupted.stdout).toMatch(/continue with: sparseloom train --resume/);
+      expect(readdirSync(stopped)).not.toContain("model");
+      const resumed = await runCli(["train", "--resume", stopped, "--workers", "1", "--json"]);
+      expect(resumed.status).toBe(0);
+      const { steps } = JSON.parse(resumed.stdout) as { steps: number };
+      expect((await stateBytes(stopped, steps)).equals(await stateBytes(whole, steps))).toBe(true);
+    },
+  );
+
+  it("goes back to the checkpoint before when the newest is damaged", async () => {
+    const out = at("damaged");
+    const common = [...small, "--epochs", "10", "--checkpoint-every", "50", "--out", out];
+    expect((await runCli(["train", corpus, ...common, "--stop-at", "170"])).status).toBe(0);
+    expect(readdirSync(join(out, "checkpoints")).sort()).toEqual(["100", "150", "170"]);
+    await truncate(join(out, "checkpoints", "170", "state.safetensors"), 1000);
+    const { status, stderr } = await runCli(["train", "--resume", out]);
+    expect([status, stderr]).toEqual([
+      0,
+      expect.stringMatching(/170 cannot be used: state\.safetensors does not match/),
+    ]);
+  });
+
+  it("refuses to resume on another corpus", async () => {
+    const moving = at("moving.arrow");
+    await writeSmallCorpus(moving, 500);
+    const out = at("moved");
+    await runCli(["train", moving, ...small, "--epochs", "9", "--stop-at", "5", "--out", out]);
+    await writeFile(moving, await readFile(corpus));
+    const { status, stderr } = await runCli(["train", "--resume", out]);
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/fingerprint differs/)]);
+  });
+
+  it("stops with an error when the loss is no longer a number, and saves no model", async () => {
+    const out = at("diverged");
+    const { status, stderr } = await runCli([
+      "train",
+      corpus,
+      "--arch",
+      "relu",
+      "--latents",
+      "30",
+      "--batch",
+      "64",
+      "--lr",
+      "1e30",
+      "--lr-decay",
+      "0",
+      "--out",
+      out,
+    ]);
+    expect([status, stderr]).toEqual([
+      1,
+      expect.stringMatching(/the loss of step \d+ is (NaN|Infinity) .*corpus\.arrow, batch 0/),
+    ]);
+    expect(readdirSync(out)).not.toContain("model");
+  });
+});
+
+describe("eval", () => {
+  it("measures an exported model on raw rows as training measured it on scaled ones", async () => {
+    const { status, stdout } = await runCli(["eval", at("run"), corpus, "--split", "held-out", "--json"]);
+    expect(status).toBe(0);
+    const found = JSON.parse(stdout) as { fvu: number; l0: number; rows: number; warnings: string[] };
+    const result = await readResult(at("run"));
+    expect(found.rows).toBe(result?.heldOut?.rows);
+    expect(found.l0).toBeCloseTo(result?.heldOut?.l0 as number, 2);
+    expect(found.fvu).toBeCloseTo(result?.heldOut?.fvu as number, 2);
+    expect(found.warnings).toEqual([]);
+  });
+
+  it("refuses a corpus of other dimensions", async () => {
+    const { status, stderr } = await runCli(["eval", at("run"), at("narrow.arrow")]);
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/reads 12 dimensions.*has 7/)]);
+  });
+
+  it("measures a deep autoencoder, too", async () => {
+    const out = at("deep");
+    const args = [
+      "train",
+      corpus,
+      "--arch",
+      "autoencoder",
+      "--widths",
+      "12,24,6,24,12",
+      "--output-activation",
+      "linear",
+      "--epochs",
+      "20",
+      "--batch",
+      "64",
+      "--out",
+      out,
+    ];
+    expect((await runCli(args)).status).toBe(0);
+    const { stdout } = await runCli(["eval", out, corpus, "--split", "held-out", "--json"]);
+    const { fvu } = JSON.parse(stdout) as { fvu: number };
+    expect(fvu).toBeCloseTo((await readResult(out))?.heldOut?.fvu as number, 3);
+    expect(fvu).toBeLessThan(0.8);
+  });
+});
+
+describe("corpus", () => {
+  it("generate writes a corpus that info describes", async () => {
+    const path = at("made.arrow");
+    const made = await runCli([
+      "corpus",
+      "generate",
+      path,
+      "--d",
+      "16",
+      "--features",
+      "8",
+      "--rows",
+      "500",
+      "--active",
+      "2",
+    ]);
+    expect(made.status).toBe(0);
+    expect(existsSync(`${path}.features.safetensors`)).toBe(true);
+    const { stdout } = await runCli(["corpus", "info", path, "--json"]);
+    expect(JSON.parse(stdout)).toMatchObject({
+      rows: 500,
+      dIn: 16,
+      type: "float32",
+      statistics: { exact: true },
+    });
+    const text = await runCli(["corpus", "info", path]);
+    expect(text.stdout).toMatch(/500 rows × 16 dimensions, float32/);
+  });
+});

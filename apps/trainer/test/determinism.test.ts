@@ -1,0 +1,68 @@
+/** Same seed, same bytes: for any number of workers, and across stop and resume. Compares checkpoint files. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
+import { resume, train } from "../src/train.ts";
+import { stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
+
+const folder = temporaryFolder();
+const corpus = join(folder, "corpus.arrow");
+beforeAll(() => writeSmallCorpus(corpus));
+
+// 200 steps run on into the fifth epoch of 2,970 training rows; the last mini-batch is short.
+const COMMON = {
+  batch: 70,
+  examples: 199 * 70 + 33,
+  seed: 3,
+  lr: 3e-3,
+  checkpointEvery: 1000,
+} satisfies TrainRequest;
+const CASES: [string, TrainRequest][] = [
+  ["topk", { ...COMMON, arch: "topk", latents: 50, k: 4, init: "data" }],
+  [
+    "topk whose encoder does not subtract b_dec",
+    { ...COMMON, arch: "topk", latents: 50, k: 4, applyBDecToInput: false },
+  ],
+  ["relu with free decoder", { ...COMMON, arch: "relu", latents: 50, l1: 0.5 }],
+  ["relu with unit decoder", { ...COMMON, arch: "relu", latents: 50, l1: 0.5, decoder: "unit" }],
+  [
+    "deep autoencoder",
+    { ...COMMON, arch: "autoencoder", widths: [12, 20, 5, 20, 12], outputActivation: "linear" },
+  ],
+];
+
+describe.each(CASES)("%s", (name, request) => {
+  const run = async (workers: number, more: TrainRequest = {}): Promise<string> => {
+    const out = join(folder, `${name.replaceAll(" ", "-")}-${workers}-${JSON.stringify(more).length}`);
+    await train([corpus], checkTrainRequest({ ...request, ...more, workers }), out);
+    return out;
+  };
+
+  it("has byte-identical state after 200 steps with 1, 2, 3 and 4 workers", async () => {
+    const one = await stateBytes(await run(1), 200);
+    for (const workers of [2, 3, 4])
+      expect((await stateBytes(await run(workers), 200)).equals(one), `${workers} workers`).toBe(true);
+  });
+
+  it("ends with the same bytes when stopped at step 100 and resumed with another number of workers", async () => {
+    const whole = await run(2, { logEvery: 7 });
+    const stopped = await run(1, { stopAt: 100, logEvery: 7 });
+    const result = await resume(stopped, { workers: 3 });
+    expect(result.steps).toBe(200);
+    expect((await stateBytes(stopped, 200)).equals(await stateBytes(whole, 200))).toBe(true);
+    const model = async (run: string) => await readFile(join(run, "model", "sae_weights.safetensors"));
+    expect((await model(stopped)).equals(await model(whole))).toBe(true);
+  });
+});
+
+it("another seed gives other bytes", async () => {
+  const [, request] = CASES[0] as (typeof CASES)[number];
+  const states = [];
+  for (const seed of [1, 2]) {
+    const out = join(folder, `seed-${seed}`);
+    await train([corpus], checkTrainRequest({ ...request, seed }), out);
+    states.push(await stateBytes(out, 200));
+  }
+  expect(states[0]?.equals(states[1] as Buffer)).toBe(false);
+});
