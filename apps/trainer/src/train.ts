@@ -59,7 +59,10 @@ export async function train(
   await using team = new Team(plan, { stuckTimeoutMs: options.stuckTimeout * 1000 });
   await initialiseArena(team.arena, corpus, config);
   const start: RunState = { step: 0, examples: 0, position: { epoch: 0, window: 0, offset: 0 }, seconds: 0 };
-  return await runToEnd({ runDirectory, config, options, corpus, team, start, hooks });
+  return await withAdvice(
+    runDirectory,
+    runToEnd({ runDirectory, config, options, corpus, team, start, hooks }),
+  );
 }
 
 /** Continues a run from its newest intact checkpoint. `overrides` may hold only what changes no bit. */
@@ -93,7 +96,10 @@ export async function resume(
   const start = await loadNewest(runDirectory, team.arena, hooks);
   const mean = transformRows(config.statistics.mean, config.corpus.dIn, transformOf(config));
   team.arena.mean.set(mean);
-  return await runToEnd({ runDirectory, config, options, corpus, team, start, hooks });
+  return await withAdvice(
+    runDirectory,
+    runToEnd({ runDirectory, config, options, corpus, team, start, hooks }),
+  );
 }
 
 /** Loads the newest checkpoint that is intact, saying which ones are not. */
@@ -107,6 +113,21 @@ async function loadNewest(runDirectory: string, arena: Arena, hooks: TrainHooks)
     }
   }
   throw new RequestError(`${runDirectory} has no usable checkpoint to resume from`);
+}
+
+/** A run that fails says where it can go on. */
+async function withAdvice(runDirectory: string, run: Promise<TrainResult>): Promise<TrainResult> {
+  try {
+    return await run;
+  } catch (error) {
+    if (!(error instanceof RunError)) throw error;
+    const [newest] = await listCheckpoints(runDirectory);
+    const advice =
+      newest === undefined
+        ? "there was no checkpoint yet"
+        : `continue from step ${newest} with: sparseloom train --resume ${runDirectory}`;
+    throw new RunError(`${error.message}; ${advice}`, { cause: error });
+  }
 }
 
 interface Session {
@@ -197,7 +218,7 @@ async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd>
   const takeIn = async (until: number): Promise<void> => {
     for (; seen < until; seen++) {
       const slot = (seen - start.step) % arena.plan.slots;
-      checkLoss(arena, slot, seen, corpus, rowIds[slot] as Float64Array, runDirectory);
+      checkLoss(arena, slot, seen, corpus, rowIds[slot] as Float64Array);
       log.add(arena, slot);
       if ((seen + 1) % options.logEvery === 0) await writeMetrics(seen + 1);
     }
@@ -256,20 +277,13 @@ async function evaluateSplit(session: Session, split: Split): Promise<Evaluation
 }
 
 /** NaN or Infinity in a loss stops the run before anything is saved. */
-function checkLoss(
-  arena: Arena,
-  slot: number,
-  step: number,
-  corpus: Corpus,
-  rowIds: Float64Array,
-  runDirectory: string,
-): void {
+function checkLoss(arena: Arena, slot: number, step: number, corpus: Corpus, rowIds: Float64Array): void {
   const loss = arena.summaries[slot * SUMMARY_FIELDS + SUMMARY.loss] as number;
   if (Number.isFinite(loss)) return;
   const { path, batch, row } = corpus.locate(rowIds[0] as number);
   throw new RunError(
     `the loss of step ${step} is ${loss} (mini-batch from ${basename(path)}, batch ${batch}, row ${row} on): ` +
-      `try a smaller --lr; earlier checkpoints in ${join(runDirectory, "checkpoints")} are intact`,
+      `try a smaller --lr`,
   );
 }
 
