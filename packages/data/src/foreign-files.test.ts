@@ -37,6 +37,9 @@ describe("a file written by pyarrow", () => {
         { name: "document", type: "Utf8" },
         { name: "speaker", type: "Dictionary<Int32, Utf8>" },
         { name: "final", type: "Bool" },
+        { name: "source", type: "LargeUtf8" },
+        { name: "score", type: "Float64" },
+        { name: "layer", type: "Uint8" },
       ]);
       expect(corpus.ignoredColumns.map((column) => column.name)).toEqual(["when"]);
       const tokens = rowsOf((row) => (row === 3 ? null : BigInt(10 * row)));
@@ -45,6 +48,10 @@ describe("a file written by pyarrow", () => {
       expect(await readAllLabels(corpus, "document")).toEqual(documents);
       expect(await readAllLabels(corpus, "speaker")).toEqual(rowsOf((row) => ["ada", "bob", null][row % 3]));
       expect(await readAllLabels(corpus, "final")).toEqual(rowsOf((row) => row % 5 === 0));
+      const sources = rowsOf((row) => (row === 5 ? null : "s".repeat(row % 3)));
+      expect(await readAllLabels(corpus, "source")).toEqual(sources);
+      expect(await readAllLabels(corpus, "score")).toEqual(rowsOf((row) => (row % 6 === 2 ? null : row / 4)));
+      expect(await readAllLabels(corpus, "layer")).toEqual(rowsOf((row) => row));
     });
   }
 
@@ -63,5 +70,20 @@ describe("a file written by pyarrow", () => {
     expect(corpus.files.map((file) => file.format)).toEqual(["file", "stream"]);
     const all = await readAll(corpus);
     expect(all.slice(ROWS * D)).toEqual(all.slice(0, ROWS * D));
+  });
+
+  it("has the dictionary of each batch, added to or replaced on the way", async () => {
+    const expected = [1, 3, 5].flatMap((last) => [`name ${last}`, null, `name ${last - 1}`]);
+    for (const name of ["deltas.stream", "deltas.file", "replaced.stream"]) {
+      await using corpus = await openCorpus([fixture(`dictionary-${name}.arrow`)]);
+      expect(await readAllLabels(corpus, "speaker")).toEqual(expected);
+      // Backwards, so that a dictionary that was kept must not serve another batch.
+      await using single = await openCorpus([fixture(`dictionary-${name}.arrow`)], { blockBytes: 4 });
+      const backwards: unknown[] = [];
+      for (const block of [...single.blocks].reverse()) {
+        backwards.push((await single.readLabels(block, ["speaker"])).get("speaker")?.get(0));
+      }
+      expect(backwards).toEqual([...expected].reverse());
+    }
   });
 });
