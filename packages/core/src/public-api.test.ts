@@ -1,0 +1,52 @@
+import { expect, it } from "vitest";
+import * as core from "./index.ts";
+
+it("the names that @sparseloom/core exports", () => {
+  expect(Object.keys(core).sort()).toMatchInlineSnapshot(`
+    [
+      "ARCHITECTURES",
+      "BATCH",
+      "BATCH_FIELDS",
+      "DEFAULT_ADAM",
+      "DeepAutoencoder",
+      "IDENTITY_TRANSFORM",
+      "LocalTrainer",
+      "OptionError",
+      "SUMMARY",
+      "SUMMARY_FIELDS",
+      "SafetensorsError",
+      "SparseAutoencoder",
+      "addSums",
+      "allocateMemory",
+      "automaticLearningRate",
+      "bytesByRole",
+      "countDead",
+      "createProgram",
+      "decodeSafetensors",
+      "deepModel",
+      "defaultDeadWindow",
+      "densityHistogram",
+      "emptySums",
+      "encodeSafetensors",
+      "foldedModel",
+      "geometricMedian",
+      "initialise",
+      "inputDimension",
+      "loadState",
+      "meanMaximumCosine",
+      "metricsOf",
+      "openArena",
+      "parametersOf",
+      "planRun",
+      "referenceKernels",
+      "refreshDerived",
+      "rowTransform",
+      "runStep",
+      "safetensorsParts",
+      "scheduledValue",
+      "stateTensors",
+      "transformRows",
+      "transpose",
+    ]
+  `);
+});

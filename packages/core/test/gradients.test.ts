@@ -1,0 +1,302 @@
+/**
+ * Gradients against central differences, in float64, for every loss; and float32 against float64. The losses here
+ * are written anew, densely and without any of the product's code, so that they can disagree with it.
+ */
+import { describe, expect, it } from "vitest";
+import {
+  allocateMemory,
+  type Arena,
+  BATCH,
+  createProgram,
+  initialise,
+  type ModelSetup,
+  openArena,
+  parametersOf,
+  planRun,
+  type Precision,
+  referenceKernels,
+  type SparseModelSetup,
+} from "../src/index.ts";
+import { gaussian, PURPOSE } from "../src/random.ts";
+
+const ROWS = 37;
+const LAMBDA = 0.3;
+
+function normals(count: number, seed: number, scale = 1): Float64Array {
+  return Float64Array.from({ length: count }, (_, i) => scale * gaussian(seed, PURPOSE.synthetic, 0, i));
+}
+
+function setupOf(model: ModelSetup, learningRate = 0) {
+  const constant = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 10 });
+  return {
+    model,
+    training: {
+      batchRows: ROWS,
+      learningRate: constant(learningRate),
+      l1Coefficient: constant(LAMBDA),
+      adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+      deadWindow: 1000,
+    },
+  };
+}
+
+/** An arena with random parameters, biases included, and a mini-batch in its slot; float32 numbers in both precisions. */
+function prepare(model: ModelSetup, precision: Precision, recordBytes?: number): Arena {
+  const setup = setupOf(model);
+  const plan = planRun({
+    setup,
+    workers: 1,
+    slots: 1,
+    precision,
+    storeGradients: true,
+    ...(recordBytes === undefined ? {} : { recordBytes }),
+  });
+  const arena = openArena(plan, allocateMemory(plan, { shared: false }).buffer);
+  const dIn = model.kind === "sparse" ? model.dIn : (model.widths[0] as number);
+  initialise(arena, { seed: 1, decoderBias: Float32Array.from(normals(dIn, 2, 0.2)) });
+  parametersOf(arena).forEach((parameter, index) => {
+    if (parameter.name === "W_enc" || parameter.name.endsWith("bias") || parameter.name === "b_enc") {
+      parameter.value.set(Float32Array.from(normals(parameter.value.length, 10 + index, 0.4)));
+    }
+    if (parameter.name.endsWith("bias"))
+      for (let i = 0; i < parameter.value.length; i++) parameter.value[i] = 0.3 + 0.2 * parameter.value[i];
+  });
+  if (arena.kind === "sparse" && arena.model.decoder === "free") {
+    arena.W_dec.value.set(Float32Array.from(normals(arena.W_dec.value.length, 5, 0.5)));
+    for (let i = 0; i < arena.model.latents; i++)
+      arena.decoderNorm[i] = Math.hypot(...arena.W_dec.value.subarray(i * dIn, (i + 1) * dIn));
+  }
+  (arena.slots[0] as Float64Array).set(Float32Array.from(normals(ROWS * dIn, 3)));
+  arena.batches[BATCH.rows] = ROWS;
+  arena.batches[BATCH.train] = 1;
+  return arena;
+}
+
+/** Runs the step's stages up to, but without, the first one called `until`. */
+function runUntil(arena: Arena, until: string): void {
+  const program = createProgram(arena, referenceKernels(arena.plan.precision), 0);
+  program.begin(0);
+  for (let stage = program.next(); stage !== undefined && stage.name !== until; stage = program.next()) {
+    for (let block = 0; block < stage.blocks; block++) stage.run(block);
+    stage.finish();
+  }
+}
+
+type Tensors = Record<string, Float64Array>;
+
+function copyOf(arena: Arena): Tensors {
+  return Object.fromEntries(parametersOf(arena).map(({ name, value }) => [name, Float64Array.from(value)]));
+}
+
+/** Which latents are active in each row at the unperturbed point: no perturbation may change it. */
+function activeSet(z: number[], model: SparseModelSetup): boolean[] {
+  if (model.architecture === "relu") return z.map((value) => value > 0);
+  const order = z.map((value, i) => ({ value, i })).sort((a, b) => b.value - a.value || a.i - b.i);
+  const top = new Set(order.slice(0, model.k).map(({ i }) => i));
+  return z.map((value, i) => top.has(i) && value > 0);
+}
+
+function sparseLoss(p: Tensors, x: Float64Array, model: SparseModelSetup): { loss: number; active: string } {
+  const { dIn: d, latents, decoder } = model;
+  let loss = 0;
+  let active = "";
+  for (let r = 0; r < ROWS; r++) {
+    const row = Array.from({ length: d }, (_, j) => x[r * d + j]);
+    const z = Array.from({ length: latents }, (_, i) => {
+      let sum = p["b_enc"]![i];
+      for (let j = 0; j < d; j++)
+        sum += p["W_enc"]![i * d + j] * (row[j] - (model.applyBDecToInput ? p["b_dec"]![j] : 0));
+      return sum;
+    });
+    const on = activeSet(z, model);
+    active += on.map(Number).join("");
+    for (let j = 0; j < d; j++) {
+      let y = p["b_dec"]![j];
+      for (let i = 0; i < latents; i++) if (on[i]) y += z[i] * p["W_dec"]![i * d + j];
+      loss += (y - row[j]) ** 2;
+    }
+    if (model.architecture === "topk") continue;
+    for (let i = 0; i < latents; i++) {
+      const norm = decoder === "free" ? Math.hypot(...p["W_dec"]!.subarray(i * d, (i + 1) * d)) : 1;
+      if (on[i]) loss += LAMBDA * z[i] * norm;
+    }
+  }
+  return { loss: loss / ROWS, active };
+}
+
+function deepLoss(
+  p: Tensors,
+  x: Float64Array,
+  widths: readonly number[],
+  output: "relu" | "linear",
+): { loss: number; active: string } {
+  let loss = 0;
+  let active = "";
+  for (let r = 0; r < ROWS; r++) {
+    const d = widths[0]!;
+    let a = Array.from(x.subarray(r * d, (r + 1) * d));
+    for (let layer = 0; layer + 1 < widths.length; layer++) {
+      const inputs = widths[layer]!;
+      a = Array.from({ length: widths[layer + 1]! }, (_, o) => {
+        let z = p[`layers.${layer}.bias`]![o];
+        for (let i = 0; i < inputs; i++) z += p[`layers.${layer}.weight`]![o * inputs + i] * a[i]!;
+        if (layer + 2 === widths.length && output === "linear") return z;
+        active += z > 0 ? "1" : "0";
+        return Math.max(0, z);
+      });
+    }
+    for (let j = 0; j < d; j++) loss += (a[j]! - x[r * d + j]) ** 2;
+  }
+  return { loss: loss / ROWS, active };
+}
+
+/** ‖a − b‖ / ‖b‖. */
+function relativeError(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let difference = 0;
+  let norm = 0;
+  for (let i = 0; i < b.length; i++) {
+    difference += (a[i]! - b[i]!) ** 2;
+    norm += b[i]! ** 2;
+  }
+  return Math.sqrt(difference / norm);
+}
+
+/** Central differences of `loss` for tensor `name`, failing when a perturbation changes the active set. */
+function centralDifferences(
+  p: Tensors,
+  name: string,
+  loss: (p: Tensors) => { loss: number; active: string },
+): Float64Array {
+  const tensor = p[name]!;
+  const before = loss(p).active;
+  const step = 1e-6;
+  return tensor.map((_, i) => {
+    const value = tensor[i];
+    tensor[i] = value + step;
+    const up = loss(p);
+    tensor[i] = value - step;
+    const down = loss(p);
+    tensor[i] = value;
+    expect([up.active, down.active]).toEqual([before, before]);
+    return (up.loss - down.loss) / (2 * step);
+  });
+}
+
+const sparse = (part: Partial<SparseModelSetup>): SparseModelSetup => ({
+  kind: "sparse",
+  architecture: "topk",
+  dIn: 7,
+  latents: 19,
+  k: 4,
+  decoder: "unit",
+  applyBDecToInput: true,
+  ...part,
+});
+
+const SPARSE_CASES: [string, SparseModelSetup][] = [
+  ["TopK", sparse({})],
+  ["TopK whose encoder does not subtract b_dec", sparse({ applyBDecToInput: false })],
+  ["ReLU with plain L1 and unit decoder", sparse({ architecture: "relu", decoder: "unit" })],
+  [
+    "ReLU with L1 weighted by decoder norms and free decoder",
+    sparse({ architecture: "relu", decoder: "free" }),
+  ],
+];
+const DEEP_CASES: [string, ModelSetup & { kind: "deep" }][] = [
+  [
+    "4-3-2-3-4 with ReLU after each layer",
+    { kind: "deep", architecture: "autoencoder", widths: [4, 3, 2, 3, 4], outputActivation: "relu" },
+  ],
+  [
+    "6-9-3-9-6 with linear output",
+    { kind: "deep", architecture: "autoencoder", widths: [6, 9, 3, 9, 6], outputActivation: "linear" },
+  ],
+];
+
+/** All gradients of one step, before projection and optimiser. */
+function gradients(
+  model: ModelSetup,
+  precision: Precision,
+  recordBytes?: number,
+): { arena: Arena; before: Tensors; gradients: Record<string, Float64Array> } {
+  const arena = prepare(model, precision, recordBytes);
+  const before = copyOf(arena);
+  runUntil(arena, model.kind === "sparse" ? "update" : "none");
+  const found = Object.fromEntries(
+    parametersOf(arena).map(({ name, gradient }) => [name, Float64Array.from(gradient)]),
+  );
+  if (arena.kind === "sparse") {
+    // The penalty's pull on the decoder, and b_dec's gradient, belong to the update; the learning rate is 0.
+    runUntil(arena, "none");
+    if (arena.model.decoder === "free") found["W_dec"] = Float64Array.from(arena.W_dec.gradient);
+    found["b_dec"] = Float64Array.from(arena.b_dec.gradient);
+  }
+  return { arena, before, gradients: found };
+}
+
+describe("gradients in float64 equal central differences to 1e-6", () => {
+  it.each(SPARSE_CASES)("%s", (_, model) => {
+    const { arena, before, gradients: found } = gradients(model, "float64");
+    const x = Float64Array.from(arena.slots[0]!);
+    const loss = (p: Tensors) => sparseLoss(p, x, model);
+    expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
+    for (const name of ["W_enc", "b_enc", "W_dec", "b_dec"]) {
+      expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThanOrEqual(
+        1e-6,
+      );
+    }
+  });
+
+  it.each(DEEP_CASES)("deep autoencoder %s", (_, model) => {
+    const { arena, before, gradients: found } = gradients(model, "float64");
+    const x = Float64Array.from(arena.slots[0]!);
+    const loss = (p: Tensors) => deepLoss(p, x, model.widths, model.outputActivation);
+    expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
+    for (const name of Object.keys(before)) {
+      expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThanOrEqual(
+        1e-6,
+      );
+    }
+  });
+});
+
+describe("gradients in float32 equal their float64 selves to 1e-4", () => {
+  it.each([...SPARSE_CASES, ...DEEP_CASES] as [string, ModelSetup][])("%s", (_, model) => {
+    const single = gradients(model, "float32").gradients;
+    const double = gradients(model, "float64").gradients;
+    for (const name of Object.keys(double))
+      expect(relativeError(single[name]!, double[name]!), name).toBeLessThanOrEqual(1e-4);
+  });
+});
+
+describe("rows worked off in chunks, because their records do not fit at once,", () => {
+  it("give the gradients of the whole mini-batch to the bit", () => {
+    const model = sparse({ architecture: "relu", decoder: "free", latents: 40 });
+    const whole = gradients(model, "float32");
+    // Room for 16 rows of 40 records each, of 37 rows: at least two chunks.
+    const chunked = gradients(model, "float32", 16 * 40 * 12);
+    expect(chunked.arena.plan.recordCapacity).toBe(16 * 40);
+    for (const name of Object.keys(whole.gradients))
+      expect(chunked.gradients[name]).toEqual(whole.gradients[name]);
+    expect(chunked.arena.summaries).toEqual(whole.arena.summaries);
+  });
+});
+
+describe("the parallel component of a unit decoder's gradient", () => {
+  it("is removed before the optimiser, and rows keep norm 1", () => {
+    const arena = prepare(sparse({}), "float64");
+    runUntil(arena, "none");
+    const { dIn, latents } = arena.model as SparseModelSetup;
+    const { value, gradient } = (arena as Extract<Arena, { kind: "sparse" }>).W_dec;
+    for (let i = 0; i < latents; i++) {
+      let along = 0;
+      let norm = 0;
+      for (let j = i * dIn; j < (i + 1) * dIn; j++) {
+        along += value[j] * gradient[j];
+        norm += value[j] ** 2;
+      }
+      expect(Math.abs(along)).toBeLessThan(1e-12);
+      expect(norm).toBeCloseTo(1, 12);
+    }
+  });
+});
