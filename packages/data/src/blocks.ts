@@ -81,3 +81,21 @@ const READ_COST_BYTES = 256 * 1024;
 export function areFew(rows: number, block: Block): boolean {
   return rows * READ_COST_BYTES < block.byteLength;
 }
+
+/** The segment that holds a global row, and the row's index in its batch; `blocks` must hold the row. */
+export function findRow(blocks: readonly Block[], row: number): { segment: Segment; batchRow: number } {
+  let low = 0;
+  let high = blocks.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (blocks[middle]!.firstRow <= row) low = middle;
+    else high = middle - 1;
+  }
+  const block = blocks[low]!;
+  let rest = row - block.firstRow;
+  for (const segment of block.segments) {
+    if (rest < segment.rows) return { segment, batchRow: segment.firstRow + rest };
+    rest -= segment.rows;
+  }
+  throw new Error("internal: the block does not hold its rows");
+}

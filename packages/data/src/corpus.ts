@@ -6,11 +6,13 @@
 import type { Field } from "apache-arrow";
 import { indexIpc } from "./arrow/ipc.ts";
 import type { IpcIndex } from "./arrow/ipc.ts";
-import { LabelReader, labelColumns } from "./arrow/labels.ts";
-import type { IgnoredColumn, LabelColumn, LabelValue } from "./arrow/labels.ts";
+import { commonLabels } from "./arrow/label-columns.ts";
+import type { IgnoredColumn, LabelColumn } from "./arrow/label-columns.ts";
+import { LabelReader } from "./arrow/labels.ts";
+import type { LabelValue } from "./arrow/labels.ts";
 import { chooseVectorColumn, locateVectors, valueBytes } from "./arrow/vector-column.ts";
 import type { ValueType, VectorColumn } from "./arrow/vector-column.ts";
-import { planBlocks } from "./blocks.ts";
+import { findRow, planBlocks } from "./blocks.ts";
 import type { Block } from "./blocks.ts";
 import { CorpusError } from "./errors.ts";
 import { FilePool } from "./file-pool.ts";
@@ -128,7 +130,7 @@ export async function openCorpus(patterns: readonly string[], options: CorpusOpt
     for (const path of paths) {
       opened.push(await openFile(pool, path, opened[0]?.vectors.column ?? options.column, options.signal));
     }
-    return await assemble(pool, opened, blockBytes);
+    return await assemble(pool, opened, blockBytes, options.signal);
   } catch (error) {
     await pool.close();
     throw error;
@@ -149,7 +151,12 @@ async function openFile(
   return { file, index, vectors, labels: new LabelReader(file, index) };
 }
 
-async function assemble(pool: FilePool, opened: readonly OpenedFile[], blockBytes: number): Promise<Corpus> {
+async function assemble(
+  pool: FilePool,
+  opened: readonly OpenedFile[],
+  blockBytes: number,
+  signal: AbortSignal | undefined,
+): Promise<Corpus> {
   const { dIn, type, column } = commonShape(opened);
   const rowBytes = dIn * valueBytes(type);
   if (rowBytes > MAX_BLOCK_BYTES) {
@@ -167,7 +174,7 @@ async function assemble(pool: FilePool, opened: readonly OpenedFile[], blockByte
   for (const block of new Set([plan[0], plan.at(-1)])) {
     if (block === undefined) continue;
     const bytes = new Uint8Array(block.byteLength);
-    await corpus.readBlock(block, bytes);
+    await corpus.readBlock(block, bytes, signal);
     ends.push(bytes);
   }
   const parts = opened.map(({ file, index }) => ({ ...file, metadataBytes: index.metadataBytes }));
@@ -233,7 +240,8 @@ class OpenCorpus implements Corpus {
     this.type = shape.type;
     this.blocks = shape.blocks;
     this.rowsPerBlock = shape.rowsPerBlock;
-    const columns = commonLabels(opened, shape.column);
+    const schemas = opened.map(({ file, index }) => ({ path: file.path, schema: index.schema }));
+    const columns = commonLabels(schemas, shape.column);
     this.labels = columns.labels;
     this.ignoredColumns = columns.ignored;
   }
@@ -294,23 +302,8 @@ class OpenCorpus implements Corpus {
     if (!Number.isInteger(row) || row < 0 || row >= this.rows) {
       throw new RangeError(`there is no row ${row} in a corpus of ${this.rows} rows`);
     }
-    let low = 0;
-    let high = this.blocks.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.blocks[middle]!.firstRow <= row) low = middle;
-      else high = middle - 1;
-    }
-    const block = this.blocks[low]!;
-    let rest = row - block.firstRow;
-    for (const segment of block.segments) {
-      if (rest < segment.rows) {
-        const { path } = this.#file(segment.file).file;
-        return { path, batch: segment.batch, row: segment.firstRow + rest };
-      }
-      rest -= segment.rows;
-    }
-    throw new Error("internal: the block does not hold its rows");
+    const { segment, batchRow } = findRow(this.blocks, row);
+    return { path: this.#file(segment.file).file.path, batch: segment.batch, row: batchRow };
   }
 
   async close(): Promise<void> {
@@ -326,37 +319,6 @@ class OpenCorpus implements Corpus {
     if (opened === undefined) throw new RangeError("the block belongs to another corpus");
     return opened;
   }
-}
-
-/** Label columns that all files have with one type; the rest is ignored, with the reason. */
-function commonLabels(
-  opened: readonly OpenedFile[],
-  vectorColumn: string,
-): { labels: readonly LabelColumn[]; ignored: readonly IgnoredColumn[] } {
-  const perFile = opened.map(({ file, index }) => ({ file, ...labelColumns(index.schema, vectorColumn) }));
-  const ignored = new Map<string, IgnoredColumn>();
-  for (const { ignored: columns } of perFile) {
-    for (const column of columns) if (!ignored.has(column.name)) ignored.set(column.name, column);
-  }
-  const candidates = new Map<string, LabelColumn>();
-  for (const { labels } of perFile) {
-    for (const label of labels) {
-      const { name } = label;
-      const known = candidates.get(name);
-      if (known === undefined) candidates.set(name, label);
-      else if (known.type !== label.type && !ignored.has(name)) {
-        ignored.set(name, { name, why: `type ${known.type} in one file, ${label.type} in another` });
-      }
-    }
-  }
-  for (const name of candidates.keys()) {
-    const without = perFile.find(({ labels }) => !labels.some((label) => label.name === name));
-    if (without !== undefined && !ignored.has(name)) {
-      ignored.set(name, { name, why: `${without.file.path} does not have it` });
-    }
-  }
-  const labels = [...candidates.values()].filter((label) => !ignored.has(label.name));
-  return { labels, ignored: [...ignored.values()] };
 }
 
 function labelValues(values: readonly LabelValue[]): LabelValues {

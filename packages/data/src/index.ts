@@ -17,7 +17,8 @@ export type { CorpusErrorKind, CorpusErrorPlace } from "./errors.ts";
 export { openCorpus } from "./corpus.ts";
 export type { Corpus, CorpusFile, CorpusOptions, LabelValues, RowPlace } from "./corpus.ts";
 export type { Block, Segment } from "./blocks.ts";
-export type { IgnoredColumn, LabelColumn, LabelValue } from "./arrow/labels.ts";
+export type { IgnoredColumn, LabelColumn } from "./arrow/label-columns.ts";
+export type { LabelValue } from "./arrow/labels.ts";
 export type { ValueType } from "./arrow/vector-column.ts";
 
 // Splits and the shuffled stream

@@ -50,6 +50,8 @@ describe("a split", () => {
     await using corpus = await openCorpus([path("many")]);
     const rows = (seed: number): Promise<number[]> => rowsOfSplit(corpus, { seed, split: "held-out" });
     expect(await rows(1)).not.toEqual(await rows(2));
+    const own = { seed: 1, split: "held-out" as const, heldOut: { seed: 2 } };
+    expect(await rowsOfSplit(corpus, own)).toEqual(await rows(2));
   });
 
   it("keeps the rows of a document together, across batches and files, by the column `document`", async () => {

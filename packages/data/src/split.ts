@@ -20,11 +20,13 @@ export interface HeldOutOptions {
    * `document` where there is one, else single rows.
    */
   readonly documentColumn?: string | null | undefined;
+  /** Decides who is held out. Any safe integer. Default: the seed of the options that these belong to. */
+  readonly seed?: number | undefined;
 }
 
 /** Options of every function that reads a split. */
 export interface SplitOptions {
-  /** Decides who is held out: use one seed for training and evaluation. Any safe integer. */
+  /** Any safe integer. Decides who is held out, so training and evaluation need one: see `heldOut.seed`. */
   readonly seed: number;
   /** Default: `all`. */
   readonly split?: Split | undefined;
@@ -45,10 +47,12 @@ const DEFAULT_DOCUMENT_COLUMN = "document";
 
 /** @throws CorpusError invalid-option, no-label-column, unsupported (a document column of an unreadable type). */
 export function resolveSplit(corpus: Corpus, options: SplitOptions): ResolvedSplit {
-  const { seed, split = "all" } = options;
+  const { split = "all" } = options;
+  const seed = options.heldOut?.seed ?? options.seed;
   const fraction = options.heldOut?.fraction ?? DEFAULT_FRACTION;
-  if (!Number.isSafeInteger(seed)) {
-    throw new CorpusError("invalid-option", `seed must be a safe integer, got ${seed}`);
+  for (const value of [options.seed, seed]) {
+    if (Number.isSafeInteger(value)) continue;
+    throw new CorpusError("invalid-option", `a seed must be a safe integer, got ${value}`);
   }
   if (!(fraction >= 0 && fraction <= 1)) {
     const what = `the held-out fraction must be between 0 and 1, got ${fraction}`;

@@ -44,10 +44,8 @@ const DEFAULT_WINDOW_BYTES = 32 * 1024 * 1024;
 /** Measured in the page cache: 8, 12 and 17 GB/s with 1, 2 and 4; one thread gathers less than the second. */
 const READS_IN_FLIGHT = 2;
 
-/** A window being read, or read, and its place. */
+/** A window being read, or read. */
 interface Loading {
-  readonly epoch: number;
-  readonly window: number;
   readonly memory: Window;
   /** Settles when the window is filled; its error is reported by the next `fill`. */
   readonly done: Promise<{ readonly error: unknown } | undefined>;
@@ -95,7 +93,7 @@ export class RowStream implements AsyncDisposable {
     this.#windows = windowsPerEpoch(corpus, this.#plan);
     this.#writeRow = createRowWriter(corpus.type, corpus.dIn, options.transform);
     const slots = Math.min(blocksPerWindow * corpus.rowsPerBlock, corpus.rows);
-    this.#memories = [new Window(corpus, slots), new Window(corpus, slots)];
+    this.#memories = allocateWindows(corpus, slots);
     const from = checkPosition(options.from ?? { epoch: 0, window: 0, offset: 0 }, this.#windows);
     this.#epoch = from.epoch;
     this.#window = from.window;
@@ -211,7 +209,7 @@ export class RowStream implements AsyncDisposable {
       () => undefined,
       (error: unknown) => ({ error }),
     );
-    return { epoch, window, memory, done };
+    return { memory, done };
   }
 
   #advance(): void {
@@ -232,6 +230,16 @@ export class RowStream implements AsyncDisposable {
 
   #following(epoch: number, window: number): { epoch: number; window: number } {
     return window + 1 < this.#windows ? { epoch, window: window + 1 } : { epoch: epoch + 1, window: 0 };
+  }
+}
+
+function allocateWindows(corpus: Corpus, slots: number): readonly [Window, Window] {
+  try {
+    return [new Window(corpus, slots), new Window(corpus, slots)];
+  } catch (cause) {
+    const bytes = slots * corpus.dIn * valueBytes(corpus.type);
+    const what = `two windows of ${bytes} bytes cannot be allocated; lower windowBytes`;
+    throw new CorpusError("invalid-option", what, { cause });
   }
 }
 

@@ -237,6 +237,8 @@ async function writeFully(handle: FileHandle, path: string, bytes: Uint8Array): 
 
 /** Makes the rename itself durable. */
 async function syncFolder(folder: string): Promise<void> {
+  // Windows does not open folders, and does not need it.
+  if (process.platform === "win32") return;
   const handle = await open(folder, "r");
   try {
     await handle.sync();

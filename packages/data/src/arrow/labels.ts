@@ -1,9 +1,7 @@
 /**
- * Label columns: which of a schema's columns can be read as labels, and the values of a range of rows of one
- * batch. Reads only the bytes of the rows asked for.
+ * The values of label columns, for a range of rows of one batch. Reads only the bytes of the rows asked for.
  */
 import { DataType, Precision } from "apache-arrow";
-import type { Field, Schema } from "apache-arrow";
 import { CorpusError } from "../errors.ts";
 import type { PooledFile } from "../file-pool.ts";
 import { columnPlaces } from "./layout.ts";
@@ -11,35 +9,6 @@ import type { IpcIndex, PlacedBatch } from "./ipc.ts";
 
 /** A label: null where the file has a null. Int64 and Uint64 columns give bigints. */
 export type LabelValue = string | number | bigint | boolean | null;
-
-/** A column beside the vectors that can be read. */
-export interface LabelColumn {
-  readonly name: string;
-  /** Arrow's name of its type, for example `Int32` or `Utf8`. */
-  readonly type: string;
-}
-
-/** A column that cannot be read, and why. */
-export interface IgnoredColumn {
-  readonly name: string;
-  readonly why: string;
-}
-
-/** Sorts a schema's columns, the vector column aside, into labels and the rest. */
-export function labelColumns(
-  schema: Schema,
-  vectorColumn: string,
-): { labels: readonly LabelColumn[]; ignored: readonly IgnoredColumn[] } {
-  const labels: LabelColumn[] = [];
-  const ignored: IgnoredColumn[] = [];
-  for (const field of schema.fields as readonly Field[]) {
-    if (field.name === vectorColumn) continue;
-    const type = String(field.type);
-    if (decoderOf(valueType(field.type)) !== undefined) labels.push({ name: field.name, type });
-    else ignored.push({ name: field.name, why: `type ${type} is not read as a label` });
-  }
-  return { labels, ignored };
-}
 
 /** The parts of a batch that hold one column (or the values of a dictionary). */
 interface ColumnSlice {
@@ -134,9 +103,9 @@ async function decode(
   return values.map((value, i) => (bitAt(bitmap, (firstRow & 7) + i) ? value : null));
 }
 
-/** The type of the values themselves. */
-function valueType(type: DataType): DataType {
-  return DataType.isDictionary(type) ? (type.dictionary as DataType) : type;
+/** True when a column of this type can be read as labels. */
+export function isLabelType(type: DataType): boolean {
+  return decoderOf(DataType.isDictionary(type) ? (type.dictionary as DataType) : type) !== undefined;
 }
 
 function decoderOf(type: DataType): Decoder | undefined {

@@ -1,0 +1,66 @@
+/**
+ * Which columns beside the vectors can be read as labels, in one file and in all files of a corpus. Knows schemas
+ * only; the values are read by `labels.ts`.
+ */
+import type { Field, Schema } from "apache-arrow";
+import { isLabelType } from "./labels.ts";
+
+/** A column beside the vectors that can be read. */
+export interface LabelColumn {
+  readonly name: string;
+  /** Arrow's name of its type, for example `Int32` or `Utf8`. */
+  readonly type: string;
+}
+
+/** A column that cannot be read, and why. */
+export interface IgnoredColumn {
+  readonly name: string;
+  readonly why: string;
+}
+
+/** Sorts a schema's columns, the vector column aside, into labels and the rest. */
+function labelColumns(
+  schema: Schema,
+  vectorColumn: string,
+): { labels: readonly LabelColumn[]; ignored: readonly IgnoredColumn[] } {
+  const labels: LabelColumn[] = [];
+  const ignored: IgnoredColumn[] = [];
+  for (const field of schema.fields as readonly Field[]) {
+    if (field.name === vectorColumn) continue;
+    const type = String(field.type);
+    if (isLabelType(field.type)) labels.push({ name: field.name, type });
+    else ignored.push({ name: field.name, why: `type ${type} is not read as a label` });
+  }
+  return { labels, ignored };
+}
+
+/** Label columns that all files have with one type; the rest is ignored, with the reason. */
+export function commonLabels(
+  files: readonly { readonly path: string; readonly schema: Schema }[],
+  vectorColumn: string,
+): { labels: readonly LabelColumn[]; ignored: readonly IgnoredColumn[] } {
+  const perFile = files.map(({ path, schema }) => ({ path, ...labelColumns(schema, vectorColumn) }));
+  const ignored = new Map<string, IgnoredColumn>();
+  for (const { ignored: columns } of perFile) {
+    for (const column of columns) if (!ignored.has(column.name)) ignored.set(column.name, column);
+  }
+  const candidates = new Map<string, LabelColumn>();
+  for (const { labels } of perFile) {
+    for (const label of labels) {
+      const { name } = label;
+      const known = candidates.get(name);
+      if (known === undefined) candidates.set(name, label);
+      else if (known.type !== label.type && !ignored.has(name)) {
+        ignored.set(name, { name, why: `type ${known.type} in one file, ${label.type} in another` });
+      }
+    }
+  }
+  for (const name of candidates.keys()) {
+    const without = perFile.find(({ labels }) => !labels.some((label) => label.name === name));
+    if (without !== undefined && !ignored.has(name)) {
+      ignored.set(name, { name, why: `${without.path} does not have it` });
+    }
+  }
+  const labels = [...candidates.values()].filter((label) => !ignored.has(label.name));
+  return { labels, ignored: [...ignored.values()] };
+}
