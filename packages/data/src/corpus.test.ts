@@ -67,15 +67,15 @@ describe("openCorpus reads", () => {
   });
 
   it("list rows that do not begin at the child's first number", async () => {
-    const whole = vectorColumn({ dIn: 2 }, "list");
-    const sliced = {
-      type: whole.type,
-      data: (row: number, rows: number) => whole.data(row, rows).slice(2, rows - 2),
-    };
-    const bytes = arrowBytes({ x: { ...sliced, data: (r, n) => sliced.data(r - 2, n + 2) } }, [4], "file", 2);
+    // Writers rebase offsets, the format does not ask for it: of lists of 4, 2 and 2 numbers the first is cut.
+    const lengths = vectorColumn({ dIn: 2, length: (row) => (row === 0 ? 4 : 2) }, "list");
+    const bytes = Buffer.from(arrowBytes({ x: lengths }, [3], "file"));
+    const offsets = bytes.indexOf(new Uint8Array(Int32Array.of(0, 4, 6, 8).buffer));
+    bytes.writeInt32LE(2, offsets);
     await writeFile(path("sliced.arrow"), bytes);
     await using corpus = await openCorpus([path("sliced.arrow")]);
-    expect(await readAll(corpus)).toEqual(expectedValues(6, 2).slice(4));
+    expect(corpus).toMatchObject({ rows: 3, dIn: 2 });
+    expect([...(await readAll(corpus))]).toEqual([0.25, 0.375, 1, 1.125, 2, 2.125]);
   });
 
   it("blocks into shared memory, and nothing outside of the block's bytes", async () => {
