@@ -114,7 +114,7 @@ describe("DeepAutoencoder.fromFiles", () => {
     ["cfg.json has no list of widths that ends as it begins", { ...config, widths: [6, 3, 5] }, tensors],
     ["cfg.json has no output_activation", { ...config, output_activation: "tanh" }, tensors],
     ["scale must be a number above 0, got 0", { ...config, scale: 0 }, tensors],
-    ["scale must be a number above 0, got 2", { ...config, scale: "2" }, tensors],
+    ['scale must be a number above 0, got "2"', { ...config, scale: "2" }, tensors],
     ["no float32 tensor layers.2.bias of 9 elements", config, lacking],
     [
       "no float32 tensor mean of 6 elements",

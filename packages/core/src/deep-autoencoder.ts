@@ -66,7 +66,7 @@ export class DeepAutoencoder {
     if (output_activation !== "relu" && output_activation !== "linear")
       throw wrong("cfg.json has no output_activation");
     if (scale !== undefined && !(typeof scale === "number" && Number.isFinite(scale) && scale > 0))
-      throw wrong(`scale must be a number above 0, got ${String(scale)}`);
+      throw wrong(`scale must be a number above 0, got ${JSON.stringify(scale)}`);
     const { tensors } = decodeSafetensors(weights);
     const tensor = (name: string, length: number): Float32Array => {
       const data = tensors.get(name)?.data;

@@ -121,7 +121,7 @@ describe("gathered gradients", () => {
         }
         // Taken before the update, which removes a unit decoder's parallel component.
         for (const name of ["W_enc", "b_enc", "W_dec"] as const) {
-          expect(bits(arena[name].gradient), name).toBe(bits(expected[name]));
+          expect([name, bits(arena[name].gradient)]).toEqual([name, bits(expected[name])]);
         }
         runStep(program, 0);
         expect(bits(arena.b_dec.gradient)).toBe(bits(expected.b_dec));

@@ -42,7 +42,7 @@ describe("the decoder's initial rows", () => {
         expect(Math.abs(cosine(rowOf(W_dec.value, i), rowOf(W_dec.value, other)))).toBeLessThan(0.999);
       }
     }
-    expect([...decoderNorm]).toEqual(new Array(F).fill(1));
+    expect(decoderNorm).toEqual(new Float32Array(F).fill(1));
   });
 
   it("have norm 0.1 where the decoder is free, and their norms are known", () => {
@@ -62,8 +62,8 @@ describe("the decoder's initial rows", () => {
     for (let i = 0; i < F; i++) {
       const row = rowOf(W_dec.value, i);
       expect(norm(row)).toBeCloseTo(1, 6);
-      if (i < 5) expect(cosine(row, difference(rowOf(rows, i), [...bias]))).toBeCloseTo(1, 6);
-      else expect(row).toEqual(rowOf(random, i));
+      const direction = i < 5 ? difference(rowOf(rows, i), [...bias]) : rowOf(random, i);
+      expect(cosine(row, direction)).toBeCloseTo(1, 6);
     }
   });
 
@@ -114,9 +114,8 @@ describe("the other initial values", () => {
       expect(Math.abs(variance / (2 / inputs) - 1)).toBeLessThan(0.06);
       expect(bias.value.every((value) => value === 0)).toBe(true);
     }
-    expect([...arena.layers[0]!.weight.value.slice(0, 50)]).not.toEqual([
-      ...arena.layers[1]!.weight.value.slice(0, 50),
-    ]);
+    const [first, second] = arena.layers.map(({ weight }) => weight.value.slice(0, 50));
+    expect(first).not.toEqual(second);
   });
 });
 

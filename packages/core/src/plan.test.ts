@@ -79,9 +79,8 @@ describe("a plan", () => {
           expect(value.byteOffset).toBe(regionOf(plan, name).byteOffset);
           expect(value.length).toBe(shape.reduce((product, size) => product * size, 1));
         }
-        expect(arena.slots.map((slot) => slot.length)).toEqual(
-          new Array(plan.slots).fill(arena.slots[0]!.length),
-        );
+        expect(arena.slots.length).toBe(plan.slots);
+        expect(new Set(arena.slots.map((slot) => slot.length)).size).toBe(1);
       }),
       { numRuns: 30 },
     );
@@ -94,7 +93,7 @@ describe("a plan", () => {
         const most = setup.model.kind === "deep" ? 0 : mostRecordsPerRow(setup.model);
         expect(recordCapacity).toBeGreaterThanOrEqual(Math.min(ROW_BLOCK, batchRows) * most);
         // Several chunks of rows need gradients that outlive a chunk, whatever was asked for.
-        if (recordCapacity < batchRows * most) expect(storeGradients).toBe(true);
+        expect(storeGradients || recordCapacity === batchRows * most).toBe(true);
       }),
     );
   });

@@ -35,7 +35,7 @@ describe("uniform", () => {
   });
 
   it("is spread evenly over [0, 1)", () => {
-    const counts = new Array<number>(50).fill(0);
+    const counts = Array.from({ length: 50 }, () => 0);
     for (const value of uniforms(3, PURPOSE.synthetic, 0)) {
       expect(value >= 0 && value < 1).toBe(true);
       counts[Math.floor(value * 50)]!++;

@@ -16,7 +16,11 @@ function select(row: readonly number[], k: number): { count: number; latents: nu
   const count = selectLargest(z, 1, row.length, k, values, latents, 1);
   expect([values[0], values[k + 1], latents[0], latents[k + 1]]).toEqual([7, 7, -7, -7]);
   const end = 1 + Math.max(0, count);
-  return { count, latents: [...latents.slice(1, end)], values: [...values.slice(1, end)] };
+  return {
+    count,
+    latents: Array.from(latents.subarray(1, end)),
+    values: Array.from(values.subarray(1, end)),
+  };
 }
 
 describe("selectLargest", () => {
