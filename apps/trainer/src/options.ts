@@ -86,7 +86,7 @@ export const trainSchema = z.strictObject({
   windowMb: z
     .number()
     .positive()
-    .default(32)
+    .default(24)
     .describe("megabytes of raw rows shuffled together; two windows are held"),
   evalRows: whole(0)
     .optional()

@@ -196,7 +196,13 @@ async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd>
   const { arena } = team;
   const { batchRows } = config.setup.training;
   const lastStep = Math.min(config.totalSteps, options.stopAt ?? Number.POSITIVE_INFINITY);
-  await using stream = openStream(session, "train", Number.POSITIVE_INFINITY, start.position);
+  await using stream = openStream(
+    session,
+    "train",
+    config.options.windowMb * 1e6,
+    Number.POSITIVE_INFINITY,
+    start.position,
+  );
   const rowIds = arena.slots.map(() => new Float64Array(batchRows));
   const began = performance.now();
   let { step, examples } = start;
@@ -251,13 +257,18 @@ async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd>
   return { state: end, seconds: elapsed() };
 }
 
-function openStream(session: Session, split: Split, epochs: number, from?: RunState["position"]): RowStream {
-  const { config, corpus } = session;
+function openStream(
+  { config, corpus }: Session,
+  split: Split,
+  windowBytes: number,
+  epochs: number,
+  from?: RunState["position"],
+): RowStream {
   return new RowStream(corpus, {
     ...splitOptions(config.options),
     split,
     shuffle: config.options.shuffle,
-    windowBytes: config.options.windowMb * 1e6,
+    windowBytes,
     epochs,
     transform: transformOf(config),
     ...(from === undefined ? {} : { from }),
@@ -266,11 +277,13 @@ function openStream(session: Session, split: Split, epochs: number, from?: RunSt
 
 /** Rows of a split, at most, on which the result is measured: a standard error of FVU below 1 %. */
 const EVAL_ROWS = 100_000;
+/** A measurement needs a sample, not a mixture: small windows do, and their memory comes on top of training's. */
+const EVAL_WINDOW_BYTES = 8e6;
 /** Measuring should not take longer than a small part of training. */
 const EVAL_SHARE = 0.1;
 
 async function evaluateSplit(session: Session, split: Split): Promise<Evaluation> {
-  await using stream = openStream(session, split, 1);
+  await using stream = openStream(session, split, EVAL_WINDOW_BYTES, 1);
   const limit =
     session.options.evalRows ?? Math.min(EVAL_ROWS, Math.ceil(EVAL_SHARE * session.config.totalExamples));
   return await evaluate(session.team, stream, limit);
@@ -287,8 +300,9 @@ function checkLoss(arena: Arena, slot: number, step: number, corpus: Corpus, row
   );
 }
 
-/** Rows at most for the geometric median, which passes over them many times. */
+/** Rows at most for the geometric median, which passes over them many times, and their bytes at most. */
 const MEDIAN_ROWS = 10_000;
+const MEDIAN_BYTES = 8e6;
 
 async function initialiseArena(arena: Arena, corpus: Corpus, config: RunConfig): Promise<void> {
   const { options, statistics } = config;
@@ -300,11 +314,12 @@ async function initialiseArena(arena: Arena, corpus: Corpus, config: RunConfig):
   };
   const mean = transformRows(statistics.mean, dIn, transform);
   if (arena.kind === "deep") return initialise(arena, { seed: options.seed, mean });
+  const medianRows = Math.min(MEDIAN_ROWS, Math.ceil(MEDIAN_BYTES / (4 * dIn)));
   const decoderBias =
     options.initBias === "mean"
       ? mean
       : options.initBias === "median"
-        ? Float32Array.from(geometricMedian(await sample(MEDIAN_ROWS), dIn))
+        ? Float32Array.from(geometricMedian(await sample(medianRows), dIn))
         : new Float32Array(dIn);
   const decoderRows = options.init === "data" ? { decoderRows: await sample(arena.model.latents) } : {};
   initialise(arena, { seed: options.seed, mean, decoderBias, ...decoderRows });

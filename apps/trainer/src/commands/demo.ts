@@ -14,17 +14,19 @@ import { describeFeatures, keepReport } from "./inspect.ts";
 import { describeResult, watched } from "./train.ts";
 
 /** 20,000 GloVe words of 100 dimensions, see examples/glove. */
-const CORPUS = fileURLToPath(new URL("../../../../examples/glove/glove-20k-100d.arrow", import.meta.url));
+export const DEMO_CORPUS: string = fileURLToPath(
+  new URL("../../../../examples/glove/glove-20k-100d.arrow", import.meta.url),
+);
 
 /** 512 latents for 100 dimensions, six active: features of a few dozen words each. */
-const OPTIONS = {
+export const DEMO_OPTIONS = {
   arch: "topk",
   latents: 512,
   k: 6,
   init: "data",
   epochs: 10,
   batch: 256,
-  lr: 2e-3,
+  lr: 4e-3,
   logEvery: 8,
 };
 
@@ -40,18 +42,18 @@ export function addDemoCommand(program: Command): void {
     .option("--workers <n>", "worker threads", parseCount, availableParallelism())
     .option("--examples <n>", "train on fewer examples, to try it out", parseCount)
     .action(async (flags: { out?: string; seed: number; workers: number; examples?: number }) => {
-      if (!existsSync(CORPUS))
+      if (!existsSync(DEMO_CORPUS))
         throw new RequestError(
           "the demo runs from a clone of the repository: examples/glove/glove-20k-100d.arrow is missing",
         );
-      const { epochs, ...fixed } = OPTIONS;
+      const { epochs, ...fixed } = DEMO_OPTIONS;
       const length = flags.examples === undefined ? { epochs } : { examples: flags.examples };
       const options = checkTrainRequest({ ...fixed, ...length, seed: flags.seed, workers: flags.workers });
       const runDirectory = flags.out ?? freeRunDirectory();
-      const result = await watched((hooks) => train([CORPUS], options, runDirectory, hooks));
+      const result = await watched((hooks) => train([DEMO_CORPUS], options, runDirectory, hooks));
       process.stdout.write(`${describeResult(result, (await readRunConfig(runDirectory)).setup.model)}\n`);
       if (!result.complete) return;
-      const report = await inspect(runDirectory, [CORPUS], {
+      const report = await inspect(runDirectory, [DEMO_CORPUS], {
         features: 10,
         top: 8,
         rows: 20_000,
