@@ -18,9 +18,9 @@ export interface Shape {
 
 /** Small, medium and large; L is where a real dictionary begins. */
 export const SHAPES: readonly Shape[] = [
-  { name: "S", dIn: 128, latents: 1024, k: 32, rows: 1024, iterations: 7 },
-  { name: "M", dIn: 512, latents: 4096, k: 32, rows: 128, iterations: 5 },
-  { name: "L", dIn: 768, latents: 12_288, k: 32, rows: 64, iterations: 3 },
+  { name: "S", dIn: 128, latents: 1024, k: 32, rows: 1024, iterations: 9 },
+  { name: "M", dIn: 512, latents: 4096, k: 32, rows: 256, iterations: 5 },
+  { name: "L", dIn: 768, latents: 12_288, k: 32, rows: 64, iterations: 5 },
 ];
 
 /** Layer widths of the deep autoencoder at a shape: d – 2d – d/2 – d/8 – d/2 – 2d – d. */
