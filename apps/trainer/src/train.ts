@@ -17,7 +17,13 @@ import { type Corpus, openCorpus, RowStream, sampleRows, type Split } from "@spa
 import { RequestError, RunError } from "./errors.ts";
 import { evaluate, type Evaluation } from "./evaluate.ts";
 import type { TrainOptions } from "./options.ts";
-import { listCheckpoints, loadCheckpoint, type RunState, saveCheckpoint } from "./run/checkpoint.ts";
+import {
+  listCheckpoints,
+  loadCheckpoint,
+  RUN_START,
+  type RunState,
+  saveCheckpoint,
+} from "./run/checkpoint.ts";
 import { readRunConfig, resolveRun, type RunConfig, splitOptions, transformOf } from "./run/config.ts";
 import { claimRunDirectory, readResult, writeConfig, writeResult } from "./run/directory.ts";
 import type { TrainResult } from "./run/result.ts";
@@ -58,10 +64,9 @@ export async function train(
   await writeConfig(runDirectory, config);
   await using team = new Team(plan, { stuckTimeoutMs: options.stuckTimeout * 1000 });
   await initialiseArena(team.arena, corpus, config);
-  const start: RunState = { step: 0, examples: 0, position: { epoch: 0, window: 0, offset: 0 }, seconds: 0 };
   return await withAdvice(
     runDirectory,
-    runToEnd({ runDirectory, config, options, corpus, team, start, hooks }),
+    runToEnd({ runDirectory, config, options, corpus, team, start: RUN_START, hooks }),
   );
 }
 
@@ -143,7 +148,7 @@ interface Session {
 async function runToEnd(session: Session): Promise<TrainResult> {
   const { runDirectory, config, options, team, start, hooks } = session;
   hooks.onStart?.(config, runDirectory, team.arena.plan, team);
-  await using log = await MetricsLog.open(runDirectory, start.step, start.examples);
+  await using log = await MetricsLog.open(runDirectory, start, config.options.logEvery);
   const { state, seconds } = await trainingLoop(session, log);
   const last = log.last ?? { loss: Number.NaN, mse: Number.NaN, fvu: Number.NaN, l0: Number.NaN, dead: 0 };
   const reached = {
@@ -214,10 +219,17 @@ async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd>
     examples,
     position: stream.position,
     seconds: start.seconds + elapsed(),
+    pending: log.pending,
   });
+  const save = async (): Promise<void> => {
+    // No checkpoint is ahead of the log.
+    await log.flush();
+    await saveCheckpoint(runDirectory, arena, state(), options.keepCheckpoints);
+  };
 
   const writeMetrics = async (steps: number): Promise<void> => {
-    hooks.onMetrics?.(await log.write(steps, elapsed(), start.seconds), config);
+    const metrics = await log.write(steps, elapsed(), start.seconds);
+    hooks.onMetrics?.(metrics, config);
   };
 
   /** Takes in the summaries of the steps up to `until`, in order; they are complete. */
@@ -235,7 +247,7 @@ async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd>
     if (step > start.step && step % options.checkpointEvery === 0) {
       await team.waitFor(team.published);
       await takeIn(step);
-      await saveCheckpoint(runDirectory, arena, state(), options.keepCheckpoints);
+      await save();
     }
     // Fill the next slot while the workers are at the other one.
     const slot = await team.freeSlot();
@@ -250,10 +262,10 @@ async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd>
 
   await team.waitFor(team.published);
   await takeIn(step);
+  // A session that took no step has its checkpoint already, unless the run has only just begun.
+  if (step > start.step || step === 0) await save();
   const end = state();
-  await saveCheckpoint(runDirectory, arena, end, options.keepCheckpoints);
-  // The steps since the last line; a session may also have taken none.
-  if (step > start.step && step % options.logEvery !== 0) await writeMetrics(step);
+  if (end.pending.steps > 0) await writeMetrics(step);
   return { state: end, seconds: elapsed() };
 }
 

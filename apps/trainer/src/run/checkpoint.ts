@@ -9,6 +9,7 @@ import { type Arena, decodeSafetensors, loadState, safetensorsParts, stateTensor
 import type { StreamPosition } from "@sparseloom/data";
 import { z } from "zod";
 import { RunError } from "../errors.ts";
+import { NOTHING_PENDING, type PendingMetrics } from "./metrics-log.ts";
 import { writeFolder } from "./write-folder.ts";
 
 /** Where a run stands, beside the tensors. */
@@ -21,13 +22,31 @@ export interface RunState {
   readonly position: StreamPosition;
   /** Seconds of training so far, over all sessions of the run. */
   readonly seconds: number;
+  /** Steps that are not in a line of `metrics.jsonl` yet. */
+  readonly pending: PendingMetrics;
 }
+
+/** Where a new run stands. */
+export const RUN_START: RunState = {
+  step: 0,
+  examples: 0,
+  position: { epoch: 0, window: 0, offset: 0 },
+  seconds: 0,
+  pending: NOTHING_PENDING,
+};
 
 const stateSchema = z.object({
   step: z.number(),
   examples: z.number(),
   position: z.object({ epoch: z.number(), window: z.number(), offset: z.number() }),
   seconds: z.number(),
+  pending: z.object({
+    steps: z.number(),
+    loss: z.number(),
+    sums: z.object({ rows: z.number(), squaredError: z.number(), squares: z.number(), active: z.number() }),
+    dead: z.number(),
+    learningRate: z.number(),
+  }),
 });
 const manifestSchema = z.record(z.string(), z.object({ bytes: z.number(), sha256: z.string() }));
 

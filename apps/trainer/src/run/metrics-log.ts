@@ -29,44 +29,101 @@ export interface StepMetrics extends Metrics {
   readonly elapsedMs: number;
 }
 
+/**
+ * Steps that are not in a line yet. A checkpoint keeps them, so that the line after a resume has the same means
+ * as that of a run that never stopped.
+ */
+export interface PendingMetrics {
+  readonly steps: number;
+  /** Sum of the steps' losses. */
+  readonly loss: number;
+  readonly sums: Readonly<RowSums>;
+  /** Of the last step. */
+  readonly dead: number;
+  readonly learningRate: number;
+}
+
+/** Where a log goes on. */
+export interface LogStart {
+  /** Steps taken. */
+  readonly step: number;
+  /** Examples trained on. */
+  readonly examples: number;
+  readonly pending: PendingMetrics;
+}
+
+/** Nothing pending: a run's beginning. */
+export const NOTHING_PENDING: PendingMetrics = {
+  steps: 0,
+  loss: 0,
+  sums: emptySums(),
+  dead: 0,
+  learningRate: 0,
+};
+
 export class MetricsLog implements AsyncDisposable {
   readonly #file: FileHandle;
-  #sums: RowSums = emptySums();
-  #loss = 0;
-  #steps = 0;
-  #examples = 0;
-  #dead = 0;
-  #learningRate = 0;
+  #sums: RowSums;
+  #loss: number;
+  #steps: number;
+  #examples: number;
+  #dead: number;
+  #learningRate: number;
   #lastSeconds = 0;
+  /** Rows trained on in this session since the last line: what the speed is measured by. */
+  #timedRows = 0;
 
   /** The last line written, by this session or an earlier one. */
   last: StepMetrics | undefined;
 
-  private constructor(file: FileHandle, examples: number, last: StepMetrics | undefined) {
+  private constructor(file: FileHandle, start: LogStart, last: StepMetrics | undefined) {
     this.#file = file;
-    this.#examples = examples;
+    this.#examples = start.examples;
+    const { steps, loss, sums, dead, learningRate } = start.pending;
+    this.#steps = steps;
+    this.#loss = loss;
+    this.#sums = { ...sums };
+    this.#dead = dead;
+    this.#learningRate = learningRate;
     this.last = last;
   }
 
-  /** Opens the log; lines after `step`, from a session that got further than its last checkpoint, are removed. */
-  static async open(runDirectory: string, step: number, examples: number): Promise<MetricsLog> {
+  /**
+   * Opens the log of a run that stands at `start`. Lines that a run without stops would not have are removed: those
+   * after `start.step`, from a session that got further than its last checkpoint, and the last line of a session
+   * that stopped between two multiples of `logEvery`, whose steps are pending again.
+   */
+  static async open(runDirectory: string, start: LogStart, logEvery: number): Promise<MetricsLog> {
     const path = join(runDirectory, "metrics.jsonl");
-    let last: StepMetrics | undefined;
-    if (step > 0) {
-      const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-        if (error.code === "ENOENT") return "";
-        throw error;
-      });
-      const kept = text.split("\n").filter((line) => {
-        // The last line may have been cut off by a crash.
-        const found = /^\{"step":(\d+),.*\}$/.exec(line);
-        return found !== null && Number(found[1]) <= step;
-      });
-      const newest = kept.at(-1);
-      if (newest !== undefined) last = JSON.parse(newest) as StepMetrics;
-      await writeFileWhole(path, [new TextEncoder().encode(kept.map((line) => `${line}\n`).join(""))]);
-    }
-    return new MetricsLog(await open(path, "a"), examples, last);
+    const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return "";
+      throw error;
+    });
+    const kept = text.split("\n").filter((line) => {
+      // The last line may have been cut off by a crash.
+      const step = Number(/^\{"step":(\d+),.*\}$/.exec(line)?.[1] ?? Number.NaN);
+      return step <= start.step && step % logEvery === 0;
+    });
+    const newest = kept.at(-1);
+    const last = newest === undefined ? undefined : (JSON.parse(newest) as StepMetrics);
+    await writeFileWhole(path, [new TextEncoder().encode(kept.map((line) => `${line}\n`).join(""))]);
+    return new MetricsLog(await open(path, "a"), start, last);
+  }
+
+  /** The steps added since the last line. */
+  get pending(): PendingMetrics {
+    return {
+      steps: this.#steps,
+      loss: this.#loss,
+      sums: { ...this.#sums },
+      dead: this.#dead,
+      learningRate: this.#learningRate,
+    };
+  }
+
+  /** Makes all lines durable. */
+  async flush(): Promise<void> {
+    await this.#file.sync();
   }
 
   /** Adds a completed step, whose summary is in `slot`. */
@@ -77,6 +134,7 @@ export class MetricsLog implements AsyncDisposable {
     this.#loss += field(SUMMARY.loss);
     this.#steps++;
     this.#examples += field(SUMMARY.rows);
+    this.#timedRows += field(SUMMARY.rows);
     this.#dead = field(SUMMARY.dead);
     this.#learningRate = field(SUMMARY.learningRate);
   }
@@ -90,13 +148,15 @@ export class MetricsLog implements AsyncDisposable {
       ...metricsOf(this.#sums),
       dead: this.#dead,
       learningRate: this.#learningRate,
-      activationsPerSecond: Math.round(this.#sums.rows / (seconds - this.#lastSeconds)),
+      activationsPerSecond:
+        this.#timedRows === 0 ? 0 : Math.round(this.#timedRows / (seconds - this.#lastSeconds)),
       elapsedMs: Math.round(1000 * (before + seconds)),
     };
     await this.#file.write(`${JSON.stringify(metrics)}\n`);
     this.#sums = emptySums();
     this.#loss = 0;
     this.#steps = 0;
+    this.#timedRows = 0;
     this.#lastSeconds = seconds;
     this.last = metrics;
     return metrics;
