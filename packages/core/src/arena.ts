@@ -111,6 +111,8 @@ export interface SparseArena extends CommonViews {
   readonly preActivations: FloatArray;
   readonly selectedValue: FloatArray;
   readonly selectedLatent: Int32Array;
+  /** Scratch of the WebAssembly selection, see plan. */
+  readonly candidates: Int32Array;
   readonly bDecPartials: FloatArray;
   readonly activationSum: FloatArray;
   readonly activeCount: Int32Array;
@@ -228,6 +230,7 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     preActivations: float("preActivations"),
     selectedValue: float("selectedValue"),
     selectedLatent: int32("selectedLatent"),
+    candidates: int32("candidates"),
     bDecPartials: float("b_dec.partials"),
     activationSum: float("activationSum"),
     activeCount: int32("activeCount"),

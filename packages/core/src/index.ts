@@ -77,6 +77,8 @@ export {
   SUMMARY_FIELDS,
 } from "./plan.ts";
 export { referenceKernels } from "./reference/index.ts";
+export { wasmKernels } from "./wasm/index.ts";
+export { probeVariant, type WasmVariant } from "./wasm/instance.ts";
 export { automaticLearningRate, type Schedule, scheduledValue } from "./schedule.ts";
 export {
   type AdamSetup,

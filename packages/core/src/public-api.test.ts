@@ -38,6 +38,7 @@ it("the names that @sparseloom/core exports", () => {
       "openArena",
       "parametersOf",
       "planRun",
+      "probeVariant",
       "referenceKernels",
       "refreshDerived",
       "rowTransform",
@@ -47,6 +48,7 @@ it("the names that @sparseloom/core exports", () => {
       "stateTensors",
       "transformRows",
       "transpose",
+      "wasmKernels",
     ]
   `);
 });

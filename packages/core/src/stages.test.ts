@@ -12,7 +12,7 @@ import {
 } from "../test/support.ts";
 import { type Arena, SUMMARY } from "./arena.ts";
 import type { Kernels } from "./kernels.ts";
-import type { PlanOptions } from "./plan.ts";
+import { type PlanOptions, ROW_BLOCK } from "./plan.ts";
 import { referenceKernels } from "./reference/index.ts";
 import { inputDimension, type DeepModelSetup, type ModelSetup, type SparseModelSetup } from "./setup.ts";
 import { countDead, createProgram, runStep, type StepProgram } from "./stages.ts";
@@ -181,7 +181,7 @@ describe("rows whose records do not fit", () => {
     (_, model) => {
       const { kernels, overflows } = countingKernels();
       const { arena } = runAlone(model, { recordBytes: 0 }, kernels);
-      expect(arena.plan.recordCapacity).toBe(16 * (model.k || model.latents));
+      expect(arena.plan.recordCapacity).toBe(ROW_BLOCK * (model.k || model.latents));
       expect(overflows()).toBeGreaterThan(0);
     },
   );
@@ -189,9 +189,9 @@ describe("rows whose records do not fit", () => {
   it("are halved until they fit when every latent is active in every row", () => {
     const { kernels, overflows } = countingKernels();
     const names: string[] = [];
-    const arena = randomSparseArena(setupOf(relu, { batchRows: 64 }), 1, { recordBytes: 0 });
+    const arena = randomSparseArena(setupOf(relu, { batchRows: 4 * ROW_BLOCK }), 1, { recordBytes: 0 });
     arena.b_enc.value.fill(100);
-    setBatch(arena, normals(64 * 7, 2), 0);
+    setBatch(arena, normals(4 * ROW_BLOCK * 7, 2), 0);
     const program = createProgram(arena, kernels, 0);
     program.begin(0);
     for (let stage = program.next(); stage !== undefined; stage = program.next()) {
@@ -199,7 +199,7 @@ describe("rows whose records do not fit", () => {
       for (let block = 0; block < stage.blocks; block++) stage.run(block);
       stage.finish();
     }
-    // 64 rows, then 32, then four times 16.
+    // Four blocks of rows, then two, then four times one.
     const chunk = ["rows 1", "gather 5"];
     expect(names).toEqual([
       "rows 4",
@@ -212,7 +212,7 @@ describe("rows whose records do not fit", () => {
       "decoder bias 1",
     ]);
     expect(overflows()).toBe(2);
-    expect(arena.summaries[SUMMARY.active]).toBe(64 * 70);
+    expect(arena.summaries[SUMMARY.active]).toBe(4 * ROW_BLOCK * 70);
   });
 
   it("never occur where there is room for all: every step takes all rows at once", () => {
@@ -224,7 +224,7 @@ describe("rows whose records do not fit", () => {
       setBatch(arena, normals(BATCH_ROWS * 7, step), step);
       program.begin(0);
       const rows = program.next()!;
-      expect([rows.name, rows.blocks]).toEqual(["rows", Math.ceil(BATCH_ROWS / 16)]);
+      expect([rows.name, rows.blocks]).toEqual(["rows", Math.ceil(BATCH_ROWS / ROW_BLOCK)]);
       runStep(program, 0);
       expect(arena.summaries[SUMMARY.active]).toBe(BATCH_ROWS * topk.k);
     }

@@ -17,6 +17,7 @@ import {
   referenceKernels,
   type SparseModelSetup,
 } from "../src/index.ts";
+import { ROW_BLOCK } from "../src/plan.ts";
 import { gaussian, PURPOSE } from "../src/random.ts";
 
 const ROWS = 37;
@@ -269,9 +270,9 @@ describe("rows worked off in chunks, because their records do not fit at once,",
   it("give the gradients of the whole mini-batch to the bit", () => {
     const model = sparse({ architecture: "relu", decoder: "free", latents: 40 });
     const whole = gradients(model, "float32");
-    // Room for 16 rows of 40 records each, of 37 rows: at least two chunks.
-    const chunked = gradients(model, "float32", 16 * 40 * 12);
-    expect(chunked.arena.plan.recordCapacity).toBe(16 * 40);
+    // Room for one block of rows of 40 records each, of 37 rows: at least two chunks.
+    const chunked = gradients(model, "float32", ROW_BLOCK * 40 * 12);
+    expect(chunked.arena.plan.recordCapacity).toBe(ROW_BLOCK * 40);
     for (const name of Object.keys(whole.gradients))
       expect(chunked.gradients[name]).toEqual(whole.gradients[name]);
     expect(chunked.arena.summaries).toEqual(whole.arena.summaries);

@@ -14,7 +14,7 @@ export function referenceDeepKernels(round: Round, lanes: FloatArray): DeepKerne
   return {
     propagateRows(arena, step, first, last) {
       forward(arena, step, first, last, round);
-      measureRows(arena, step, first, last, lanes);
+      measureRows(arena, step, first, last, lanes, round);
       if (step.train) backward(arena, first, last);
     },
 
@@ -78,6 +78,7 @@ function measureRows(
   first: number,
   last: number,
   lanes: FloatArray,
+  round: Round,
 ): void {
   const output = arena.layers.at(-1) as LayerViews;
   const width = output.outputs;
@@ -90,7 +91,7 @@ function measureRows(
     const positive = step.train && output.relu;
     for (let j = at; j < at + width; j++) difference[j] = y[j] - x[j];
     arena.rowSquaredError[row] = laneDot(lanes, difference, at, difference, at, width);
-    arena.rowSquares[row] = squaredDistance(x, at, arena.mean, width, lanes);
+    arena.rowSquares[row] = squaredDistance(x, at, arena.mean, width, lanes, round);
     if (!step.train) continue;
     for (let j = at; j < at + width; j++) {
       difference[j] = positive && y[j] <= 0 ? 0 : step.gradientScale * difference[j];

@@ -244,7 +244,7 @@ function decodeRow(
   for (let j = at; j < at + dIn; j++) residual[j] = residual[j] - x[j];
   // Added to what selection left there: 0, or NaN for a row whose pre-activations were not numbers.
   arena.rowSquaredError[row] += laneDot(lanes, residual, at, residual, at, dIn);
-  arena.rowSquares[row] = squaredDistance(x, at, arena.mean, dIn, lanes);
+  arena.rowSquares[row] = squaredDistance(x, at, arena.mean, dIn, lanes, round);
   let penalty = 0;
   if (ARCHITECTURES[architecture].l1Penalty) {
     for (let record = begin; record < end; record++) {
@@ -281,10 +281,11 @@ export function squaredDistance(
   mean: FloatArray,
   length: number,
   lanes: FloatArray,
+  round: Round,
 ): number {
   lanes.fill(0);
   for (let j = 0; j < length; j++) {
-    const difference = x[at + j] - mean[j];
+    const difference = round(x[at + j] - mean[j]);
     lanes[j % LANES] += difference * difference;
   }
   let sum = 0;

@@ -1,0 +1,196 @@
+/**
+ * Selection of active latents from a panel of pre-activations z [latent][8 rows]; rows are lanes. Numbers are
+ * compared by their bits as signed integers: for what matters here, positive numbers, that is their order.
+ *
+ * Top k: the k-th largest of a row's group maxima bounds its k-th largest value from below, because k groups each
+ * hold one value as large. Only groups that reach the bound are looked into; what they hold above it are
+ * candidates, about k and a few. Nothing is sorted, and no row looks at all its values one by one.
+ */
+import { PANEL } from "./product";
+
+/** Bits of the smallest positive float32: 0 and negative numbers are below. */
+const SMALLEST: i32 = 1;
+/** Bits above those of +Infinity. */
+const ABOVE_ALL: i32 = 0x7f800001;
+/** A bound that lets through this many groups more than k is good enough: each costs less than a bisection step. */
+const SLACK: i32 = 4;
+
+/** Bit `lane` is set where z of that row is NaN somewhere in the maxima [groups][8]. */
+export function nanRows(maxima: usize, groups: usize): i32 {
+  let low = i32x4.splat(0);
+  let high = low;
+  for (let group: usize = 0; group < groups; group++) {
+    const a = v128.load(maxima + group * 32);
+    const b = v128.load(maxima + group * 32, 16);
+    low = v128.or(low, f32x4.ne(a, a));
+    high = v128.or(high, f32x4.ne(b, b));
+  }
+  return i32x4.bitmask(low) | (i32x4.bitmask(high) << 4);
+}
+
+/** Writes per row [8] bits that at least k of `count` values [count][8] reach, or SMALLEST where fewer are positive. */
+export function lowerBounds(bounds: usize, values: usize, count: usize, k: i32, slack: i32): void {
+  const wanted = i32x4.splat(k);
+  const enough = i32x4.splat(k + slack);
+  let below0 = i32x4.splat(SMALLEST);
+  let below1 = below0;
+  let above0 = i32x4.splat(ABOVE_ALL);
+  let above1 = above0;
+  const one = i32x4.splat(1);
+  for (;;) {
+    // Done where the interval holds one number only; its lower end is reached by k values or is SMALLEST.
+    const open0 = i32x4.gt_s(i32x4.sub(above0, below0), one);
+    const open1 = i32x4.gt_s(i32x4.sub(above1, below1), one);
+    if (!v128.any_true(v128.or(open0, open1))) break;
+    const middle0 = i32x4.add(below0, i32x4.shr_u(i32x4.sub(above0, below0), 1));
+    const middle1 = i32x4.add(below1, i32x4.shr_u(i32x4.sub(above1, below1), 1));
+    let reached0 = i32x4.splat(0);
+    let reached1 = reached0;
+    const end = values + count * 32;
+    for (let at = values; at < end; at += 32) {
+      // A true comparison is −1.
+      reached0 = i32x4.sub(reached0, i32x4.ge_s(v128.load(at), middle0));
+      reached1 = i32x4.sub(reached1, i32x4.ge_s(v128.load(at, 16), middle1));
+    }
+    const ok0 = i32x4.ge_s(reached0, wanted);
+    const ok1 = i32x4.ge_s(reached1, wanted);
+    below0 = v128.bitselect(middle0, below0, ok0);
+    below1 = v128.bitselect(middle1, below1, ok1);
+    // Where enough is reached and not much more, the bound is good: close the interval.
+    const close0 = v128.and(ok0, i32x4.le_s(reached0, enough));
+    const close1 = v128.and(ok1, i32x4.le_s(reached1, enough));
+    above0 = v128.bitselect(v128.bitselect(above0, middle0, ok0), below0, v128.not(close0));
+    above1 = v128.bitselect(v128.bitselect(above1, middle1, ok1), below1, v128.not(close1));
+  }
+  v128.store(bounds, below0);
+  v128.store(bounds, below1, 16);
+}
+
+/**
+ * The k largest positive values of each of the panel's 8 rows, ties to the lower latent, in ascending latent order.
+ * Row `lane`'s are left in list `lane` of `lists` (see {@link listValues}); counts [8] receives how many.
+ */
+export function selectTopK(
+  z: usize, units: usize, maxima: usize, groups: usize, groupUnits: usize, k: i32, lists: usize, capacity: usize, counts: usize, bounds: usize,
+): void {
+  lowerBounds(bounds, maxima, groups, k, SLACK);
+  v128.store(counts, i32x4.splat(0));
+  v128.store(counts, i32x4.splat(0), 16);
+  for (let group: usize = 0; group < groups; group++) {
+    let bound0 = v128.load(bounds);
+    let bound1 = v128.load(bounds, 16);
+    const reached = v128.or(
+      i32x4.ge_s(v128.load(maxima + group * 32), bound0),
+      i32x4.ge_s(v128.load(maxima + group * 32, 16), bound1),
+    );
+    if (!v128.any_true(reached)) continue;
+    const end = min((group + 1) * groupUnits, units);
+    for (let unit = group * groupUnits; unit < end; unit++) {
+      const at = z + unit * 32;
+      let mask = i32x4.bitmask(i32x4.ge_s(v128.load(at), bound0)) | (i32x4.bitmask(i32x4.ge_s(v128.load(at, 16), bound1)) << 4);
+      while (mask != 0) {
+        const lane = <usize>ctz(mask);
+        mask &= mask - 1;
+        const list = lists + lane * capacity * 8;
+        let count = <usize>load<i32>(counts + (lane << 2));
+        if (count == capacity) {
+          // Full: keep the k best. Whatever comes later must be larger than the least of them, ties lose.
+          count = <usize>keepLargest(list, capacity, <i32>count, k, bounds + (lane << 2));
+          bound0 = v128.load(bounds);
+          bound1 = v128.load(bounds, 16);
+          if (load<i32>(at + (lane << 2)) < load<i32>(bounds + (lane << 2))) {
+            store<i32>(counts + (lane << 2), <i32>count);
+            continue;
+          }
+        }
+        store<i32>(list + (count << 2), load<i32>(at + (lane << 2)));
+        store<i32>(list + (capacity + count) * 4, <i32>unit);
+        store<i32>(counts + (lane << 2), <i32>count + 1);
+      }
+    }
+  }
+  for (let lane: usize = 0; lane < PANEL; lane++) {
+    const count = load<i32>(counts + (lane << 2));
+    if (count > k) {
+      store<i32>(counts + (lane << 2), keepLargest(lists + lane * capacity * 8, capacity, count, k, bounds + (lane << 2)));
+    }
+  }
+}
+
+/**
+ * Keeps the k largest of a list of `count` values (bits) and latents, in their order, ties to the earlier; the list
+ * has room for a multiple of 4. Writes to `bound` the bits that a later value must reach to belong to them.
+ */
+function keepLargest(list: usize, capacity: usize, count: i32, k: i32, bound: usize): i32 {
+  for (let i = <usize>count; (i & 3) != 0; i++) store<i32>(list + (i << 2), 0);
+  // The k-th largest, by bisection: `low` is always reached by k values, `high` never.
+  let low = SMALLEST;
+  let high = ABOVE_ALL;
+  while (high - low > 1) {
+    const middle = low + ((high - low) >> 1);
+    const reached = countReaching(list, count, middle);
+    if (reached >= k) low = middle;
+    else high = middle;
+    if (reached == k) break;
+  }
+  let ties = k - countReaching(list, count, low + 1);
+  let kept: usize = 0;
+  for (let i: usize = 0; i < <usize>count; i++) {
+    const value = load<i32>(list + (i << 2));
+    if (value < low) continue;
+    if (value == low && --ties < 0) continue;
+    store<i32>(list + (kept << 2), value);
+    store<i32>(list + (capacity + kept) * 4, load<i32>(list + (capacity + i) * 4));
+    kept++;
+  }
+  store<i32>(bound, low + 1);
+  return <i32>kept;
+}
+
+// @ts-ignore: decorator
+@inline
+function countReaching(list: usize, count: i32, bits: i32): i32 {
+  const bound = i32x4.splat(bits);
+  let reached = i32x4.splat(0);
+  const end = list + (((<usize>count + 3) & ~3) << 2);
+  for (let at = list; at < end; at += 16) reached = i32x4.sub(reached, i32x4.ge_s(v128.load(at), bound));
+  return i32x4.extract_lane(reached, 0) + i32x4.extract_lane(reached, 1) + i32x4.extract_lane(reached, 2) + i32x4.extract_lane(reached, 3);
+}
+
+/** Copies a list's values and latents to records. */
+export function copyList(list: usize, capacity: usize, count: usize, latents: usize, values: usize): void {
+  memory.copy(values, list, count << 2);
+  memory.copy(latents, list + (capacity << 2), count << 2);
+}
+
+/** Per row [8] the number of positive values of z [units][8]. */
+export function countPositive(z: usize, units: usize, counts: usize): void {
+  let low = i32x4.splat(0);
+  let high = low;
+  const zero = i32x4.splat(0);
+  const end = z + units * 32;
+  for (let at = z; at < end; at += 32) {
+    low = i32x4.sub(low, i32x4.gt_s(v128.load(at), zero));
+    high = i32x4.sub(high, i32x4.gt_s(v128.load(at, 16), zero));
+  }
+  v128.store(counts, low);
+  v128.store(counts, high, 16);
+}
+
+/** Appends each row's positive values to records, at its index in `cursors` [8], which moves on; only rows whose bit is in `inUse`. */
+export function copyPositive(z: usize, units: usize, inUse: i32, cursors: usize, latents: usize, values: usize): void {
+  const zero = i32x4.splat(0);
+
+  for (let unit: usize = 0; unit < units; unit++) {
+    const at = z + unit * 32;
+    let mask = (i32x4.bitmask(i32x4.gt_s(v128.load(at), zero)) | (i32x4.bitmask(i32x4.gt_s(v128.load(at, 16), zero)) << 4)) & inUse;
+    while (mask != 0) {
+      const lane = <usize>ctz(mask);
+      mask &= mask - 1;
+      const cursor = <usize>load<i32>(cursors + (lane << 2));
+      store<i32>(values + (cursor << 2), load<i32>(at + (lane << 2)));
+      store<i32>(latents + (cursor << 2), <i32>unit);
+      store<i32>(cursors + (lane << 2), <i32>cursor + 1);
+    }
+  }
+}

@@ -1,0 +1,106 @@
+/** The stages of a deep autoencoder on the WebAssembly kernels. */
+import type { DeepArena } from "../arena.ts";
+import type { DeepKernels, StepContext } from "../kernels.ts";
+import { LATENT_BLOCK, type Plan, ROW_BLOCK } from "../plan.ts";
+import type { DeepModelSetup } from "../setup.ts";
+import type { KernelExports } from "./instance.ts";
+import { adamOn, parameterPointers, pointersOf } from "./pointers.ts";
+
+const PANEL = 8;
+
+/** The stages over the memory laid out by `plan`. */
+export function wasmDeepKernels(plan: Plan, model: DeepModelSetup, wasm: KernelExports): DeepKernels {
+  const at = pointersOf(plan);
+  const training = plan.purpose === "train";
+  const widest = Math.max(...model.widths);
+  const slots = at("slots");
+  const mean = at("mean");
+  const slotBytes = plan.setup.training.batchRows * 4 * (model.widths[0] as number);
+  const layers = model.widths.slice(1).map((outputs, index) => ({
+    outputs,
+    inputs: model.widths[index] as number,
+    weight: parameterPointers(plan, `layers.${index}.weight`),
+    bias: parameterPointers(plan, `layers.${index}.bias`),
+    activation: at(`activation.${index + 1}`),
+    delta: training ? at(`delta.${index + 1}`) : 0,
+  }));
+  const inputOf = (step: StepContext, index: number): number =>
+    index === 0 ? slots + step.slot * slotBytes : layers[index - 1].activation;
+
+  const forward = (arena: DeepArena, step: StepContext, first: number, last: number): void => {
+    const rows = last - first;
+    const packed = at("packedRows") + step.rank * ROW_BLOCK * widest * 4;
+    const z = at("preActivations") + step.rank * ROW_BLOCK * widest * 4;
+    layers.forEach(({ inputs, outputs, weight, bias, activation }, index) => {
+      wasm.packRows(packed, inputOf(step, index) + first * inputs * 4, 0, 0, rows, inputs);
+      wasm.product(z, packed, Math.ceil(rows / PANEL), bias.value, weight.value, outputs, inputs, 0, 1);
+      wasm.unpackPanels(activation + first * outputs * 4, z, rows, outputs, arena.layers[index].relu ? 1 : 0);
+    });
+  };
+
+  const measure = (arena: DeepArena, step: StepContext, first: number, last: number): void => {
+    const output = layers[layers.length - 1];
+    const width = output.outputs;
+    const x = slots + step.slot * slotBytes;
+    const positive = step.train && arena.layers[layers.length - 1].relu ? 1 : 0;
+    for (let row = first; row < last; row++) {
+      const bytes = row * width * 4;
+      // When only evaluating there is no delta; the difference then takes the reconstruction's place.
+      const difference = (step.train ? output.delta : output.activation) + bytes;
+      wasm.difference(difference, output.activation + bytes, x + bytes, width);
+      arena.rowSquaredError[row] = wasm.laneDot(difference, difference, width);
+      arena.rowSquares[row] = wasm.rowSquares(x + bytes, mean, width);
+      if (!step.train) continue;
+      wasm.scaleRow(difference, step.gradientScale, width);
+      if (positive === 1) wasm.maskByPositive(difference, output.activation + bytes, width);
+    }
+  };
+
+  const backward = (arena: DeepArena, first: number, last: number): void => {
+    for (let index = layers.length - 1; index > 0; index--) {
+      const above = layers[index];
+      const below = layers[index - 1];
+      for (let row = first; row < last; row++) {
+        const delta = below.delta + row * below.outputs * 4;
+        wasm.combineRows(
+          delta,
+          above.delta + row * above.outputs * 4,
+          above.outputs,
+          4,
+          above.weight.value,
+          above.inputs,
+        );
+        if (arena.layers[index - 1].relu)
+          wasm.maskByPositive(delta, below.activation + row * below.outputs * 4, below.outputs);
+      }
+    }
+  };
+
+  return {
+    propagateRows(arena, step, first, last) {
+      forward(arena, step, first, last);
+      measure(arena, step, first, last);
+      if (step.train) backward(arena, first, last);
+    },
+
+    updateUnits(arena, step, layerIndex, first, last) {
+      const { inputs, outputs, weight, bias, delta } = layers[layerIndex];
+      const input = inputOf(step, layerIndex);
+      const biasGradient = arena.layers[layerIndex].bias.gradient;
+      for (let unit = first; unit < last; unit++) {
+        const row = plan.storeGradients ? unit : step.rank * LATENT_BLOCK + (unit % LATENT_BLOCK);
+        const gradient = weight.gradient + row * inputs * 4;
+        biasGradient[unit] = wasm.combineRows(
+          gradient,
+          delta + unit * 4,
+          step.rows,
+          outputs * 4,
+          input,
+          inputs,
+        );
+        adamOn(wasm, weight, unit * inputs * 4, gradient, inputs, step.adam);
+      }
+      adamOn(wasm, bias, first * 4, bias.gradient + first * 4, last - first, step.adam);
+    },
+  };
+}

@@ -1,0 +1,32 @@
+/** The kernels in WebAssembly SIMD as an implementation of the stages. */
+import type { WasmMemory } from "../arena.ts";
+import type { DeepKernels, Kernels, SparseKernels } from "../kernels.ts";
+import type { Plan } from "../plan.ts";
+import { wasmDeepKernels } from "./deep.ts";
+import { instantiate, type WasmVariant } from "./instance.ts";
+import { wasmSparseKernels } from "./sparse.ts";
+
+/** The stages of `plan`'s model over its `memory`, which must be a shared WebAssembly memory. One per thread. */
+export function wasmKernels(plan: Plan, memory: WasmMemory, variant: WasmVariant): Kernels {
+  if (plan.precision !== "float32") throw new Error("internal: the WebAssembly kernels are for float32");
+  const wasm = instantiate(variant, memory);
+  const { model } = plan.setup;
+  const absent = (kind: string) => (): never => {
+    throw new Error(`internal: these kernels were made for a plan without a ${kind} model`);
+  };
+  const sparse: SparseKernels =
+    model.kind === "sparse"
+      ? wasmSparseKernels(plan, model, wasm)
+      : {
+          encodeRows: absent("sparse"),
+          decodeRows: absent("sparse"),
+          gatherLatents: absent("sparse"),
+          updateLatents: absent("sparse"),
+          updateDecoderBias: absent("sparse"),
+        };
+  const deep: DeepKernels =
+    model.kind === "deep"
+      ? wasmDeepKernels(plan, model, wasm)
+      : { propagateRows: absent("deep"), updateUnits: absent("deep") };
+  return { variant, sparse, deep };
+}

@@ -1,0 +1,159 @@
+/** The compiled kernels: choosing the variant that this machine can run, and instantiating it over a memory. */
+import type { WasmMemory } from "../arena.ts";
+import { RELAXED_SIMD_MODULE, SIMD_MODULE } from "./modules.generated.ts";
+
+/** Functions of assembly/index.ts. Pointers are byte offsets into the memory. */
+export interface KernelExports {
+  packRows(packed: number, x: number, bias: number, centred: number, rows: number, dIn: number): void;
+  product(
+    z: number,
+    packed: number,
+    panels: number,
+    start: number,
+    w: number,
+    units: number,
+    dIn: number,
+    maxima: number,
+    tilesPerGroup: number,
+  ): void;
+  groupCount(units: number, tilesPerGroup: number): number;
+  nanRows(maxima: number, groups: number): number;
+  selectTopK(
+    z: number,
+    units: number,
+    maxima: number,
+    groups: number,
+    groupUnits: number,
+    k: number,
+    lists: number,
+    capacity: number,
+    counts: number,
+    bounds: number,
+  ): void;
+  copyList(list: number, capacity: number, count: number, latents: number, values: number): void;
+  countPositive(z: number, units: number, counts: number): void;
+  copyPositive(
+    z: number,
+    units: number,
+    inUse: number,
+    cursors: number,
+    latents: number,
+    values: number,
+  ): void;
+  decodeRow(
+    residual: number,
+    x: number,
+    bias: number,
+    W_dec: number,
+    dIn: number,
+    latents: number,
+    values: number,
+    count: number,
+  ): number;
+  latentGradients(
+    residual: number,
+    W_dec: number,
+    dIn: number,
+    latents: number,
+    count: number,
+    gradients: number,
+  ): void;
+  rowSquares(x: number, mean: number, dIn: number): number;
+  scaleRow(values: number, scale: number, length: number): void;
+  gather(
+    first: number,
+    last: number,
+    firstRow: number,
+    lastRow: number,
+    dIn: number,
+    rowOffset: number,
+    rowCount: number,
+    recordLatent: number,
+    recordValue: number,
+    recordGradient: number,
+    residual: number,
+    input: number,
+    encoderGradient: number,
+    decoderGradient: number,
+    biasGradient: number,
+    activationSum: number,
+    activeCount: number,
+  ): void;
+  project(gradient: number, weights: number, dIn: number): void;
+  rowNorm(weights: number, dIn: number): number;
+  divideRow(weights: number, norm: number, dIn: number): void;
+  adam(
+    value: number,
+    m: number,
+    v: number,
+    gradient: number,
+    length: number,
+    beta1: number,
+    complement1: number,
+    beta2: number,
+    complement2: number,
+    epsilon: number,
+    stepSize: number,
+    inverseRootCorrection2: number,
+  ): void;
+  sumRows(sum: number, values: number, rows: number, dIn: number, first: number, last: number): void;
+  subtractRows(sum: number, values: number, rows: number, dIn: number, first: number, last: number): void;
+  axpy(out: number, scale: number, a: number, length: number): void;
+  laneDot(a: number, b: number, length: number): number;
+  unpackPanels(out: number, z: number, rows: number, units: number, relu: number): void;
+  difference(out: number, a: number, b: number, length: number): void;
+  maskByPositive(values: number, gate: number, length: number): void;
+  combineRows(
+    out: number,
+    weights: number,
+    count: number,
+    stride: number,
+    rows: number,
+    length: number,
+  ): number;
+  maddScalar(a: number, b: number, c: number): number;
+}
+
+/**
+ * A variant of the kernels. Runs of different variants need not agree to the bit: relaxed SIMD agrees with the
+ * reference where its multiply-add is fused; plain SIMD rounds twice.
+ */
+export type WasmVariant = "wasm-relaxed-simd" | "wasm-relaxed-simd-unfused" | "wasm-simd";
+
+// Core compiles without the DOM's types; this is what it needs of WebAssembly's.
+interface WasmModule {
+  readonly isWasmModule: true;
+}
+declare const WebAssembly: {
+  readonly Module: new (bytes: Uint8Array) => WasmModule;
+  readonly Instance: new (module: WasmModule, imports: object) => { readonly exports: unknown };
+  readonly Memory: new (descriptor: { initial: number; maximum: number; shared: boolean }) => WasmMemory;
+  validate(bytes: Uint8Array): boolean;
+};
+declare const atob: (base64: string) => string;
+
+function decode(base64: string): Uint8Array {
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+}
+
+/** The best variant that this machine runs, or undefined where it has no WebAssembly SIMD with threads. */
+export function probeVariant(): WasmVariant | undefined {
+  if (typeof WebAssembly === "undefined") return undefined;
+  if (WebAssembly.validate(decode(RELAXED_SIMD_MODULE))) {
+    const { maddScalar } = instantiate(
+      "wasm-relaxed-simd",
+      new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true }),
+    );
+    // (1 + 2⁻¹²)² − (1 + 2⁻¹¹) is 2⁻²⁴ when the product is not rounded before the sum, else 0.
+    return maddScalar(1 + 2 ** -12, 1 + 2 ** -12, -(1 + 2 ** -11)) === 2 ** -24
+      ? "wasm-relaxed-simd"
+      : "wasm-relaxed-simd-unfused";
+  }
+  return WebAssembly.validate(decode(SIMD_MODULE)) ? "wasm-simd" : undefined;
+}
+
+/** The kernels' functions over `memory`, which must be shared. */
+export function instantiate(variant: WasmVariant, memory: WasmMemory): KernelExports {
+  const module = new WebAssembly.Module(decode(variant === "wasm-simd" ? SIMD_MODULE : RELAXED_SIMD_MODULE));
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as KernelExports;
+}

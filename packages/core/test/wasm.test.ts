@@ -1,0 +1,266 @@
+/**
+ * The WebAssembly kernels against the reference, to the bit: whole steps on random shapes, and every tensor and
+ * counter of the arena compared afterwards.
+ */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  allocateMemory,
+  type Arena,
+  BATCH,
+  createProgram,
+  initialise,
+  type Kernels,
+  type ModelSetup,
+  openArena,
+  type Plan,
+  planRun,
+  probeVariant,
+  referenceKernels,
+  runStep,
+  stateTensors,
+  wasmKernels,
+  type WasmVariant,
+} from "../src/index.ts";
+import { gaussian, PURPOSE } from "../src/random.ts";
+
+const variant = probeVariant() as WasmVariant;
+
+interface Problem {
+  readonly model: ModelSetup;
+  readonly batchRows: number;
+  readonly seed: number;
+  readonly recordBytes?: number;
+  /** Numbers are rounded to this many steps per unit: ties abound. 0: not rounded. */
+  readonly coarse: number;
+  readonly l1?: number;
+}
+
+function planOf({ model, batchRows, recordBytes, l1 = 0.05 }: Problem): Plan {
+  const constant = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 10 });
+  const training = {
+    batchRows,
+    learningRate: constant(3e-3),
+    l1Coefficient: constant(model.kind === "sparse" && model.architecture === "relu" ? l1 : 0),
+    adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+    deadWindow: 1000,
+  };
+  return planRun({
+    setup: { model, training },
+    workers: 1,
+    slots: 1,
+    ...(recordBytes === undefined ? {} : { recordBytes }),
+  });
+}
+
+/** The arena after `steps` steps on random rows, the last mini-batch one row short. */
+function train(
+  problem: Problem,
+  make: (plan: Plan, memory: ReturnType<typeof allocateMemory>) => Kernels,
+  steps = 3,
+): Arena {
+  const plan = planOf(problem);
+  const memory = allocateMemory(plan, { shared: true });
+  const arena = openArena(plan, memory.buffer);
+  const slot = arena.slots[0];
+  const dIn = problem.model.kind === "sparse" ? problem.model.dIn : (problem.model.widths[0] as number);
+  const draw = (step: number, count: number): Float32Array =>
+    Float32Array.from({ length: count }, (_, i) => {
+      const value = gaussian(problem.seed, PURPOSE.synthetic, step, i);
+      return problem.coarse > 0 ? Math.round(problem.coarse * value) / problem.coarse : value;
+    });
+  initialise(arena, {
+    seed: problem.seed,
+    decoderBias: draw(99, dIn),
+    decoderRows: draw(98, 4 * dIn),
+    mean: draw(97, dIn),
+  });
+  const program = createProgram(arena, make(plan, memory), 0);
+  for (let step = 0; step < steps; step++) {
+    const rows = step === steps - 1 ? Math.max(1, problem.batchRows - 1) : problem.batchRows;
+    slot.set(draw(step, rows * dIn));
+    arena.batches[BATCH.step] = step;
+    arena.batches[BATCH.rows] = rows;
+    arena.batches[BATCH.examplesBefore] = step * problem.batchRows;
+    arena.batches[BATCH.train] = 1;
+    runStep(program, 0);
+  }
+  return arena;
+}
+
+function bytesOf(array: Float32Array | Float64Array | Int32Array): Buffer {
+  return Buffer.from(array.buffer as ArrayBuffer, array.byteOffset, array.byteLength);
+}
+
+function expectSameBits(problem: Problem): void {
+  const expected = train(problem, () => referenceKernels());
+  const found = train(problem, (plan, memory) => wasmKernels(plan, memory, variant));
+  const tensors = stateTensors(expected);
+  for (const [name, { data }] of Object.entries(stateTensors(found))) {
+    expect(bytesOf(data).equals(bytesOf(tensors[name]?.data as Float32Array)), name).toBe(true);
+  }
+  expect(found.summaries).toEqual(expected.summaries);
+  for (const name of ["rowSquaredError", "rowSquares", "rowPenalty"] as const)
+    expect(found[name], name).toEqual(expected[name]);
+  if (found.kind === "sparse" && expected.kind === "sparse")
+    expect(found.rowCount).toEqual(expected.rowCount);
+}
+
+const sparseModel = fc
+  .record({
+    architecture: fc.constantFrom("topk" as const, "relu" as const),
+    dIn: fc.integer({ min: 1, max: 40 }),
+    latents: fc.integer({ min: 1, max: 90 }),
+    k: fc.integer({ min: 1, max: 90 }),
+    free: fc.boolean(),
+    applyBDecToInput: fc.boolean(),
+  })
+  .map(
+    ({ architecture, dIn, latents, k, free, applyBDecToInput }): ModelSetup => ({
+      kind: "sparse",
+      architecture,
+      dIn,
+      latents,
+      k: architecture === "topk" ? Math.min(k, latents) : 0,
+      decoder: architecture === "relu" && free ? "free" : "unit",
+      applyBDecToInput,
+    }),
+  );
+
+describe("the WebAssembly kernels give the reference's bits", () => {
+  it("are of the variant that fuses its multiply-add, on this machine", () => {
+    expect(variant).toBe("wasm-relaxed-simd");
+  });
+
+  it("for sparse autoencoders of random shapes", () => {
+    fc.assert(
+      fc.property(
+        sparseModel,
+        fc.integer({ min: 1, max: 70 }),
+        fc.nat(1e6),
+        fc.constantFrom(0, 2),
+        (model, batchRows, seed, coarse) => expectSameBits({ model, batchRows, seed, coarse }),
+      ),
+      { numRuns: 150 },
+    );
+  });
+
+  it("for a dimension that is spilled, and latents that fill groups of several tiles", () => {
+    const shape = { kind: "sparse", dIn: 833, latents: 1207, k: 9, applyBDecToInput: true } as const;
+    expectSameBits({
+      model: { ...shape, architecture: "topk", decoder: "unit" },
+      batchRows: 35,
+      seed: 1,
+      coarse: 0,
+    });
+    expectSameBits({
+      model: { ...shape, architecture: "relu", k: 0, decoder: "free" },
+      batchRows: 35,
+      seed: 2,
+      coarse: 0,
+    });
+  });
+
+  it("where all rows are equal, and where all pre-activations tie", () => {
+    const shape = {
+      kind: "sparse",
+      dIn: 8,
+      latents: 300,
+      k: 5,
+      decoder: "unit",
+      architecture: "topk",
+      applyBDecToInput: false,
+    } as const;
+    // Rounded to whole numbers, with few dimensions, most values occur many times.
+    expectSameBits({ model: { ...shape, dIn: 1 }, batchRows: 40, seed: 3, coarse: 1 });
+    expectSameBits({ model: { ...shape, dIn: 2, k: 299 }, batchRows: 40, seed: 4, coarse: 1 });
+  });
+
+  it("where records need several chunks", () => {
+    const model = {
+      kind: "sparse",
+      dIn: 12,
+      latents: 64,
+      k: 0,
+      decoder: "free",
+      architecture: "relu",
+      applyBDecToInput: true,
+    } as const;
+    expectSameBits({ model, batchRows: 100, seed: 5, coarse: 0, recordBytes: 32 * 64 * 12 });
+  });
+
+  it("for deep autoencoders of random widths", () => {
+    const widths = fc.tuple(
+      fc.integer({ min: 1, max: 30 }),
+      fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 4 }),
+    );
+    fc.assert(
+      fc.property(
+        widths,
+        fc.constantFrom("relu" as const, "linear" as const),
+        fc.integer({ min: 1, max: 70 }),
+        fc.nat(1e6),
+        ([dIn, hidden], outputActivation, batchRows, seed) =>
+          expectSameBits({
+            model: {
+              kind: "deep",
+              architecture: "autoencoder",
+              widths: [dIn, ...hidden, dIn],
+              outputActivation,
+            },
+            batchRows,
+            seed,
+            coarse: 0,
+          }),
+      ),
+      { numRuns: 80 },
+    );
+  });
+
+  it("for a row that is not a number: its error is NaN, as is the loss", () => {
+    for (const architecture of ["topk", "relu"] as const) {
+      const model = {
+        kind: "sparse",
+        dIn: 6,
+        latents: 50,
+        k: architecture === "topk" ? 3 : 0,
+        decoder: "unit",
+        architecture,
+        applyBDecToInput: true,
+      } as const;
+      const poison = (kernels: (plan: Plan, memory: ReturnType<typeof allocateMemory>) => Kernels): Arena => {
+        const plan = planOf({ model, batchRows: 20, seed: 1, coarse: 0 });
+        const memory = allocateMemory(plan, { shared: true });
+        const arena = openArena(plan, memory.buffer);
+        initialise(arena, { seed: 1 });
+        arena.slots[0].fill(1);
+        arena.slots[0][6 * 11 + 2] = Number.NaN;
+        arena.batches[BATCH.rows] = 20;
+        runStep(createProgram(arena, kernels(plan, memory), 0), 0);
+        return arena;
+      };
+      const found = poison((plan, memory) => wasmKernels(plan, memory, variant));
+      expect(found.rowSquaredError).toEqual(poison(() => referenceKernels()).rowSquaredError);
+      expect(found.summaries[0]).toBeNaN();
+    }
+  });
+});
+
+describe("the kernels without relaxed SIMD", () => {
+  it("train alike, if not to the bit", () => {
+    const model = {
+      kind: "sparse",
+      dIn: 20,
+      latents: 60,
+      k: 4,
+      decoder: "unit",
+      architecture: "topk",
+      applyBDecToInput: true,
+    } as const;
+    const problem = { model, batchRows: 64, seed: 9, coarse: 0 };
+    const plain = train(problem, (plan, memory) => wasmKernels(plan, memory, "wasm-simd"));
+    const reference = train(problem, () => referenceKernels());
+    expect(plain.summaries[0]).toBeCloseTo(reference.summaries[0], 4);
+    expect(plain.summaries[0]).not.toBe(reference.summaries[0]);
+  });
+});
