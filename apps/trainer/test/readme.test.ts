@@ -1,0 +1,68 @@
+/** README.md's commands and examples, run as they stand there, one after the other, on a small corpus. */
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { beforeAll, describe, expect, it } from "vitest";
+import { CLI, temporaryFolder, writeSmallCorpus } from "./support.ts";
+
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+const README = readFileSync(join(ROOT, "README.md"), "utf8");
+const folder = temporaryFolder();
+
+/** The contents of README's fenced blocks of a language. */
+function blocks(language: string): string[] {
+  return [...README.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)]
+    .filter((match) => match[1] === language)
+    .map((match) => match[2] ?? "");
+}
+
+/** Commands that install, test or time the whole workspace: .ci/run runs them. */
+const RUN_BY_CI = ["npx --yes pnpm@12 demo", "npx --yes pnpm@12 test", "pnpm bench"];
+
+const commands = blocks("sh")
+  .flatMap((block) => block.trim().split("\n"))
+  .filter((line) => !RUN_BY_CI.includes(line));
+
+/** The arguments of Node for a command of README. */
+function nodeArguments(command: string): string[] {
+  const [runner, file, ...rest] = command.split(" ");
+  if (runner === "pnpm" && file === "sparseloom") return [CLI, ...rest];
+  if (runner === "node_modules/.bin/node" && file !== undefined) return [join(ROOT, file), ...rest];
+  throw new Error(`this test does not know how to run README's command: ${command}`);
+}
+
+/** Runs Node to its end. Rejects, with what it wrote to stderr, when its exit status is not 0. */
+async function runNode(args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
+  return await promisify(execFile)(process.execPath, args, { cwd: folder });
+}
+
+beforeAll(async () => {
+  // What README's Python example would have written, only smaller.
+  await writeSmallCorpus(join(folder, "acts.arrow"));
+  // Where the TypeScript examples find @sparseloom/core.
+  await symlink(fileURLToPath(new URL("../node_modules", import.meta.url)), join(folder, "node_modules"));
+});
+
+describe("README", () => {
+  it("has commands and examples", () => {
+    expect(commands.length).toBeGreaterThanOrEqual(10);
+    expect(blocks("ts").length).toBeGreaterThanOrEqual(2);
+  });
+
+  // Checking against SAELens imports torch, where Python has them.
+  it.each(commands)("%s", { timeout: 120_000 }, async (command) => {
+    await expect(runNode(nodeArguments(command))).resolves.toBeDefined();
+  });
+
+  it.each(blocks("ts").map((code, index) => [index + 1, code] as const))(
+    "TypeScript example %i",
+    async (index, code) => {
+      const file = join(folder, `example-${index}.ts`);
+      await writeFile(file, code);
+      await expect(runNode([file])).resolves.toBeDefined();
+    },
+  );
+});
