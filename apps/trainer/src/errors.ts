@@ -15,6 +15,19 @@ export class RunError extends Error {
   override readonly name = "RunError";
 }
 
+/** The numbers left the range of float32. The run is repeatable, so going on from a checkpoint would end here again. */
+export class DivergedError extends RunError {}
+
+/** `text` as one word of a command line. */
+export function shellQuoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** Whether the operating system refused something: a full disk, missing rights. Says which call and path itself. */
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && "syscall" in error && "code" in error;
+}
+
 /** The exit status for an error, and whether its stack helps: only for faults of our own. */
 export function judge(error: unknown): { status: number; showStack: boolean } {
   if (error instanceof RequestError || error instanceof OptionError)
@@ -22,5 +35,5 @@ export function judge(error: unknown): { status: number; showStack: boolean } {
   // A corpus that changes while it is read is not a wrong request.
   if (isCorpusError(error, "changed")) return { status: EXIT.failed, showStack: false };
   if (isCorpusError(error)) return { status: EXIT.wrongRequest, showStack: false };
-  return { status: EXIT.failed, showStack: !(error instanceof RunError) };
+  return { status: EXIT.failed, showStack: !(error instanceof RunError || isSystemError(error)) };
 }

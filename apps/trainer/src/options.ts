@@ -95,6 +95,14 @@ export const trainSchema = z.strictObject({
     ),
 
   workers: whole(1).default(availableParallelism()).describe("worker threads; changes no bit of the result"),
+  kernels: z
+    .enum(["auto", "reference"])
+    .default("auto")
+    .describe("auto: the fastest that this machine runs; reference: plain TypeScript"),
+  allowDifferentKernels: z
+    .boolean()
+    .default(false)
+    .describe("resume under kernels that may give other last bits than those the run was made with"),
   seed: whole(0)
     .max(2 ** 32 - 1)
     .default(0)
@@ -123,6 +131,8 @@ export const RESUME_OPTIONS = [
   "stuckTimeout",
   "checkpointEvery",
   "keepCheckpoints",
+  "kernels",
+  "allowDifferentKernels",
 ] as const;
 
 /** Options that make sense for one architecture only, with the architecture. */

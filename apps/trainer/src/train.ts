@@ -5,8 +5,10 @@
 import { basename, join } from "node:path";
 import {
   type Arena,
+  bestKernelVariant,
   geometricMedian,
   initialise,
+  type KernelVariant,
   type Plan,
   planRun,
   SUMMARY,
@@ -14,7 +16,7 @@ import {
   transformRows,
 } from "@sparseloom/core";
 import { type Corpus, openCorpus, RowStream, sampleRows, type Split } from "@sparseloom/data";
-import { RequestError, RunError } from "./errors.ts";
+import { DivergedError, RequestError, RunError, shellQuoted } from "./errors.ts";
 import { evaluate, type Evaluation } from "./evaluate.ts";
 import type { TrainOptions } from "./options.ts";
 import {
@@ -25,14 +27,24 @@ import {
   saveCheckpoint,
 } from "./run/checkpoint.ts";
 import { readRunConfig, resolveRun, type RunConfig, splitOptions, transformOf } from "./run/config.ts";
-import { claimRunDirectory, readResult, writeConfig, writeResult } from "./run/directory.ts";
+import {
+  claimRunDirectory,
+  readResult,
+  refuseTakenDirectory,
+  removeLeftovers,
+  writeConfig,
+  writeResult,
+} from "./run/directory.ts";
+import { RunLock } from "./run/lock.ts";
 import type { TrainResult } from "./run/result.ts";
 import { MetricsLog, type StepMetrics } from "./run/metrics-log.ts";
 import { writeModel } from "./run/model-folder.ts";
 import { Team } from "./team/team.ts";
 
 /** The kernels that workers run. */
-export const KERNEL_VARIANT = "reference";
+function kernelsOf(options: TrainOptions): KernelVariant {
+  return options.kernels === "reference" ? "reference" : bestKernelVariant();
+}
 
 /** What a caller may watch and steer. */
 export interface TrainHooks {
@@ -53,43 +65,53 @@ export async function train(
   runDirectory: string,
   hooks: TrainHooks = {},
 ): Promise<TrainResult> {
+  // Looked at first, because what follows may take minutes; claimed when there is something to write.
+  await refuseTakenDirectory(runDirectory);
   await using corpus = await openCorpus(
     patterns,
     options.column === undefined ? {} : { column: options.column },
   );
-  const config = await resolveRun(corpus, patterns, options, KERNEL_VARIANT);
-  // Planned before anything is written: a model that does not fit leaves nothing behind.
+  const config = await resolveRun(corpus, patterns, options, kernelsOf(options));
+  // Planned, allocated and initialised before anything is written: what cannot begin leaves nothing behind.
   const plan = planRun({ setup: config.setup, workers: options.workers });
-  await claimRunDirectory(runDirectory);
-  await writeConfig(runDirectory, config);
-  await using team = new Team(plan, { stuckTimeoutMs: options.stuckTimeout * 1000 });
+  await using team = new Team(plan, {
+    stuckTimeoutMs: options.stuckTimeout * 1000,
+    kernels: kernelsOf(options),
+  });
   await initialiseArena(team.arena, corpus, config);
+  await using lock = await claimRunDirectory(runDirectory);
+  await writeConfig(runDirectory, config);
   return await withAdvice(
     runDirectory,
-    runToEnd({ runDirectory, config, options, corpus, team, start: RUN_START, hooks }),
+    runToEnd({ runDirectory, config, options, corpus, team, start: RUN_START, hooks, lock }),
   );
 }
 
-/** Continues a run from its newest intact checkpoint. `overrides` may hold only what changes no bit. */
+/**
+ * Continues a run from its newest intact checkpoint, or from the start if it had none yet. `overrides` may hold
+ * only what changes no bit.
+ */
 export async function resume(
   runDirectory: string,
   overrides: Partial<TrainOptions>,
   hooks: TrainHooks = {},
 ): Promise<TrainResult> {
   const config = await readRunConfig(runDirectory);
-  if (config.kernelVariant !== KERNEL_VARIANT) {
-    throw new RequestError(
-      `the run was made with kernels "${config.kernelVariant}", here are "${KERNEL_VARIANT}": the bits would differ`,
-    );
-  }
   const finished = await readResult(runDirectory);
   if (finished !== undefined) {
     hooks.onNotice?.(`${runDirectory} is complete: nothing to resume`);
-    return finished;
+    // It may have been moved, or be seen from another working directory.
+    return { ...finished, runDirectory };
   }
   // stopAt is the one option that belongs to a session and not to the run.
   const { stopAt: _, ...saved } = config.options;
   const options: TrainOptions = { ...saved, ...overrides };
+  const kernels = kernelsOf(options);
+  if (kernels !== config.kernelVariant && !options.allowDifferentKernels) {
+    throw new RequestError(
+      `the run was made with kernels ${config.kernelVariant}, these are ${kernels} and may give other last bits: add --allow-different-kernels to go on all the same`,
+    );
+  }
   await using corpus = await openCorpus(config.corpus.patterns, { column: config.corpus.column });
   if (corpus.fingerprint !== config.corpus.fingerprint) {
     throw new RequestError(
@@ -97,19 +119,37 @@ export async function resume(
     );
   }
   const plan = planRun({ setup: config.setup, workers: options.workers });
-  await using team = new Team(plan, { stuckTimeoutMs: options.stuckTimeout * 1000 });
+  await using lock = await RunLock.acquire(runDirectory);
+  await removeLeftovers(runDirectory);
+  await using team = new Team(plan, {
+    stuckTimeoutMs: options.stuckTimeout * 1000,
+    kernels: kernelsOf(options),
+  });
   const start = await loadNewest(runDirectory, team.arena, hooks);
-  const mean = transformRows(config.statistics.mean, config.corpus.dIn, transformOf(config));
-  team.arena.mean.set(mean);
+  if (options.stopAt !== undefined && options.stopAt < (start?.step ?? 0)) {
+    throw new RequestError(`--stop-at ${options.stopAt} is past: the run stands at step ${start?.step}`);
+  }
+  if (start === undefined) {
+    hooks.onNotice?.(`${runDirectory} has no checkpoint yet: starting from the beginning`);
+    await initialiseArena(team.arena, corpus, config);
+  } else {
+    team.arena.mean.set(transformRows(config.statistics.mean, config.corpus.dIn, transformOf(config)));
+  }
   return await withAdvice(
     runDirectory,
-    runToEnd({ runDirectory, config, options, corpus, team, start, hooks }),
+    runToEnd({ runDirectory, config, options, corpus, team, start: start ?? RUN_START, hooks, lock }),
   );
 }
 
-/** Loads the newest checkpoint that is intact, saying which ones are not. */
-async function loadNewest(runDirectory: string, arena: Arena, hooks: TrainHooks): Promise<RunState> {
-  for (const step of await listCheckpoints(runDirectory)) {
+/** Loads the newest checkpoint that is intact, saying which ones are not; undefined when there never was one. */
+async function loadNewest(
+  runDirectory: string,
+  arena: Arena,
+  hooks: TrainHooks,
+): Promise<RunState | undefined> {
+  const steps = await listCheckpoints(runDirectory);
+  if (steps.length === 0) return undefined;
+  for (const step of steps) {
     try {
       return await loadCheckpoint(runDirectory, step, arena);
     } catch (error) {
@@ -127,10 +167,12 @@ async function withAdvice(runDirectory: string, run: Promise<TrainResult>): Prom
   } catch (error) {
     if (!(error instanceof RunError)) throw error;
     const [newest] = await listCheckpoints(runDirectory);
+    if (newest === undefined)
+      throw new RunError(`${error.message}; there was no checkpoint yet`, { cause: error });
     const advice =
-      newest === undefined
-        ? "there was no checkpoint yet"
-        : `continue from step ${newest} with: sparseloom train --resume ${runDirectory}`;
+      error instanceof DivergedError
+        ? `the last good checkpoint is that of step ${newest}, but going on from it ends here again`
+        : `continue from step ${newest} with: sparseloom train --resume ${shellQuoted(runDirectory)}`;
     throw new RunError(`${error.message}; ${advice}`, { cause: error });
   }
 }
@@ -143,6 +185,7 @@ interface Session {
   readonly team: Team;
   readonly start: RunState;
   readonly hooks: TrainHooks;
+  readonly lock: RunLock;
 }
 
 async function runToEnd(session: Session): Promise<TrainResult> {
@@ -163,7 +206,7 @@ async function runToEnd(session: Session): Promise<TrainResult> {
     deadWindow: config.setup.training.deadWindow,
     workers: options.workers,
     encoder: "exact",
-    kernelVariant: KERNEL_VARIANT,
+    kernelVariant: kernelsOf(options),
   } as const;
   if (!reached.complete) {
     // Whoever interrupts wants to be gone soon: no evaluation, no model.
@@ -197,7 +240,7 @@ interface LoopEnd {
 
 /** The training loop: fill a slot, publish it, look at what came out of the slot before. */
 async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd> {
-  const { runDirectory, config, options, corpus, team, start, hooks } = session;
+  const { runDirectory, config, options, corpus, team, start, hooks, lock } = session;
   const { arena } = team;
   const { batchRows } = config.setup.training;
   const lastStep = Math.min(config.totalSteps, options.stopAt ?? Number.POSITIVE_INFINITY);
@@ -224,6 +267,7 @@ async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd>
   const save = async (): Promise<void> => {
     // No checkpoint is ahead of the log.
     await log.flush();
+    await lock.check();
     await saveCheckpoint(runDirectory, arena, state(), options.keepCheckpoints);
   };
 
@@ -306,7 +350,7 @@ function checkLoss(arena: Arena, slot: number, step: number, corpus: Corpus, row
   const loss = arena.summaries[slot * SUMMARY_FIELDS + SUMMARY.loss] as number;
   if (Number.isFinite(loss)) return;
   const { path, batch, row } = corpus.locate(rowIds[0] as number);
-  throw new RunError(
+  throw new DivergedError(
     `the loss of step ${step} is ${loss} (mini-batch from ${basename(path)}, batch ${batch}, row ${row} on): ` +
       `try a smaller --lr`,
   );

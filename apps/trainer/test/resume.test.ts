@@ -1,11 +1,15 @@
 /** What a stopped run goes on with: the same log, the same numbers, whatever became of the session before. */
-import { readFileSync } from "node:fs";
-import { appendFile, rm } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { appendFile, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { shellQuoted } from "../src/errors.ts";
 import { checkTrainRequest } from "../src/options.ts";
+import { RunLock } from "../src/run/lock.ts";
 import { resume, train } from "../src/train.ts";
-import { temporaryFolder, writeSmallCorpus } from "./support.ts";
+import { CLI, stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -71,5 +75,109 @@ describe("metrics.jsonl of a resumed run", () => {
     expect(logOf(out)).toEqual(whole.slice(-1));
     const { fvu, l0, loss, dead, heldOut } = result;
     expect(again).toMatchObject({ fvu, l0, loss, dead, heldOut });
+  });
+});
+
+describe("resume", () => {
+  it("begins again when the run was killed before its first checkpoint", async () => {
+    const whole = at("whole-2");
+    const result = await train([corpus], OPTIONS, whole);
+    const out = at("killed-early");
+    await train([corpus], { ...OPTIONS, stopAt: 20 }, out);
+    await rm(join(out, "checkpoints"), { recursive: true });
+    const notices: string[] = [];
+    await resume(out, {}, { onNotice: (line) => notices.push(line) });
+    expect(notices).toEqual([`${out} has no checkpoint yet: starting from the beginning`]);
+    expect(logOf(out)).toEqual(logOf(whole));
+    expect(await stateBytes(out, result.steps)).toEqual(await stateBytes(whole, result.steps));
+  });
+
+  it("refuses to stop at a step that is past", async () => {
+    const out = at("past");
+    await train([corpus], { ...OPTIONS, stopAt: 50 }, out);
+    await expect(resume(out, { stopAt: 30 })).rejects.toThrow(
+      "--stop-at 30 is past: the run stands at step 50",
+    );
+  });
+
+  it("leaves the checkpoint that it began at as it is when there is nothing to do", async () => {
+    const out = at("nothing-to-do");
+    await train([corpus], { ...OPTIONS, stopAt: 50 }, out);
+    const before = statSync(join(out, "checkpoints", "50")).ino;
+    const { steps, complete } = await resume(out, { stopAt: 50 });
+    expect([steps, complete]).toEqual([50, false]);
+    expect(statSync(join(out, "checkpoints", "50")).ino).toBe(before);
+  });
+
+  it("gives the result of a complete run that was moved under its new name", async () => {
+    await train([corpus], { ...OPTIONS, examples: 640 }, at("before"));
+    await rename(at("before"), at("after"));
+    expect((await resume(at("after"), {})).runDirectory).toBe(at("after"));
+  });
+
+  it("clears away what a process left that was killed while it wrote", async () => {
+    const out = at("leftovers");
+    await train([corpus], { ...OPTIONS, stopAt: 30 }, out);
+    await mkdir(join(out, "checkpoints", "37.partial"));
+    await writeFile(join(out, "checkpoints", "37.partial", "state.safetensors"), "half");
+    await writeFile(join(out, "lock"), '{"pid": 12');
+    await resume(out, { stopAt: 31 });
+    expect(readdirSync(join(out, "checkpoints")).toSorted()).toEqual(["25", "30", "31"]);
+    expect(readdirSync(out)).not.toContain("lock");
+  });
+});
+
+describe("a run directory", () => {
+  it("is written by one process at a time", async () => {
+    const out = at("shared");
+    await train([corpus], { ...OPTIONS, stopAt: 5 }, out);
+    const second = Promise.withResolvers<unknown>();
+    const first = resume(out, {}, { onStart: () => second.resolve(resume(out, {})) });
+    await expect(second.promise).rejects.toThrow(
+      `${out} is being written by process ${process.pid}: wait for it to end, or give another directory`,
+    );
+    expect(await first).toMatchObject({ complete: true, steps: 103 });
+  });
+
+  it("is taken over from a process that is gone, which would notice before its next checkpoint", async () => {
+    const out = at("taken-over");
+    await mkdir(out);
+    const gone = { pid: 2 ** 22 + 1, host: hostname(), started: "1", token: "theirs" };
+    await writeFile(join(out, "lock"), JSON.stringify(gone));
+    await using lock = await RunLock.acquire(out);
+    await expect(lock.check()).resolves.toBeUndefined();
+    await writeFile(join(out, "lock"), JSON.stringify(gone));
+    await expect(lock.check()).rejects.toThrow(/another process has taken over the run directory/);
+  });
+
+  it("stays free when the run cannot begin", async () => {
+    const out = at("no-memory");
+    await expect(train([corpus], { ...OPTIONS, k: 41 }, out)).rejects.toThrow(/k must be at most/);
+    expect(existsSync(out)).toBe(false);
+  });
+
+  it("whose checkpoint cannot be written ends the run in one line, with the checkpoints before intact", async () => {
+    const out = at("full disk");
+    await train([corpus], { ...OPTIONS, latents: 400, stopAt: 30 }, out);
+    // A limit on the size of files (in KiB) is a disk that is full for the checkpoint, and not for the log.
+    const command = `ulimit -f 64; exec "${process.execPath}" "${CLI}" train --resume "${out}"`;
+    const { status, stderr } = spawnSync("bash", ["-c", command], {
+      encoding: "utf8",
+      env: { ...process.env, NODE_DISABLE_COMPILE_CACHE: "1" },
+    });
+    const lines = stderr.trim().split("\n");
+    expect([status, lines.at(-1)]).toEqual([
+      1,
+      expect.stringMatching(
+        /^error: .*checkpoints\/50 cannot be written: EFBIG.*; continue from step 30 with: sparseloom train --resume '/,
+      ),
+    ]);
+    expect(readdirSync(join(out, "checkpoints")).toSorted()).toEqual(["25", "30"]);
+    expect((await resume(out, {})).complete).toBe(true);
+  });
+
+  it("is named in advice so that a shell takes it as one word", async () => {
+    expect(shellQuoted("runs/topk-1")).toBe("runs/topk-1");
+    expect(shellQuoted("my run's")).toBe(`'my run'\\''s'`);
   });
 });

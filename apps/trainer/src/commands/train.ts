@@ -1,7 +1,7 @@
 /** `sparseloom train`: flags to options, progress to stderr, the result to stdout. */
 import { join } from "node:path";
 import type { Command } from "commander";
-import { EXIT, RequestError } from "../errors.ts";
+import { EXIT, RequestError, shellQuoted } from "../errors.ts";
 import { addTrainFlags, gatherRequest } from "../flags.ts";
 import { listenForInterrupts } from "../interrupts.ts";
 import { checkTrainRequest, flagOf, RESUME_OPTIONS, type TrainOptions } from "../options.ts";
@@ -129,6 +129,6 @@ export function describeResult(result: TrainResult, model: ModelSetup): string {
       : []),
     result.complete
       ? `run directory: ${result.runDirectory}`
-      : `continue with: sparseloom train --resume ${result.runDirectory}`,
+      : `continue with: sparseloom train --resume ${shellQuoted(result.runDirectory)}`,
   ].join("\n");
 }

@@ -3,12 +3,19 @@
  * Written beside, flushed to disk and renamed, so that a checkpoint is there whole or not at all.
  */
 import { createHash } from "node:crypto";
-import { readdir, readFile, rm } from "node:fs/promises";
+import { open, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type Arena, decodeSafetensors, loadState, safetensorsParts, stateTensors } from "@sparseloom/core";
+import {
+  type Arena,
+  decodeSafetensors,
+  type FloatArray,
+  loadState,
+  safetensorsParts,
+  stateTensors,
+} from "@sparseloom/core";
 import type { StreamPosition } from "@sparseloom/data";
 import { z } from "zod";
-import { RunError } from "../errors.ts";
+import { DivergedError, RunError } from "../errors.ts";
 import { NOTHING_PENDING, type PendingMetrics } from "./metrics-log.ts";
 import { writeFolder } from "./write-folder.ts";
 
@@ -62,7 +69,12 @@ export async function listCheckpoints(runDirectory: string): Promise<number[]> {
     .sort((a, b) => b - a);
 }
 
-/** Saves a checkpoint of an idle arena, and removes all but the newest `keep`. Returns its path. */
+/**
+ * Saves a checkpoint of an idle arena, and removes all but the newest `keep`. Returns its path.
+ *
+ * @throws DivergedError when a tensor holds NaN or Infinity: such a checkpoint would be of no use
+ * @throws RunError when it cannot be written; the checkpoints before it stay
+ */
 export async function saveCheckpoint(
   runDirectory: string,
   arena: Arena,
@@ -70,8 +82,16 @@ export async function saveCheckpoint(
   keep: number,
 ): Promise<string> {
   const path = join(runDirectory, "checkpoints", String(state.step));
+  const tensors = stateTensors(arena);
+  for (const [name, { data }] of Object.entries(tensors)) {
+    const index = firstNonFinite(data);
+    if (index >= 0)
+      throw new DivergedError(
+        `${name} holds ${data[index]} at element ${index} after step ${state.step}: try a smaller --lr`,
+      );
+  }
   const files: Record<string, Uint8Array[]> = {
-    "state.safetensors": safetensorsParts(stateTensors(arena)),
+    "state.safetensors": safetensorsParts(tensors),
     "state.json": [new TextEncoder().encode(`${JSON.stringify(state, undefined, 2)}\n`)],
   };
   const manifest: z.infer<typeof manifestSchema> = {};
@@ -100,14 +120,13 @@ export async function loadCheckpoint(runDirectory: string, step: number, arena: 
   const path = join(runDirectory, "checkpoints", String(step));
   try {
     const manifest = manifestSchema.parse(JSON.parse(await readFile(join(path, "manifest.json"), "utf8")));
-    const verified = async (name: string): Promise<Buffer> => {
-      const bytes = await readFile(join(path, name));
-      const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const verified = async (name: string): Promise<Uint8Array> => {
+      const { bytes, sha256 } = await readWhole(join(path, name));
       if (manifest[name]?.sha256 !== sha256) throw new Error(`${name} does not match manifest.json`);
       return bytes;
     };
     const { tensors } = decodeSafetensors(await verified("state.safetensors"));
-    const state = stateSchema.parse(JSON.parse((await verified("state.json")).toString("utf8")));
+    const state = stateSchema.parse(JSON.parse(new TextDecoder().decode(await verified("state.json"))));
     const data = Object.fromEntries(
       [...tensors].map(([name, tensor]) => [name, { data: tensor.data as ArrayLike<number> }]),
     );
@@ -116,5 +135,31 @@ export async function loadCheckpoint(runDirectory: string, step: number, arena: 
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new RunError(`checkpoint ${path} cannot be used: ${reason}`, { cause: error });
+  }
+}
+
+function firstNonFinite(data: FloatArray): number {
+  for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) return i;
+  return -1;
+}
+
+const READ_BYTES = 2 ** 26;
+
+/** A whole file and its SHA-256, in pieces: `readFile` refuses more than 2 GiB, and a checkpoint may have 4. */
+async function readWhole(path: string): Promise<{ bytes: Uint8Array; sha256: string }> {
+  const file = await open(path, "r");
+  try {
+    const bytes = new Uint8Array((await file.stat()).size);
+    const hash = createHash("sha256");
+    for (let at = 0; at < bytes.byteLength; ) {
+      const piece = bytes.subarray(at, at + READ_BYTES);
+      const { bytesRead } = await file.read(piece, 0, piece.byteLength, at);
+      if (bytesRead === 0) throw new Error(`${path} ended while it was read`);
+      hash.update(piece.subarray(0, bytesRead));
+      at += bytesRead;
+    }
+    return { bytes, sha256: hash.digest("hex") };
+  } finally {
+    await file.close();
   }
 }

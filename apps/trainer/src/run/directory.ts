@@ -1,26 +1,50 @@
 /** The run directory: `config.json`, `metrics.jsonl`, `checkpoints/`, `model/`, `result.json`. */
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { RequestError } from "../errors.ts";
+import { RequestError, shellQuoted } from "../errors.ts";
+import { LOCK_FILE, RunLock } from "./lock.ts";
 import type { TrainResult } from "./result.ts";
 import type { RunConfig } from "./config.ts";
 import { writeFileWhole } from "./write-folder.ts";
 
-/** Makes an empty run directory. Throws a RequestError when the place is taken. */
-export async function claimRunDirectory(path: string): Promise<void> {
-  let names: string[];
-  try {
-    await mkdir(path, { recursive: true });
-    names = await readdir(path);
-  } catch (error) {
-    throw new RequestError(`${path} cannot be made a run directory: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
-  if (names.length > 0)
+/** Throws a RequestError if `path` holds anything, or is no directory. Nothing there is fine. */
+export async function refuseTakenDirectory(path: string): Promise<void> {
+  const names = await readdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw new RequestError(`${path} cannot be made a run directory: ${error.message}`, { cause: error });
+  });
+  if (names.some((name) => name !== LOCK_FILE)) {
     throw new RequestError(
-      `${path} is not empty: give another --out, or continue the run with --resume ${path}`,
+      `${path} is not empty: give another --out, or continue the run with --resume ${shellQuoted(path)}`,
     );
+  }
+}
+
+/** Makes an empty run directory and takes its lock. Throws a RequestError when the place is taken. */
+export async function claimRunDirectory(path: string): Promise<RunLock> {
+  await mkdir(path, { recursive: true }).catch((error: Error) => {
+    throw new RequestError(`${path} cannot be made a run directory: ${error.message}`, { cause: error });
+  });
+  const lock = await RunLock.acquire(path);
+  try {
+    await refuseTakenDirectory(path);
+  } catch (error) {
+    await lock[Symbol.asyncDispose]();
+    throw error;
+  }
+  return lock;
+}
+
+/** Removes what a process that was killed while writing has left behind. Needs the directory's lock. */
+export async function removeLeftovers(runDirectory: string): Promise<void> {
+  for (const folder of [runDirectory, join(runDirectory, "checkpoints")]) {
+    const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return [];
+      throw error;
+    });
+    for (const name of names.filter((name) => /\.(partial|old)$/.test(name)))
+      await rm(join(folder, name), { recursive: true });
+  }
 }
 
 function json(value: unknown): Uint8Array[] {

@@ -1,24 +1,35 @@
 /** Files and folders that are there whole or not at all: written beside, flushed to disk, renamed. */
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { RunError } from "../errors.ts";
 
-/** Writes a folder with `files` (name → parts, written one after the other), replacing one that is there. */
+/**
+ * Writes a folder with `files` (name → parts, written one after the other), replacing one that is there.
+ *
+ * @throws RunError when the place cannot be written; what was there stays
+ */
 export async function writeFolder(
   path: string,
   files: Readonly<Record<string, readonly Uint8Array[]>>,
 ): Promise<void> {
   const partial = `${path}.partial`;
-  await rm(partial, { recursive: true, force: true });
-  await mkdir(partial, { recursive: true });
   try {
+    await rm(partial, { recursive: true, force: true });
+    await mkdir(partial, { recursive: true });
     for (const [name, parts] of Object.entries(files)) await writeParts(join(partial, name), parts);
     await flushDirectory(partial);
     await replace(partial, path);
     await flushDirectory(dirname(path));
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
-    throw error;
+    throw unwritable(path, error);
   }
+}
+
+/** The disk is full, or the place is not ours: the run fails, and what was there before is as it was. */
+function unwritable(path: string, error: unknown): Error {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new RunError(`${path} cannot be written: ${reason}`, { cause: error });
 }
 
 /** A folder cannot be renamed onto a full one: the old one steps aside first, and goes when the new one is there. */
@@ -36,17 +47,21 @@ async function replace(partial: string, path: string): Promise<void> {
   if (had) await rm(aside, { recursive: true });
 }
 
-/** Writes one file from `parts`, replacing one that is there. */
+/**
+ * Writes one file from `parts`, replacing one that is there.
+ *
+ * @throws RunError when the place cannot be written; what was there stays
+ */
 export async function writeFileWhole(path: string, parts: readonly Uint8Array[]): Promise<void> {
   const partial = `${path}.partial`;
-  await mkdir(dirname(path), { recursive: true });
   try {
+    await mkdir(dirname(path), { recursive: true });
     await writeParts(partial, parts);
     await rename(partial, path);
     await flushDirectory(dirname(path));
   } catch (error) {
     await rm(partial, { force: true });
-    throw error;
+    throw unwritable(path, error);
   }
 }
 

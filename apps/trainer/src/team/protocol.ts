@@ -2,7 +2,7 @@
  * What main thread and workers say to each other: the task that starts a worker, and the words of the arena's
  * `team` region. Each word has a cache line (16 Int32) of its own, so that spinning on one does not slow another.
  */
-import type { Plan, WasmMemory } from "@sparseloom/core";
+import type { KernelVariant, Plan, WasmMemory } from "@sparseloom/core";
 
 /** Starts one worker; it stays for the whole run. */
 export interface JoinTask {
@@ -10,6 +10,7 @@ export interface JoinTask {
   readonly plan: Plan;
   /** The shared memory laid out by `plan`. */
   readonly memory: WasmMemory;
+  readonly kernels: KernelVariant;
   /** Whether a waiting worker spins before it sleeps; only right while workers have cores of their own. */
   readonly spin: boolean;
 }

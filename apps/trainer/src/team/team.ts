@@ -3,7 +3,16 @@
  * A dead, throwing or stuck worker aborts the whole team with an error; nobody hangs.
  */
 import { availableParallelism } from "node:os";
-import { allocateMemory, type Arena, BATCH, BATCH_FIELDS, openArena, type Plan } from "@sparseloom/core";
+import {
+  allocateMemory,
+  type Arena,
+  BATCH,
+  BATCH_FIELDS,
+  bestKernelVariant,
+  type KernelVariant,
+  openArena,
+  type Plan,
+} from "@sparseloom/core";
 import { Piscina } from "piscina";
 import { RunError } from "../errors.ts";
 import { type JoinTask, PROGRESS_STRIDE, STOPPED, TEAM } from "./protocol.ts";
@@ -21,6 +30,8 @@ export interface Job {
 export interface TeamOptions {
   /** Milliseconds without progress of any worker after which the team counts as stuck. Default 30,000. */
   readonly stuckTimeoutMs?: number;
+  /** Default: the fastest that this machine runs. */
+  readonly kernels?: KernelVariant;
 }
 
 const DEFAULT_STUCK_TIMEOUT_MS = 30_000;
@@ -53,9 +64,10 @@ export class Team implements AsyncDisposable {
       // Workers sleep on our own words, not on piscina's.
       atomics: "disabled",
     });
+    const kernels = options.kernels ?? bestKernelVariant();
     const spin = plan.workers < availableParallelism();
     this.#workers = Array.from({ length: plan.workers }, (_, rank) =>
-      this.#start({ rank, plan, memory, spin }),
+      this.#start({ rank, plan, memory, kernels, spin }),
     );
     this.#watch = this.#watchProgress(options.stuckTimeoutMs ?? DEFAULT_STUCK_TIMEOUT_MS);
   }

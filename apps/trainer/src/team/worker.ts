@@ -1,13 +1,13 @@
 /** A worker thread: joins the team once and walks through the stages of every step until the team is stopped. */
-import { createProgram, openArena, referenceKernels } from "@sparseloom/core";
+import { createKernels, createProgram, openArena } from "@sparseloom/core";
 import { AbortedError, meet, waitWhile } from "./barrier.ts";
 import { type JoinTask, PROGRESS_STRIDE, STOPPED, TEAM } from "./protocol.ts";
 
 /** The task that piscina runs, once per worker for the whole run. Returns when the team is stopped or aborted. */
 export function join(task: JoinTask): void {
-  const { rank, plan, memory, spin } = task;
+  const { rank, plan, memory, kernels, spin } = task;
   const arena = openArena(plan, memory.buffer);
-  const program = createProgram(arena, referenceKernels(plan.precision), rank);
+  const program = createProgram(arena, createKernels(kernels, plan, memory), rank);
   const { team } = arena;
   const progress = TEAM.progress + PROGRESS_STRIDE * rank;
 
