@@ -77,8 +77,7 @@ export {
   SUMMARY_FIELDS,
 } from "./plan.ts";
 export { referenceKernels } from "./reference/index.ts";
-export { wasmKernels } from "./wasm/index.ts";
-export { probeVariant, type WasmVariant } from "./wasm/instance.ts";
+export { bestKernelVariant, createKernels, type KernelVariant } from "./kernel-variants.ts";
 export { automaticLearningRate, type Schedule, scheduledValue } from "./schedule.ts";
 export {
   type AdamSetup,

@@ -6,10 +6,9 @@ import { allocateMemory, type Arena, BATCH, openArena, SUMMARY } from "./arena.t
 import { type DeepAutoencoder, deepModel } from "./deep-autoencoder.ts";
 import { assert, OptionError } from "./errors.ts";
 import { geometricMedian, initialise } from "./initialise.ts";
-import type { Kernels } from "./kernels.ts";
+import { bestKernelVariant, createKernels, type KernelVariant } from "./kernel-variants.ts";
 import { IDENTITY_TRANSFORM } from "./normalisation.ts";
 import { planRun, type Precision, SUMMARY_FIELDS } from "./plan.ts";
-import { referenceKernels } from "./reference/index.ts";
 import { automaticLearningRate, type Schedule } from "./schedule.ts";
 import { type AdamSetup, defaultDeadWindow, inputDimension, type ModelSetup, type Setup } from "./setup.ts";
 import { foldedModel, type SparseAutoencoder } from "./sparse-autoencoder.ts";
@@ -44,8 +43,8 @@ export interface LocalTrainerOptions {
   readonly initialRows?: Float32Array;
   /** @default float32 */
   readonly precision?: Precision;
-  /** @default the reference kernels */
-  readonly kernels?: Kernels;
+  /** @default the fastest that this machine runs; the reference for float64 */
+  readonly kernels?: KernelVariant;
 }
 
 /** What a step reports. */
@@ -70,8 +69,11 @@ export class LocalTrainer {
   constructor(options: LocalTrainerOptions) {
     const { model, precision = "float32", seed, initialRows } = options;
     const plan = planRun({ setup: localSetup(options), workers: 1, slots: 1, precision });
-    this.arena = openArena(plan, allocateMemory(plan, { shared: false }).buffer);
-    this.#program = createProgram(this.arena, options.kernels ?? referenceKernels(precision), 0);
+    // The fast kernels are compiled for shared memory; float64 and machines without them take the reference.
+    const variant = options.kernels ?? (precision === "float32" ? bestKernelVariant() : "reference");
+    const memory = allocateMemory(plan, { shared: variant !== "reference" });
+    this.arena = openArena(plan, memory.buffer);
+    this.#program = createProgram(this.arena, createKernels(variant, plan, memory), 0);
     const fromData =
       initialRows === undefined
         ? {}

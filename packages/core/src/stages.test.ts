@@ -17,7 +17,7 @@ import { referenceKernels } from "./reference/index.ts";
 import { inputDimension, type DeepModelSetup, type ModelSetup, type SparseModelSetup } from "./setup.ts";
 import { countDead, createProgram, runStep, type StepProgram } from "./stages.ts";
 
-const BATCH_ROWS = 45;
+const BATCH_ROWS = 90;
 
 const topk = sparseModel({ latents: 70, k: 6 });
 const relu = sparseModel({ architecture: "relu", decoder: "free", latents: 70, k: 0 });
@@ -300,7 +300,7 @@ describe("a step's summary", () => {
     const counts = [0, always, always, always, always, always, always, 0];
     expect([...arena.fireCount.subarray(8, 16)]).toEqual(counts);
     expect(arena.lastFired[9]).toBe(3 * BATCH_ROWS);
-    expect(countDead(arena, 3 * BATCH_ROWS + 89)).toBe(64);
-    expect(countDead(arena, 3 * BATCH_ROWS + 90)).toBe(70);
+    expect(countDead(arena, 5 * BATCH_ROWS - 1)).toBe(64);
+    expect(countDead(arena, 5 * BATCH_ROWS)).toBe(70);
   });
 });

@@ -15,13 +15,12 @@ import {
   openArena,
   type Plan,
   planRun,
-  probeVariant,
   referenceKernels,
   runStep,
   stateTensors,
-  wasmKernels,
-  type WasmVariant,
 } from "../src/index.ts";
+import { wasmKernels } from "../src/wasm/index.ts";
+import { probeVariant, type WasmVariant } from "../src/wasm/instance.ts";
 import { gaussian, PURPOSE } from "../src/random.ts";
 
 const variant = probeVariant() as WasmVariant;

@@ -1,0 +1,27 @@
+/** Choosing an implementation of the stages. */
+import type { WasmMemory } from "./arena.ts";
+import type { Kernels } from "./kernels.ts";
+import type { Plan } from "./plan.ts";
+import { referenceKernels } from "./reference/index.ts";
+import { wasmKernels } from "./wasm/index.ts";
+import { probeVariant, type WasmVariant } from "./wasm/instance.ts";
+
+/**
+ * An implementation of the stages. `reference` and `wasm-relaxed-simd` give the same bits (but for double rounding
+ * in about one of 2²⁹ operations of the reference); the others round each product and give other last bits.
+ */
+export type KernelVariant = "reference" | WasmVariant;
+
+/** The fastest variant that this machine runs. */
+export function bestKernelVariant(): KernelVariant {
+  return probeVariant() ?? "reference";
+}
+
+/**
+ * The kernels of `variant` over the memory laid out by `plan`; one instance per thread.
+ *
+ * @param memory a shared memory; only the reference does with one that is not
+ */
+export function createKernels(variant: KernelVariant, plan: Plan, memory: WasmMemory): Kernels {
+  return variant === "reference" ? referenceKernels(plan.precision) : wasmKernels(plan, memory, variant);
+}
