@@ -100,6 +100,24 @@ describe("a team", () => {
     team.publish(job);
     await team.waitFor(1);
     await team.stop();
+    expect(team.completed).toBe(1);
+  });
+
+  it("that was suspended for longer than the timeout is not stuck", async () => {
+    await using team = new Team(plan, { stuckTimeoutMs: 1200 });
+    Atomics.store(team.arena.team, TEAM.arrived, 5);
+    team.publish(job);
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    // Nothing runs on this thread meanwhile, its clock does: as after Ctrl-Z and fg.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
+    const soon = new Promise((resolve) => setTimeout(resolve, 50, "still waiting"));
+    expect(await Promise.race([team.waitFor(1), soon])).toBe("still waiting");
+  });
+
+  it("that gets no memory says how much it wanted", () => {
+    // More than one WebAssembly memory can have, as a machine with too little would refuse less.
+    const huge = { ...plan, byteLength: 2 ** 33 };
+    expect(() => new Team(huge)).toThrow(/^the machine does not give the 8,192 MiB that the plan needs: /);
   });
 
   it("completes jobs in order and reuses its slots", async () => {

@@ -50,9 +50,13 @@ export class Team implements AsyncDisposable {
   #leaving = false;
   readonly #workers: Promise<void>[];
 
-  /** Allocates the plan's memory and starts its workers. Initialise the arena before the first {@link publish}. */
+  /**
+   * Allocates the plan's memory and starts its workers. Initialise the arena before the first {@link publish}.
+   *
+   * @throws RunError when the machine does not give the memory
+   */
   constructor(plan: Plan, options: TeamOptions = {}) {
-    const memory = allocateMemory(plan, { shared: true });
+    const memory = allocate(plan);
     this.arena = openArena(plan, memory.buffer);
     this.#team = this.arena.team;
     this.#pool = new Piscina({
@@ -162,26 +166,41 @@ export class Team implements AsyncDisposable {
 
   /** Stuck means that work is published and no rank finishes a block for the whole timeout, however long a step is. */
   #watchProgress(timeoutMs: number): NodeJS.Timeout {
+    const every = Math.min(1000, timeoutMs / 4);
     let seen = -1;
-    let since = performance.now();
-    return setInterval(
-      () => {
-        let progress = this.completed;
-        for (let rank = 0; rank < this.arena.plan.workers; rank++) {
-          progress += Atomics.load(this.#team, TEAM.progress + PROGRESS_STRIDE * rank);
-        }
-        if (progress !== seen || this.completed === this.#published) {
-          seen = progress;
-          since = performance.now();
-        } else if (performance.now() - since > timeoutMs) {
-          this.#fail(
-            new RunError(
-              `the workers are stuck: none has made progress for ${timeoutMs / 1000} s (--stuck-timeout)`,
-            ),
-          );
-        }
-      },
-      Math.min(1000, timeoutMs / 4),
+    let idle = 0;
+    let looked = performance.now();
+    return setInterval(() => {
+      // A process that was suspended (Ctrl-Z, a paused machine) finds the clock far on and its workers innocent.
+      const now = performance.now();
+      const passed = Math.min(now - looked, 2 * every);
+      looked = now;
+      let progress = this.completed;
+      for (let rank = 0; rank < this.arena.plan.workers; rank++) {
+        progress += Atomics.load(this.#team, TEAM.progress + PROGRESS_STRIDE * rank);
+      }
+      if (progress !== seen || this.completed === this.#published) {
+        seen = progress;
+        idle = 0;
+      } else if ((idle += passed) > timeoutMs) {
+        this.#fail(
+          new RunError(
+            `the workers are stuck: none has made progress for ${timeoutMs / 1000} s (--stuck-timeout)`,
+          ),
+        );
+      }
+    }, every);
+  }
+}
+
+function allocate(plan: Plan): ReturnType<typeof allocateMemory> {
+  try {
+    return allocateMemory(plan, { shared: true });
+  } catch (error) {
+    const megabytes = Math.ceil(plan.byteLength / 2 ** 20).toLocaleString("en-US");
+    throw new RunError(
+      `the machine does not give the ${megabytes} MiB that the plan needs: take fewer --latents or a smaller --batch`,
+      { cause: error },
     );
   }
 }
