@@ -33,19 +33,23 @@ export function evaluationRows(arena: Arena): number {
   return Math.min(batchRows, Math.floor(arena.plan.recordCapacity / mostPerRow));
 }
 
-/** Evaluates at most `limit` rows of `stream`, whose rows are in the model's coordinates. Needs an idle team. */
+/**
+ * Evaluates at most `limit` rows of `stream`, whose rows are in the model's coordinates. Needs an idle team.
+ * `signal` ends it early, with what it has by then.
+ */
 export async function evaluate(
   team: Team,
   stream: RowStream,
   limit: number,
   onRows?: OnRows,
+  signal?: AbortSignal,
 ): Promise<Evaluation> {
   const { arena } = team;
   const batchRows = evaluationRows(arena);
   const rowIds = new Float64Array(batchRows);
   const fireCount = new Float64Array(arena.kind === "sparse" ? arena.model.latents : 0);
   const sums = emptySums();
-  while (sums.rows < limit) {
+  while (sums.rows < limit && !signal?.aborted) {
     const slot = await team.freeSlot();
     const slotView = arena.slots[slot] as Float32Array;
     const rows = await stream.fill(slotView, Math.min(batchRows, limit - sums.rows), rowIds);

@@ -81,11 +81,12 @@ export async function inspect(
   });
   await team.stop();
 
-  const candidates: number[] = [];
-  for (let latent = 0; latent < model.latents; latent++) {
-    const count = found.fireCount[latent];
-    if (count >= options.top && count / found.rows <= DENSE) candidates.push(latent);
-  }
+  const active: number[] = [];
+  for (let latent = 0; latent < model.latents; latent++)
+    if (found.fireCount[latent] >= options.top) active.push(latent);
+  const rare = active.filter((latent) => found.fireCount[latent] / found.rows <= DENSE);
+  // In a small dictionary every latent may be active often: better these than nothing.
+  const candidates = rare.length > 0 ? rare : active;
   const stride = Math.max(1, Math.ceil(candidates.length / CANDIDATES));
   const looked = candidates.filter((_, index) => index % stride === 0);
   const vectors = await readVectors(

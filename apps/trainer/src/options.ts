@@ -88,7 +88,7 @@ export const trainSchema = z.strictObject({
     .positive()
     .default(24)
     .describe("megabytes of raw rows shuffled together; two windows are held"),
-  evalRows: whole(0)
+  evalRows: whole(1)
     .optional()
     .describe(
       "rows of training and of held-out data on which the result is measured (default a tenth of the examples, at most 100000)",
@@ -135,14 +135,22 @@ export const RESUME_OPTIONS = [
   "allowDifferentKernels",
 ] as const;
 
-/** Options that make sense for one architecture only, with the architecture. */
-const ONLY_FOR: Readonly<Record<string, readonly string[]>> = {
-  latents: ["topk", "relu"],
-  expansion: ["topk", "relu"],
+/** Options that not every architecture has, with those that do. */
+const SPARSE = ["topk", "relu"] as const;
+const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOptions["arch"][]>>> = {
+  latents: SPARSE,
+  expansion: SPARSE,
   k: ["topk"],
   l1: ["relu"],
   l1Warmup: ["relu"],
+  decoder: SPARSE,
+  applyBDecToInput: SPARSE,
+  init: SPARSE,
+  initBias: SPARSE,
+  fold: SPARSE,
+  deadWindow: SPARSE,
   widths: ["autoencoder"],
+  outputActivation: ["autoencoder"],
 };
 
 /** The flag of an option: camelCase to kebab-case. */

@@ -22,6 +22,13 @@ addInspectCommand(program);
 addCorpusCommands(program);
 addDemoCommand(program);
 
+// Whoever reads our output may leave early (`| head`): no reason to lose a run.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+}
+
 try {
   await program.parseAsync();
 } catch (error) {

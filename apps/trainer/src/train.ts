@@ -208,15 +208,17 @@ async function runToEnd(session: Session): Promise<TrainResult> {
     encoder: "exact",
     kernelVariant: kernelsOf(options),
   } as const;
+  // Whoever interrupts wants to be gone soon: no evaluation, no model.
+  const interrupted = { ...reached, complete: false, mse: last.mse, fvu: last.fvu, l0: last.l0 };
   if (!reached.complete) {
-    // Whoever interrupts wants to be gone soon: no evaluation, no model.
     await team.stop();
-    return { ...reached, mse: last.mse, fvu: last.fvu, l0: last.l0 };
+    return interrupted;
   }
 
   const training = await evaluateSplit(session, "train");
   const heldOut = await evaluateSplit(session, "held-out");
   await team.stop();
+  if (hooks.signal?.aborted) return interrupted;
   const result: TrainResult = {
     ...reached,
     mse: training.mse,
@@ -342,7 +344,7 @@ async function evaluateSplit(session: Session, split: Split): Promise<Evaluation
   await using stream = openStream(session, split, EVAL_WINDOW_BYTES, 1);
   const limit =
     session.options.evalRows ?? Math.min(EVAL_ROWS, Math.ceil(EVAL_SHARE * session.config.totalExamples));
-  return await evaluate(session.team, stream, limit);
+  return await evaluate(session.team, stream, limit, undefined, session.hooks.signal);
 }
 
 /** NaN or Infinity in a loss stops the run before anything is saved. */

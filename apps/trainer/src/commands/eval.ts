@@ -1,8 +1,16 @@
 /** `sparseloom eval <model> <corpus...>`: a model's metrics on a corpus, in raw units. */
 import { availableParallelism } from "node:os";
 import { densityHistogram, type DensityHistogram } from "@sparseloom/core";
-import { estimateStatistics, openCorpus, readStatistics, RowStream, type Split } from "@sparseloom/data";
+import {
+  type Corpus,
+  estimateStatistics,
+  openCorpus,
+  readStatistics,
+  RowStream,
+  type Split,
+} from "@sparseloom/data";
 import { type Command, Option } from "commander";
+import { RequestError } from "../errors.ts";
 import { evaluate } from "../evaluate.ts";
 import { startModelTeam } from "../model-team.ts";
 import { formatCount } from "../progress.ts";
@@ -59,6 +67,11 @@ export async function evaluateModel(
   await using stream = new RowStream(corpus, { ...split, shuffle: "window", epochs: 1, transform });
   const found = await evaluate(team, stream, options.rows);
   await team.stop();
+  if (found.rows === 0) {
+    throw new RequestError(
+      `no row of the corpus is in the split "${options.split}" at a held-out share of ${heldOut}: take --split all`,
+    );
+  }
   return {
     model: loaded.path,
     split: options.split,
@@ -69,7 +82,7 @@ export async function evaluateModel(
     dead: found.neverActive,
     latents: found.fireCount.length,
     density: densityHistogram(found.fireCount, found.rows),
-    warnings: mismatches(loaded, statistics),
+    warnings: [...foreignSplit(loaded, corpus, options.split), ...mismatches(loaded, statistics)],
   };
 }
 
@@ -77,6 +90,8 @@ interface TrainingRecord {
   readonly seed: number;
   readonly heldOut: number;
   readonly documentColumn: string | undefined;
+  /** Of the corpus that it was trained on. */
+  readonly fingerprint: string | undefined;
   readonly corpus: { readonly meanNorm?: number; readonly totalVariance?: number };
 }
 
@@ -88,8 +103,18 @@ function recordOf({ cfg }: LoadedModel): TrainingRecord {
     seed: typeof record["seed"] === "number" ? record["seed"] : 0,
     heldOut: typeof record["heldOut"] === "number" ? record["heldOut"] : 0.01,
     documentColumn: typeof record["documentColumn"] === "string" ? record["documentColumn"] : undefined,
+    fingerprint: typeof record["corpusFingerprint"] === "string" ? record["corpusFingerprint"] : undefined,
     corpus: (record["corpus"] ?? {}) as TrainingRecord["corpus"],
   };
+}
+
+/** Who is held out follows from a row's place in the corpus: in another corpus it says nothing about training. */
+function foreignSplit(loaded: LoadedModel, corpus: Corpus, split: Split): string[] {
+  const { fingerprint } = recordOf(loaded);
+  if (split === "all" || fingerprint === corpus.fingerprint) return [];
+  return [
+    `the model was not trained on this very corpus (or does not say so): its "${split}" rows are not those of the training`,
+  ];
 }
 
 /** Ratios of mean norm or variance beyond which a corpus is probably another layer, model or scaling. */

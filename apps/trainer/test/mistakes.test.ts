@@ -1,0 +1,94 @@
+/** What users do by mistake or in a hurry: options that do nothing, splits without rows, readers that leave. */
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { evaluateModel } from "../src/commands/eval.ts";
+import { inspect } from "../src/inspect.ts";
+import { checkTrainRequest } from "../src/options.ts";
+import { resume, train } from "../src/train.ts";
+import { CLI, temporaryFolder, writeSmallCorpus } from "./support.ts";
+
+const folder = temporaryFolder();
+const at = (name: string): string => join(folder, name);
+const corpus = at("corpus.arrow");
+const options = checkTrainRequest({ latents: 20, k: 3, batch: 64, workers: 2, seed: 1 });
+beforeAll(async () => {
+  await writeSmallCorpus(corpus);
+  await writeSmallCorpus(at("other.arrow"), 500);
+  await train([corpus], options, at("run"));
+  await train([corpus], { ...options, heldOut: 0, examples: 640 }, at("nothing-held-out"));
+});
+
+describe("an option that would do nothing is refused", () => {
+  it.each([
+    [{ arch: "autoencoder", widths: [12, 4, 12], decoder: "unit" }, /^--decoder is for --arch topk and relu/],
+    [{ arch: "autoencoder", widths: [12, 4, 12], init: "data" }, /^--init is for/],
+    [{ arch: "autoencoder", widths: [12, 4, 12], initBias: "zero" }, /^--init-bias is for/],
+    [{ arch: "autoencoder", widths: [12, 4, 12], fold: "unit" }, /^--fold is for/],
+    [{ arch: "autoencoder", widths: [12, 4, 12], deadWindow: 5 }, /^--dead-window is for/],
+    [{ arch: "autoencoder", widths: [12, 4, 12], applyBDecToInput: false }, /^--apply-b-dec-to-input is for/],
+    [{ arch: "topk", outputActivation: "linear" }, /^--output-activation is for --arch autoencoder/],
+    [{ evalRows: 0 }, /^--eval-rows: .*1/],
+  ])("%o", (request, message) => {
+    expect(() => checkTrainRequest(request)).toThrow(message);
+  });
+});
+
+describe("eval", () => {
+  const common = { rows: 1000, workers: 2 };
+
+  it("refuses a split without rows rather than to print NaN", async () => {
+    const run = evaluateModel(at("nothing-held-out"), [corpus], { ...common, split: "held-out" });
+    await expect(run).rejects.toThrow('no row of the corpus is in the split "held-out"');
+  });
+
+  it("warns that rows of another corpus are not those held out from training", async () => {
+    const warningsOn = async (path: string, split: "all" | "held-out") =>
+      (await evaluateModel(at("run"), [path], { ...common, split })).warnings;
+    expect(await warningsOn(corpus, "held-out")).toEqual([]);
+    expect(await warningsOn(at("other.arrow"), "all")).toEqual([]);
+    expect(await warningsOn(at("other.arrow"), "held-out")).toEqual([
+      expect.stringMatching(/not trained on this very corpus/),
+    ]);
+  });
+});
+
+describe("inspect", () => {
+  it("shows the features of a small dictionary, all of which are active often", async () => {
+    const report = await inspect(at("run"), [corpus], { features: 5, top: 4, rows: 3000, workers: 2 });
+    expect(Math.min(...report.features.map(({ density }) => density))).toBeGreaterThan(0.05);
+    expect(report.features).toHaveLength(5);
+  });
+});
+
+describe("an interrupt while the result is measured", () => {
+  it("ends the run without a model; resuming measures again", async () => {
+    const out = at("interrupted");
+    const controller = new AbortController();
+    const result = await train([corpus], { ...options, examples: 640 }, out, {
+      signal: controller.signal,
+      onMetrics: ({ step }) => {
+        if (step === 10) controller.abort();
+      },
+    });
+    expect(result).toMatchObject({ complete: false, steps: 10 });
+    expect(existsSync(join(out, "model"))).toBe(false);
+    expect(await resume(out, {})).toMatchObject({ complete: true, steps: 10 });
+    expect(existsSync(join(out, "model"))).toBe(true);
+  });
+});
+
+describe("a reader of the progress that leaves", () => {
+  it("does not end the run", async () => {
+    const out = at("unwatched");
+    const args = ["--latents", "20", "--k", "3", "--batch", "64", "--epochs", "100", "--out", out];
+    const child = spawn(process.execPath, [CLI, "train", corpus, ...args], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    child.stderr.once("data", () => child.stderr.destroy());
+    const status = await new Promise((resolve) => child.on("exit", resolve));
+    expect(status).toBe(0);
+    expect(existsSync(join(out, "result.json"))).toBe(true);
+  });
+});
