@@ -1,0 +1,58 @@
+/**
+ * Trained models in sae-lens itself, on raw rows of a real corpus: what training saw on scaled rows, Python must
+ * see on raw ones. Needs a Python with sae-lens: set SPARSELOOM_PYTHON (default `python3`).
+ */
+import { execFile } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { encodeSafetensors } from "@sparseloom/core";
+import { openCorpus, sampleRows } from "@sparseloom/data";
+import { expect, it } from "vitest";
+import { DEMO_CORPUS } from "../src/commands/demo.ts";
+import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
+import { train } from "../src/train.ts";
+import { temporaryFolder } from "./support.ts";
+
+const PYTHON = process.env["SPARSELOOM_PYTHON"] ?? "python3";
+const CHECK = fileURLToPath(new URL("../../../packages/interop/check/check-saelens.ts", import.meta.url));
+const folder = temporaryFolder();
+
+const RUNS: Record<string, TrainRequest> = {
+  "topk, centred and scaled": { arch: "topk", k: 6, init: "data" },
+  "topk that sees x itself": { arch: "topk", k: 6, init: "data", applyBDecToInput: false },
+  "relu with a free decoder": { arch: "relu", l1: 0.3, normalize: "unit-mean-square" },
+  "relu with a unit decoder that sees x itself": {
+    arch: "relu",
+    l1: 0.3,
+    decoder: "unit",
+    applyBDecToInput: false,
+  },
+};
+
+it("sae-lens encodes and decodes trained models as we do", async (context) => {
+  const rows = join(folder, "rows.safetensors");
+  await using corpus = await openCorpus([DEMO_CORPUS], {});
+  const sample = await sampleRows(corpus, { seed: 1, rows: 256 });
+  const x = { shape: [sample.rows, corpus.dIn], data: sample.values };
+  await writeFile(rows, encodeSafetensors({ x }));
+
+  const models: string[] = [];
+  for (const [name, request] of Object.entries(RUNS)) {
+    const options = checkTrainRequest({ ...request, latents: 256, batch: 256, examples: 10_240, lr: 4e-3 });
+    const out = join(folder, name);
+    // A model that has learned nothing would agree too easily.
+    expect((await train([DEMO_CORPUS], options, out)).fvu).toBeLessThan(0.7);
+    models.push(join(out, "model"));
+  }
+
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [CHECK, "--python", PYTHON, "--rows", rows, ...models],
+    { timeout: 300_000 },
+  );
+  const lines = stdout.trim().split("\n");
+  if (lines[0]?.startsWith("skipped:")) context.skip(lines[0]);
+  expect(lines).toEqual(models.map(() => expect.stringMatching(/^ok: .* 256 rows/)));
+}, 360_000);
