@@ -36,8 +36,15 @@ export interface RowTransform {
 /** The transform that leaves rows as they are. */
 export const IDENTITY_TRANSFORM: RowTransform = { mean: undefined, scale: 1 };
 
+/**
+ * Variance over mean square below which rows count as equal: they then differ by less than the spacing of float32
+ * numbers, and what is left is rounding of the mean. Scaling it up would make a model of noise.
+ */
+const NO_VARIANCE = 2 ** -46;
+
 /** Chooses the transform. A corpus whose rows are all equal (or zero) gets scale 1. */
 export function rowTransform(kind: ScaleKind, centre: boolean, statistics: ScaleStatistics): RowTransform {
+  if (centre && statistics.totalVariance <= NO_VARIANCE * statistics.meanSquareNorm) kind = "none";
   const norm = centre ? statistics.meanCentredNorm : statistics.meanNorm;
   const square = centre ? statistics.totalVariance : statistics.meanSquareNorm;
   let scale = 1;

@@ -73,7 +73,8 @@ export class SparseAutoencoder {
    *
    * @param cfg the parsed `cfg.json`
    * @param weights the bytes of `sae_weights.safetensors`
-   * @throws OptionError if the architecture is not one we know, or a tensor is missing or has another shape
+   * @throws OptionError if the architecture is not one we know, a tensor is missing or has another shape, or rows
+   * would have to be normalised at run time
    */
   static fromFiles(cfg: unknown, weights: Uint8Array): SparseAutoencoder {
     const config = cfg as Record<string, unknown>;
@@ -90,6 +91,13 @@ export class SparseAutoencoder {
     if (architecture !== "standard" && architecture !== "topk") {
       throw wrong(`architecture must be standard or topk, got ${String(architecture)}`);
     }
+    // What would change rows at run time is not done here: refused, or every number would be silently wrong.
+    const normalization = config["normalize_activations"] ?? "none";
+    if (normalization !== "none") {
+      throw wrong(
+        `normalize_activations is ${JSON.stringify(normalization)}: fold it into the weights, so that it is "none"`,
+      );
+    }
     const dIn = whole("d_in");
     const latents = whole("d_sae");
     const { tensors } = decodeSafetensors(weights);
@@ -100,7 +108,7 @@ export class SparseAutoencoder {
         throw wrong(`tensor ${name} has ${data.length} elements, expected ${length}`);
       return data;
     };
-    return new SparseAutoencoder({
+    const parts: SparseAutoencoderParts = {
       dIn,
       latents,
       activation: architecture === "topk" ? { kind: "topk", k: whole("k") } : { kind: "relu" },
@@ -109,7 +117,11 @@ export class SparseAutoencoder {
       b_enc: tensor("b_enc", latents),
       W_dec: tensor("W_dec", latents * dIn),
       b_dec: tensor("b_dec", dIn),
-    });
+    };
+    if (parts.activation.kind === "topk" && parts.activation.k > latents)
+      throw wrong(`k is ${parts.activation.k}, more than the ${latents} latents`);
+    const rescaled = architecture === "topk" && config["rescale_acts_by_decoder_norm"] === true;
+    return new SparseAutoencoder(rescaled ? withUnitDecoder(parts) : parts);
   }
 
   /**
@@ -191,6 +203,29 @@ export class SparseAutoencoder {
     }
     return x.length / this.dIn;
   }
+}
+
+/**
+ * The same model with decoder rows of norm 1. Features take over the norms: SAELens's `rescale_acts_by_decoder_norm`
+ * multiplies pre-activations by them before it selects, and divides by them when it decodes.
+ */
+function withUnitDecoder(parts: SparseAutoencoderParts): SparseAutoencoderParts {
+  const { dIn, latents } = parts;
+  const encoder = Float32Array.from(parts.encoder);
+  const b_enc = Float32Array.from(parts.b_enc);
+  const W_dec = Float32Array.from(parts.W_dec);
+  for (let latent = 0; latent < latents; latent++) {
+    const row = W_dec.subarray(latent * dIn, (latent + 1) * dIn);
+    const norm = Math.sqrt(row.reduce((sum, value) => sum + value * value, 0));
+    // SAELens divides by zero here and decodes to NaN; a latent without direction adds nothing.
+    if (norm === 0) continue;
+    b_enc[latent] *= norm;
+    for (let j = 0; j < dIn; j++) {
+      encoder[latent * dIn + j] *= norm;
+      row[j] /= norm;
+    }
+  }
+  return { ...parts, encoder, b_enc, W_dec };
 }
 
 /** What is divided out of the decoder at export. */
