@@ -99,6 +99,10 @@ export const trainSchema = z.strictObject({
     .enum(["auto", "reference"])
     .default("auto")
     .describe("auto: the fastest that this machine runs; reference: plain TypeScript"),
+  experimentalWideSimd: z
+    .boolean()
+    .default(false)
+    .describe("256-bit vectors by an experimental flag of V8: same bits, up to twice as fast"),
   allowDifferentKernels: z
     .boolean()
     .default(false)
@@ -132,6 +136,7 @@ export const RESUME_OPTIONS = [
   "checkpointEvery",
   "keepCheckpoints",
   "kernels",
+  "experimentalWideSimd",
   "allowDifferentKernels",
 ] as const;
 

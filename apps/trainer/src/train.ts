@@ -77,6 +77,7 @@ export async function train(
   await using team = new Team(plan, {
     stuckTimeoutMs: options.stuckTimeout * 1000,
     kernels: kernelsOf(options),
+    wideSimd: options.experimentalWideSimd,
   });
   await initialiseArena(team.arena, corpus, config);
   await using lock = await claimRunDirectory(runDirectory);
@@ -124,6 +125,7 @@ export async function resume(
   await using team = new Team(plan, {
     stuckTimeoutMs: options.stuckTimeout * 1000,
     kernels: kernelsOf(options),
+    wideSimd: options.experimentalWideSimd,
   });
   const start = await loadNewest(runDirectory, team.arena, hooks);
   if (options.stopAt !== undefined && options.stopAt < (start?.step ?? 0)) {

@@ -2,7 +2,7 @@
  * The kernels in WebAssembly SIMD. Every function takes byte offsets into the imported memory, which is the run's
  * arena; nothing is allocated. src/reference defines what each must compute, to the bit.
  */
-export { groupCount, packRows, product } from "./product";
+export { groupCount, multiplyAdds, packRows, product } from "./product";
 export { copyList, copyPositive, countPositive, nanRows, selectTopK } from "./select";
 export { decodeRow, latentGradients, rowSquares, scaleRow } from "./decode";
 export { adam, divideRow, gather, project, rowNorm, subtractRows, sumRows } from "./latents";

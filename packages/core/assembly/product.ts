@@ -46,10 +46,10 @@ export function packRows(packed: usize, x: usize, bias: usize, centred: usize, r
 
 /**
  * The product of `panels` packed panels with `units` rows of `w` [units, dIn], into z [panel][unit][8].
- * `maxima` (0: none) receives [panel][group][8]: per row the maximum over groups of 6·tilesPerGroup units.
+ * `wide`: in tiles of two panels, for machines that join vectors. `maxima` (0: none) receives [panel][group][8]: per row the maximum over groups of 6·tilesPerGroup units.
  */
 export function product(
-  z: usize, packed: usize, panels: usize, start: usize, w: usize, units: usize, dIn: usize, maxima: usize, tilesPerGroup: usize,
+  z: usize, packed: usize, panels: usize, start: usize, w: usize, units: usize, dIn: usize, maxima: usize, tilesPerGroup: usize, wide: bool,
 ): void {
   const groups = groupCount(units, tilesPerGroup);
   const tiles = units / TILE;
@@ -57,14 +57,25 @@ export function product(
     const unit = tile * TILE;
     for (let j: usize = 0; j < dIn; j += DEPTH) {
       const depth = min(DEPTH, dIn - j);
-      for (let panel: usize = 0; panel < panels; panel++) {
-        const out = z + (panel * units + unit) * 32;
-        tileProduct(out, packed + (panel * dIn + j) * 32, start + unit * 4, j == 0, w + (unit * dIn + j) * 4, dIn * 4, depth);
-        if (maxima != 0 && j + depth == dIn) {
-          const group = tile / tilesPerGroup;
-          groupMaximum(maxima + (panel * groups + group) * 32, out, TILE, tile == group * tilesPerGroup);
+      const x = packed + j * 32;
+      const weights = w + (unit * dIn + j) * 4;
+      const biases = start + unit * 4;
+      let panel: usize = 0;
+      if (wide) {
+        for (; panel + 2 <= panels; panel += 2) {
+          const out = z + (panel * units + unit) * 32;
+          const row = x + panel * dIn * 32;
+          tilePairProduct(out, out + units * 32, row, row + dIn * 32, biases, j == 0, weights, dIn * 4, depth);
         }
       }
+      for (; panel < panels; panel++) {
+        tileProduct(z + (panel * units + unit) * 32, x + panel * dIn * 32, biases, j == 0, weights, dIn * 4, depth);
+      }
+    }
+    if (maxima == 0) continue;
+    const group = tile / tilesPerGroup;
+    for (let panel: usize = 0; panel < panels; panel++) {
+      groupMaximum(maxima + (panel * groups + group) * 32, z + (panel * units + unit) * 32, TILE, tile == group * tilesPerGroup);
     }
   }
   for (let unit = tiles * TILE; unit < units; unit++) {
@@ -186,6 +197,148 @@ function tileProduct(z: usize, x: usize, start: usize, fresh: bool, w: usize, st
   v128.store(z, f1, 176);
 }
 
+/**
+ * Two panels at a time, with twice the accumulators. On 128-bit machines they do not fit the registers; where V8
+ * joins neighbouring 128-bit operations into 256-bit ones (--experimental-wasm-revectorize), 12 accumulators of
+ * 256 bits keep both multiply-add units busy, which the 6 of one panel cannot. The bits are the same.
+ */
+// @ts-ignore: decorator
+@inline
+function tilePairProduct(z: usize, zNext: usize, x: usize, xNext: usize, start: usize, fresh: bool, w: usize, stride: usize, depth: usize): void {
+  let a0: v128, a1: v128, a2: v128, a3: v128;
+  let b0: v128, b1: v128, b2: v128, b3: v128;
+  let c0: v128, c1: v128, c2: v128, c3: v128;
+  let d0: v128, d1: v128, d2: v128, d3: v128;
+  let e0: v128, e1: v128, e2: v128, e3: v128;
+  let f0: v128, f1: v128, f2: v128, f3: v128;
+  if (fresh) {
+    a0 = v128.load_splat<f32>(start);
+    a1 = a0;
+    a2 = a0;
+    a3 = a0;
+    b0 = v128.load_splat<f32>(start, 4);
+    b1 = b0;
+    b2 = b0;
+    b3 = b0;
+    c0 = v128.load_splat<f32>(start, 8);
+    c1 = c0;
+    c2 = c0;
+    c3 = c0;
+    d0 = v128.load_splat<f32>(start, 12);
+    d1 = d0;
+    d2 = d0;
+    d3 = d0;
+    e0 = v128.load_splat<f32>(start, 16);
+    e1 = e0;
+    e2 = e0;
+    e3 = e0;
+    f0 = v128.load_splat<f32>(start, 20);
+    f1 = f0;
+    f2 = f0;
+    f3 = f0;
+  } else {
+    a0 = v128.load(z);
+    a1 = v128.load(z, 16);
+    a2 = v128.load(zNext);
+    a3 = v128.load(zNext, 16);
+    b0 = v128.load(z, 32);
+    b1 = v128.load(z, 48);
+    b2 = v128.load(zNext, 32);
+    b3 = v128.load(zNext, 48);
+    c0 = v128.load(z, 64);
+    c1 = v128.load(z, 80);
+    c2 = v128.load(zNext, 64);
+    c3 = v128.load(zNext, 80);
+    d0 = v128.load(z, 96);
+    d1 = v128.load(z, 112);
+    d2 = v128.load(zNext, 96);
+    d3 = v128.load(zNext, 112);
+    e0 = v128.load(z, 128);
+    e1 = v128.load(z, 144);
+    e2 = v128.load(zNext, 128);
+    e3 = v128.load(zNext, 144);
+    f0 = v128.load(z, 160);
+    f1 = v128.load(z, 176);
+    f2 = v128.load(zNext, 160);
+    f3 = v128.load(zNext, 176);
+  }
+  let wa = w;
+  let wb = w + stride;
+  let wc = wb + stride;
+  let wd = wc + stride;
+  let we = wd + stride;
+  let wf = we + stride;
+  const end = x + depth * 32;
+  while (x < end) {
+    const x0 = v128.load(x);
+    const x1 = v128.load(x, 16);
+    const x2 = v128.load(xNext);
+    const x3 = v128.load(xNext, 16);
+    let s = v128.load_splat<f32>(wa);
+    a0 = madd(s, x0, a0);
+    a1 = madd(s, x1, a1);
+    a2 = madd(s, x2, a2);
+    a3 = madd(s, x3, a3);
+    s = v128.load_splat<f32>(wb);
+    b0 = madd(s, x0, b0);
+    b1 = madd(s, x1, b1);
+    b2 = madd(s, x2, b2);
+    b3 = madd(s, x3, b3);
+    s = v128.load_splat<f32>(wc);
+    c0 = madd(s, x0, c0);
+    c1 = madd(s, x1, c1);
+    c2 = madd(s, x2, c2);
+    c3 = madd(s, x3, c3);
+    s = v128.load_splat<f32>(wd);
+    d0 = madd(s, x0, d0);
+    d1 = madd(s, x1, d1);
+    d2 = madd(s, x2, d2);
+    d3 = madd(s, x3, d3);
+    s = v128.load_splat<f32>(we);
+    e0 = madd(s, x0, e0);
+    e1 = madd(s, x1, e1);
+    e2 = madd(s, x2, e2);
+    e3 = madd(s, x3, e3);
+    s = v128.load_splat<f32>(wf);
+    f0 = madd(s, x0, f0);
+    f1 = madd(s, x1, f1);
+    f2 = madd(s, x2, f2);
+    f3 = madd(s, x3, f3);
+    x += 32;
+    xNext += 32;
+    wa += 4;
+    wb += 4;
+    wc += 4;
+    wd += 4;
+    we += 4;
+    wf += 4;
+  }
+  v128.store(z, a0);
+  v128.store(z, a1, 16);
+  v128.store(zNext, a2);
+  v128.store(zNext, a3, 16);
+  v128.store(z, b0, 32);
+  v128.store(z, b1, 48);
+  v128.store(zNext, b2, 32);
+  v128.store(zNext, b3, 48);
+  v128.store(z, c0, 64);
+  v128.store(z, c1, 80);
+  v128.store(zNext, c2, 64);
+  v128.store(zNext, c3, 80);
+  v128.store(z, d0, 96);
+  v128.store(z, d1, 112);
+  v128.store(zNext, d2, 96);
+  v128.store(zNext, d3, 112);
+  v128.store(z, e0, 128);
+  v128.store(z, e1, 144);
+  v128.store(zNext, e2, 128);
+  v128.store(zNext, e3, 144);
+  v128.store(z, f0, 160);
+  v128.store(z, f1, 176);
+  v128.store(zNext, f2, 160);
+  v128.store(zNext, f3, 176);
+}
+
 /** One unit × 8 rows over all dimensions, for what is left over by tiles. */
 function unitProduct(z: usize, x: usize, start: f32, w: usize, dIn: usize): void {
   let low = f32x4.splat(start);
@@ -200,4 +353,31 @@ function unitProduct(z: usize, x: usize, start: f32, w: usize, dIn: usize): void
   }
   v128.store(z, low);
   v128.store(z, high, 16);
+}
+
+/**
+ * Multiply-adds on registers alone, 12 chains of 4 lanes: the machine's limit for the product, whatever
+ * the memory does. Returns something that depends on all of them.
+ */
+export function multiplyAdds(rounds: i32): f32 {
+  const factor = f32x4.splat(0.999);
+  const term = f32x4.splat(0.001);
+  let a0 = term, a1 = term, a2 = term, a3 = term, b0 = term, b1 = term, b2 = term, b3 = term;
+  let c0 = term, c1 = term, c2 = term, c3 = term;
+  for (let round = 0; round < rounds; round++) {
+    a0 = madd(a0, factor, term);
+    a1 = madd(a1, factor, term);
+    a2 = madd(a2, factor, term);
+    a3 = madd(a3, factor, term);
+    b0 = madd(b0, factor, term);
+    b1 = madd(b1, factor, term);
+    b2 = madd(b2, factor, term);
+    b3 = madd(b3, factor, term);
+    c0 = madd(c0, factor, term);
+    c1 = madd(c1, factor, term);
+    c2 = madd(c2, factor, term);
+    c3 = madd(c3, factor, term);
+  }
+  const sum = f32x4.add(f32x4.add(f32x4.add(a0, a1), f32x4.add(a2, a3)), f32x4.add(f32x4.add(b0, b1), f32x4.add(b2, b3)));
+  return f32x4.extract_lane(f32x4.add(sum, f32x4.add(f32x4.add(c0, c1), f32x4.add(c2, c3))), 0);
 }

@@ -77,7 +77,12 @@ export {
   SUMMARY_FIELDS,
 } from "./plan.ts";
 export { referenceKernels } from "./reference/index.ts";
-export { bestKernelVariant, createKernels, type KernelVariant } from "./kernel-variants.ts";
+export {
+  bestKernelVariant,
+  createKernels,
+  type KernelOptions,
+  type KernelVariant,
+} from "./kernel-variants.ts";
 export { automaticLearningRate, type Schedule, scheduledValue } from "./schedule.ts";
 export {
   type AdamSetup,

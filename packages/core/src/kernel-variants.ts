@@ -17,11 +17,25 @@ export function bestKernelVariant(): KernelVariant {
   return probeVariant() ?? "reference";
 }
 
+export interface KernelOptions {
+  /**
+   * Tile the products for 256-bit vectors. Faster only where the engine joins 128-bit operations, in V8 with
+   * `--experimental-wasm-revectorize` set before the kernels are made; the bits are the same. Default false.
+   */
+  readonly wideSimd?: boolean;
+}
+
 /**
  * The kernels of `variant` over the memory laid out by `plan`; one instance per thread.
  *
  * @param memory a shared memory; only the reference does with one that is not
  */
-export function createKernels(variant: KernelVariant, plan: Plan, memory: WasmMemory): Kernels {
-  return variant === "reference" ? referenceKernels(plan.precision) : wasmKernels(plan, memory, variant);
+export function createKernels(
+  variant: KernelVariant,
+  plan: Plan,
+  memory: WasmMemory,
+  options: KernelOptions = {},
+): Kernels {
+  if (variant === "reference") return referenceKernels(plan.precision);
+  return wasmKernels(plan, memory, variant, options.wideSimd ?? false);
 }

@@ -93,7 +93,11 @@ function bytesOf(array: Float32Array | Float64Array | Int32Array): Buffer {
 
 function expectSameBits(problem: Problem): void {
   const expected = train(problem, () => referenceKernels());
-  const found = train(problem, (plan, memory) => wasmKernels(plan, memory, variant));
+  for (const wide of [false, true]) expectBitsOf(expected, problem, wide);
+}
+
+function expectBitsOf(expected: Arena, problem: Problem, wide: boolean): void {
+  const found = train(problem, (plan, memory) => wasmKernels(plan, memory, variant, wide));
   const tensors = stateTensors(expected);
   for (const [name, { data }] of Object.entries(stateTensors(found))) {
     expect(bytesOf(data).equals(bytesOf(tensors[name]?.data as Float32Array)), name).toBe(true);
@@ -238,7 +242,7 @@ describe("the WebAssembly kernels give the reference's bits", () => {
         runStep(createProgram(arena, kernels(plan, memory), 0), 0);
         return arena;
       };
-      const found = poison((plan, memory) => wasmKernels(plan, memory, variant));
+      const found = poison((plan, memory) => wasmKernels(plan, memory, variant, false));
       expect(found.rowSquaredError).toEqual(poison(() => referenceKernels()).rowSquaredError);
       expect(found.summaries[0]).toBeNaN();
     }
@@ -257,7 +261,7 @@ describe("the kernels without relaxed SIMD", () => {
       applyBDecToInput: true,
     } as const;
     const problem = { model, batchRows: 64, seed: 9, coarse: 0 };
-    const plain = train(problem, (plan, memory) => wasmKernels(plan, memory, "wasm-simd"));
+    const plain = train(problem, (plan, memory) => wasmKernels(plan, memory, "wasm-simd", false));
     const reference = train(problem, () => referenceKernels());
     expect(plain.summaries[0]).toBeCloseTo(reference.summaries[0], 4);
     expect(plain.summaries[0]).not.toBe(reference.summaries[0]);

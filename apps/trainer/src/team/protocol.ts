@@ -11,6 +11,8 @@ export interface JoinTask {
   /** The shared memory laid out by `plan`. */
   readonly memory: WasmMemory;
   readonly kernels: KernelVariant;
+  /** Tile for 256-bit vectors, see KernelOptions. */
+  readonly wideSimd: boolean;
   /** Whether a waiting worker spins before it sleeps; only right while workers have cores of their own. */
   readonly spin: boolean;
 }

@@ -3,6 +3,7 @@
  * A dead, throwing or stuck worker aborts the whole team with an error; nobody hangs.
  */
 import { availableParallelism } from "node:os";
+import { setFlagsFromString } from "node:v8";
 import {
   allocateMemory,
   type Arena,
@@ -32,6 +33,11 @@ export interface TeamOptions {
   readonly stuckTimeoutMs?: number;
   /** Default: the fastest that this machine runs. */
   readonly kernels?: KernelVariant;
+  /**
+   * Let V8 join 128-bit operations into 256-bit ones (an experiment of V8's; the bits are the same). Sets a flag of
+   * the whole process. Default false.
+   */
+  readonly wideSimd?: boolean;
 }
 
 const DEFAULT_STUCK_TIMEOUT_MS = 30_000;
@@ -69,9 +75,12 @@ export class Team implements AsyncDisposable {
       atomics: "disabled",
     });
     const kernels = options.kernels ?? bestKernelVariant();
+    const wideSimd = options.wideSimd ?? false;
+    // Before any worker compiles the kernels; threads share V8's flags.
+    if (wideSimd) setFlagsFromString("--experimental-wasm-revectorize");
     const spin = plan.workers < availableParallelism();
     this.#workers = Array.from({ length: plan.workers }, (_, rank) =>
-      this.#start({ rank, plan, memory, kernels, spin }),
+      this.#start({ rank, plan, memory, kernels, wideSimd, spin }),
     );
     this.#watch = this.#watchProgress(options.stuckTimeoutMs ?? DEFAULT_STUCK_TIMEOUT_MS);
   }

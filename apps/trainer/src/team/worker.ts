@@ -5,9 +5,9 @@ import { type JoinTask, PROGRESS_STRIDE, STOPPED, TEAM } from "./protocol.ts";
 
 /** The task that piscina runs, once per worker for the whole run. Returns when the team is stopped or aborted. */
 export function join(task: JoinTask): void {
-  const { rank, plan, memory, kernels, spin } = task;
+  const { rank, plan, memory, kernels, wideSimd, spin } = task;
   const arena = openArena(plan, memory.buffer);
-  const program = createProgram(arena, createKernels(kernels, plan, memory), rank);
+  const program = createProgram(arena, createKernels(kernels, plan, memory, { wideSimd }), rank);
   const { team } = arena;
   const progress = TEAM.progress + PROGRESS_STRIDE * rank;
 

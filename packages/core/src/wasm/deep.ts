@@ -8,8 +8,13 @@ import { adamOn, parameterPointers, pointersOf } from "./pointers.ts";
 
 const PANEL = 8;
 
-/** The stages over the memory laid out by `plan`. */
-export function wasmDeepKernels(plan: Plan, model: DeepModelSetup, wasm: KernelExports): DeepKernels {
+/** The stages over the memory laid out by `plan`. `wide`: products in tiles of two panels. */
+export function wasmDeepKernels(
+  plan: Plan,
+  model: DeepModelSetup,
+  wasm: KernelExports,
+  wide: 0 | 1,
+): DeepKernels {
   const at = pointersOf(plan);
   const training = plan.purpose === "train";
   const widest = Math.max(...model.widths);
@@ -33,7 +38,7 @@ export function wasmDeepKernels(plan: Plan, model: DeepModelSetup, wasm: KernelE
     const z = at("preActivations") + step.rank * ROW_BLOCK * widest * 4;
     layers.forEach(({ inputs, outputs, weight, bias, activation }, index) => {
       wasm.packRows(packed, inputOf(step, index) + first * inputs * 4, 0, 0, rows, inputs);
-      wasm.product(z, packed, Math.ceil(rows / PANEL), bias.value, weight.value, outputs, inputs, 0, 1);
+      wasm.product(z, packed, Math.ceil(rows / PANEL), bias.value, weight.value, outputs, inputs, 0, 1, wide);
       wasm.unpackPanels(activation + first * outputs * 4, z, rows, outputs, arena.layers[index].relu ? 1 : 0);
     });
   };

@@ -7,16 +7,22 @@ import { instantiate, type WasmVariant } from "./instance.ts";
 import { wasmSparseKernels } from "./sparse.ts";
 
 /** The stages of `plan`'s model over its `memory`, which must be a shared WebAssembly memory. One per thread. */
-export function wasmKernels(plan: Plan, memory: WasmMemory, variant: WasmVariant): Kernels {
+export function wasmKernels(
+  plan: Plan,
+  memory: WasmMemory,
+  variant: WasmVariant,
+  wideSimd: boolean,
+): Kernels {
   if (plan.precision !== "float32") throw new Error("internal: the WebAssembly kernels are for float32");
   const wasm = instantiate(variant, memory);
   const { model } = plan.setup;
+  const wide = wideSimd ? 1 : 0;
   const absent = (kind: string) => (): never => {
     throw new Error(`internal: these kernels were made for a plan without a ${kind} model`);
   };
   const sparse: SparseKernels =
     model.kind === "sparse"
-      ? wasmSparseKernels(plan, model, wasm)
+      ? wasmSparseKernels(plan, model, wasm, wide)
       : {
           encodeRows: absent("sparse"),
           decodeRows: absent("sparse"),
@@ -26,7 +32,7 @@ export function wasmKernels(plan: Plan, memory: WasmMemory, variant: WasmVariant
         };
   const deep: DeepKernels =
     model.kind === "deep"
-      ? wasmDeepKernels(plan, model, wasm)
+      ? wasmDeepKernels(plan, model, wasm, wide)
       : { propagateRows: absent("deep"), updateUnits: absent("deep") };
   return { variant, sparse, deep };
 }

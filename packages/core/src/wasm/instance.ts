@@ -15,7 +15,9 @@ export interface KernelExports {
     dIn: number,
     maxima: number,
     tilesPerGroup: number,
+    wide: 0 | 1,
   ): void;
+  multiplyAdds(rounds: number): number;
   groupCount(units: number, tilesPerGroup: number): number;
   nanRows(maxima: number, groups: number): number;
   selectTopK(

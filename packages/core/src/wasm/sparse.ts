@@ -21,8 +21,13 @@ function tilesPerGroup(latents: number, k: number): number {
   return Math.max(1, Math.min(4, Math.floor(latents / (TILE * 8 * Math.max(1, k)))));
 }
 
-/** The stages over the memory laid out by `plan`. */
-export function wasmSparseKernels(plan: Plan, model: SparseModelSetup, wasm: KernelExports): SparseKernels {
+/** The stages over the memory laid out by `plan`. `wide`: products in tiles of two panels. */
+export function wasmSparseKernels(
+  plan: Plan,
+  model: SparseModelSetup,
+  wasm: KernelExports,
+  wide: 0 | 1,
+): SparseKernels {
   const { dIn, latents, k, decoder, applyBDecToInput, architecture } = model;
   const { selection, l1Penalty } = ARCHITECTURES[architecture];
   const rowBytes = 4 * dIn;
@@ -120,7 +125,7 @@ export function wasmSparseKernels(plan: Plan, model: SparseModelSetup, wasm: Ker
       const x = xOf(step) + first * rowBytes;
       if (applyBDecToInput) wasm.packRows(packed, x, b_dec.value, centred + first * rowBytes, rows, dIn);
       else wasm.packRows(packed, x, 0, 0, rows, dIn);
-      wasm.product(z, packed, panels, b_enc.value, W_enc.value, latents, dIn, maxima, tiles);
+      wasm.product(z, packed, panels, b_enc.value, W_enc.value, latents, dIn, maxima, tiles, wide);
       for (let panel = 0; panel < panels; panel++) {
         const row = first + panel * PANEL;
         const zPanel = z + panel * latents * PANEL * 4;
