@@ -39,8 +39,11 @@ export function addTrainFlags(command: Command): void {
     const shown =
       fallback === undefined ? description : `${description} (default ${JSON.stringify(fallback)})`;
     if (kind === "boolean") {
+      // What is done by default has a flag that leaves it.
       command.addOption(
-        new Option(fallback === true ? flagOf(key).replace("--", "--no-") : flagOf(key), shown),
+        fallback === true
+          ? new Option(flagOf(key).replace("--", "--no-"), `do not ${description}`)
+          : new Option(flagOf(key), description),
       );
       if (fallback === true) command.addOption(new Option(flagOf(key)).hideHelp());
       continue;

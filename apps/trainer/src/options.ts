@@ -10,6 +10,9 @@ import { RequestError } from "./errors.ts";
 const whole = (least: number) => z.number().int().min(least);
 const list = z.array(whole(1)).min(3);
 
+/** Threads beyond this only take memory, some 10 MB each; a thousand of them take the machine. */
+export const MOST_WORKERS: number = Math.max(64, 4 * availableParallelism());
+
 /** All options of a training run. Names are the flags in camelCase. */
 export const trainSchema = z.strictObject({
   arch: z.enum(["topk", "relu", "autoencoder"]).default("topk").describe("architecture"),
@@ -94,7 +97,10 @@ export const trainSchema = z.strictObject({
       "rows of training and of held-out data on which the result is measured (default a tenth of the examples, at most 100000)",
     ),
 
-  workers: whole(1).default(availableParallelism()).describe("worker threads; changes no bit of the result"),
+  workers: whole(1)
+    .max(MOST_WORKERS)
+    .default(availableParallelism())
+    .describe("worker threads; changes no bit of the result"),
   kernels: z
     .enum(["auto", "reference"])
     .default("auto")
@@ -170,7 +176,7 @@ export function flagOf(key: string): string {
  */
 export function checkTrainRequest(request: unknown): TrainOptions {
   const parsed = trainSchema.safeParse(request);
-  if (!parsed.success) throw new RequestError(describeIssue(parsed.error));
+  if (!parsed.success) throw new RequestError(describeIssue(parsed.error, request));
   const options = parsed.data;
   const given = request as Readonly<Record<string, unknown>>;
   for (const [key, architectures] of Object.entries(ONLY_FOR)) {
@@ -204,10 +210,36 @@ export function checkTrainRequest(request: unknown): TrainOptions {
   return options;
 }
 
-function describeIssue(error: z.ZodError): string {
+/** One line: the option, what would be right, and what was given. */
+function describeIssue(error: z.ZodError, request: unknown): string {
   const [issue] = error.issues;
   if (issue === undefined) return error.message;
   if (issue.code === "unrecognized_keys") return `unknown option ${issue.keys.map(flagOf).join(", ")}`;
-  const [key, ...rest] = issue.path.map(String);
-  return `${key === undefined ? "options" : flagOf(key)}${rest.length > 0 ? ` (entry ${rest.join(".")})` : ""}: ${issue.message}`;
+  const [key, entry] = issue.path;
+  const given = issue.path.reduce<unknown>(
+    (value, name) => (value as Record<PropertyKey, unknown> | undefined)?.[name],
+    request,
+  );
+  const option = key === undefined ? "options" : flagOf(String(key));
+  const place = entry === undefined ? option : `${option}, entry ${Number(entry) + 1},`;
+  return `${place} must be ${expectationOf(issue)}, got ${JSON.stringify(given)}`;
+}
+
+function expectationOf(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "too_small":
+      if (issue.origin === "array") return `a list of at least ${issue.minimum}`;
+      return `${issue.inclusive === false ? "above" : "at least"} ${issue.minimum}`;
+    case "too_big":
+      return `${issue.inclusive === false ? "below" : "at most"} ${issue.maximum}`;
+    case "invalid_type":
+      return issue.expected === "int" ? "a whole number" : `a ${issue.expected}`;
+    case "invalid_value":
+      return issue.values.map(String).join(" or ");
+    case "invalid_union":
+      // Of --lr, the only option that may be of two kinds.
+      return "a number above 0, or auto";
+    default:
+      return `something else (${issue.message})`;
+  }
 }

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { addCorpusCommands } from "./commands/corpus.ts";
 import { addDemoCommand } from "./commands/demo.ts";
+import { addDoctorCommand } from "./commands/doctor.ts";
 import { addEvalCommand } from "./commands/eval.ts";
 import { addInspectCommand } from "./commands/inspect.ts";
 import { addTrainCommand } from "./commands/train.ts";
@@ -20,6 +21,7 @@ addTrainCommand(program);
 addEvalCommand(program);
 addInspectCommand(program);
 addCorpusCommands(program);
+addDoctorCommand(program);
 addDemoCommand(program);
 
 // Whoever reads our output may leave early (`| head`): no reason to lose a run.

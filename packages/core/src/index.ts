@@ -82,6 +82,7 @@ export {
   createKernels,
   type KernelOptions,
   type KernelVariant,
+  multiplyAddLimit,
 } from "./kernel-variants.ts";
 export { automaticLearningRate, type Schedule, scheduledValue } from "./schedule.ts";
 export {

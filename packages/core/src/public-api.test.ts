@@ -37,6 +37,7 @@ it("the names that @sparseloom/core exports", () => {
       "loadState",
       "meanMaximumCosine",
       "metricsOf",
+      "multiplyAddLimit",
       "openArena",
       "parametersOf",
       "planRun",

@@ -9,7 +9,7 @@ import { inspect } from "../inspect.ts";
 import { checkTrainRequest } from "../options.ts";
 import { readRunConfig } from "../run/config.ts";
 import { train } from "../train.ts";
-import { parseCount, parseSeed } from "./arguments.ts";
+import { parseCount, parseSeed, parseWorkers } from "./arguments.ts";
 import { describeFeatures, keepReport } from "./inspect.ts";
 import { describeResult, watched } from "./train.ts";
 
@@ -39,7 +39,7 @@ export function addDemoCommand(program: Command): void {
     )
     .option("--out <run directory>", "default: runs/demo, runs/demo-2, …")
     .option("--seed <n>", "decides everything random", parseSeed, 0)
-    .option("--workers <n>", "worker threads", parseCount, availableParallelism())
+    .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
     .option("--examples <n>", "train on fewer examples, to try it out", parseCount)
     .action(async (flags: { out?: string; seed: number; workers: number; examples?: number }) => {
       if (!existsSync(DEMO_CORPUS))

@@ -15,7 +15,7 @@ import { evaluate } from "../evaluate.ts";
 import { startModelTeam } from "../model-team.ts";
 import { formatCount } from "../progress.ts";
 import { type LoadedModel, readModel } from "../run/model-folder.ts";
-import { parseCount } from "./arguments.ts";
+import { parseCount, parseWorkers } from "./arguments.ts";
 
 /** What `eval --json` prints. */
 export interface EvalResult {
@@ -151,7 +151,7 @@ export function addEvalCommand(program: Command): void {
         .default("all"),
     )
     .option("--rows <n>", "rows at most", parseCount, 1_000_000)
-    .option("--workers <n>", "worker threads", parseCount, availableParallelism())
+    .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
     .option("--json", "print one JSON object")
     .action(async (model: string, patterns: string[], flags: EvalOptions & { json?: boolean }) => {
       const result = await evaluateModel(model, patterns, flags);

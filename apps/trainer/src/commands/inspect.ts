@@ -7,7 +7,7 @@ import { inspect, type InspectOptions, type InspectReport } from "../inspect.ts"
 import { formatCount } from "../progress.ts";
 import { writeFileWhole } from "../run/write-folder.ts";
 import { formatTable } from "../table.ts";
-import { parseCount } from "./arguments.ts";
+import { parseCount, parseWorkers } from "./arguments.ts";
 
 /** Adds the command to `program`. */
 export function addInspectCommand(program: Command): void {
@@ -26,7 +26,7 @@ export function addInspectCommand(program: Command): void {
     .option("--features <n>", "features to show", parseCount, 10)
     .option("--top <n>", "rows to show of each", parseCount, 8)
     .option("--rows <n>", "rows to look at, at most", parseCount, 1_000_000)
-    .option("--workers <n>", "worker threads", parseCount, availableParallelism())
+    .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
     .option("--json", "print one JSON object")
     .action(async (model: string, patterns: string[], flags: InspectOptions & { json?: boolean }) => {
       const report = await inspect(model, patterns, flags);

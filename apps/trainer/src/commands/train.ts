@@ -1,4 +1,5 @@
 /** `sparseloom train`: flags to options, progress to stderr, the result to stdout. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { EXIT, RequestError, shellQuoted } from "../errors.ts";
@@ -70,9 +71,14 @@ async function resumeRun(
 }
 
 /** Where a run goes without --out: by architecture and time, so that runs do not meet. */
-export function defaultRunDirectory(options: TrainOptions): string {
+export function defaultRunDirectory(options: TrainOptions, parent = "runs"): string {
   const time = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
-  return join("runs", `${options.arch}-${time}`);
+  const path = join(parent, `${options.arch}-${time}`);
+  // Two runs may begin in one second.
+  for (let number = 1; ; number++) {
+    const candidate = number === 1 ? path : `${path}-${number}`;
+    if (!existsSync(candidate)) return candidate;
+  }
 }
 
 /** Runs with progress on stderr; an interrupt sets the process's exit status. */

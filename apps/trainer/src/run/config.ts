@@ -133,11 +133,15 @@ function modelSetup(options: TrainOptions, dIn: number): ModelSetup {
     return { kind: "deep", architecture: "autoencoder", widths, outputActivation: options.outputActivation };
   }
   const architecture = ARCHITECTURES[options.arch];
+  const latents = options.latents ?? Math.round((options.expansion ?? DEFAULT_EXPANSION) * dIn);
+  if (architecture.selection === "topk" && options.k === undefined && latents < DEFAULT_K) {
+    throw new RequestError(`--k is ${DEFAULT_K} by default: give one of at most the ${latents} latents`);
+  }
   return {
     kind: "sparse",
     architecture: options.arch,
     dIn,
-    latents: options.latents ?? Math.round((options.expansion ?? DEFAULT_EXPANSION) * dIn),
+    latents,
     k: architecture.selection === "topk" ? (options.k ?? DEFAULT_K) : 0,
     decoder: options.decoder ?? architecture.decoders[0] ?? "unit",
     applyBDecToInput: options.applyBDecToInput,

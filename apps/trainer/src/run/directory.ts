@@ -11,6 +11,7 @@ import { writeFileWhole } from "./write-folder.ts";
 export async function refuseTakenDirectory(path: string): Promise<void> {
   const names = await readdir(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return [];
+    if (error.code === "ENOTDIR") throw new RequestError(`${path} is a file: give another --out`);
     throw new RequestError(`${path} cannot be made a run directory: ${error.message}`, { cause: error });
   });
   if (names.some((name) => name !== LOCK_FILE)) {

@@ -17,7 +17,7 @@ export interface KernelExports {
     tilesPerGroup: number,
     wide: 0 | 1,
   ): void;
-  multiplyAdds(rounds: number): number;
+  multiplyAdds(rounds: number, factor: number): number;
   groupCount(units: number, tilesPerGroup: number): number;
   nanRows(maxima: number, groups: number): number;
   selectTopK(
@@ -142,16 +142,18 @@ function decode(base64: string): Uint8Array {
 export function probeVariant(): WasmVariant | undefined {
   if (typeof WebAssembly === "undefined") return undefined;
   if (WebAssembly.validate(decode(RELAXED_SIMD_MODULE))) {
-    const { maddScalar } = instantiate(
-      "wasm-relaxed-simd",
-      new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true }),
-    );
+    const { maddScalar } = instantiate("wasm-relaxed-simd", smallestMemory());
     // (1 + 2⁻¹²)² − (1 + 2⁻¹¹) is 2⁻²⁴ when the product is not rounded before the sum, else 0.
     return maddScalar(1 + 2 ** -12, 1 + 2 ** -12, -(1 + 2 ** -11)) === 2 ** -24
       ? "wasm-relaxed-simd"
       : "wasm-relaxed-simd-unfused";
   }
   return WebAssembly.validate(decode(SIMD_MODULE)) ? "wasm-simd" : undefined;
+}
+
+/** A memory for functions that only compute on registers. */
+export function smallestMemory(): WasmMemory {
+  return new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
 }
 
 /** The kernels' functions over `memory`, which must be shared. */
