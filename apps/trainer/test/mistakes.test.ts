@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { evaluateModel } from "../src/commands/eval.ts";
 import { inspect } from "../src/inspect.ts";
-import { checkTrainRequest } from "../src/options.ts";
+import { RequestError } from "../src/errors.ts";
+import { checkTrainRequest, MOST_WORKERS } from "../src/options.ts";
 import { resume, train } from "../src/train.ts";
 import { CLI, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
@@ -29,9 +30,35 @@ describe("an option that would do nothing is refused", () => {
     [{ arch: "autoencoder", widths: [12, 4, 12], deadWindow: 5 }, /^--dead-window is for/],
     [{ arch: "autoencoder", widths: [12, 4, 12], applyBDecToInput: false }, /^--apply-b-dec-to-input is for/],
     [{ arch: "topk", outputActivation: "linear" }, /^--output-activation is for --arch autoencoder/],
-    [{ evalRows: 0 }, /^--eval-rows: .*1/],
   ])("%o", (request, message) => {
     expect(() => checkTrainRequest(request)).toThrow(message);
+  });
+});
+
+describe("a wrong value is answered by what would be right, and what was given", () => {
+  it.each([
+    [{ evalRows: 0 }, "--eval-rows must be at least 1, got 0"],
+    [{ lr: "fast" }, '--lr must be a number above 0, or auto, got "fast"'],
+    [{ lr: -1 }, "--lr must be above 0, got -1"],
+    [{ batch: 2.5 }, "--batch must be a whole number, got 2.5"],
+    [{ batch: "many" }, '--batch must be a number, got "many"'],
+    [{ beta1: 1 }, "--beta1 must be below 1, got 1"],
+    [{ heldOut: 0.9 }, "--held-out must be at most 0.5, got 0.9"],
+    [{ arch: "vae" }, '--arch must be topk or relu or autoencoder, got "vae"'],
+    [{ arch: "autoencoder", widths: [4, 4] }, "--widths must be a list of at least 3, got [4,4]"],
+    [{ arch: "autoencoder", widths: [4, "x", 4] }, '--widths, entry 2, must be a number, got "x"'],
+    [{ workers: 100_000 }, `--workers must be at most ${MOST_WORKERS}, got 100000`],
+    [{ center: "no" }, '--center must be a boolean, got "no"'],
+  ])("%o", (request, message) => {
+    expect(() => checkTrainRequest(request)).toThrow(new RequestError(message));
+  });
+
+  it("also where the corpus decides", async () => {
+    const few = checkTrainRequest({ latents: 16 });
+    await expect(train([corpus], few, at("never"))).rejects.toThrow(
+      "--k is 32 by default: give one of at most the 16 latents",
+    );
+    await expect(train([corpus], options, corpus)).rejects.toThrow(`${corpus} is a file: give another --out`);
   });
 });
 
