@@ -142,9 +142,9 @@ function decode(base64: string): Uint8Array {
 export function probeVariant(): WasmVariant | undefined {
   if (typeof WebAssembly === "undefined") return undefined;
   if (WebAssembly.validate(decode(RELAXED_SIMD_MODULE))) {
-    const { maddScalar } = instantiate("wasm-relaxed-simd", smallestMemory());
+    const wasm = instantiate("wasm-relaxed-simd", smallestMemory());
     // (1 + 2⁻¹²)² − (1 + 2⁻¹¹) is 2⁻²⁴ when the product is not rounded before the sum, else 0.
-    return maddScalar(1 + 2 ** -12, 1 + 2 ** -12, -(1 + 2 ** -11)) === 2 ** -24
+    return wasm.maddScalar(1 + 2 ** -12, 1 + 2 ** -12, -(1 + 2 ** -11)) === 2 ** -24
       ? "wasm-relaxed-simd"
       : "wasm-relaxed-simd-unfused";
   }
