@@ -239,7 +239,13 @@ function expectationOf(issue: z.core.$ZodIssue): string {
     case "invalid_union":
       // Of --lr, the only option that may be of two kinds.
       return "a number above 0, or auto";
-    default:
+    case "unrecognized_keys":
+    case "custom":
+    case "invalid_element":
+    case "invalid_format":
+    case "invalid_key":
+    case "not_multiple_of":
+      // No option has such a rule; should one get it, zod's own words are better than none.
       return `something else (${issue.message})`;
   }
 }
