@@ -1,6 +1,4 @@
-/** What only the deep autoencoder needs: panels back to rows, masks, and sums of rows by weights. */
-import { axpy } from "./simd";
-
+/** What only the deep autoencoder needs: panels back to rows, masks, and sums of columns. */
 /** Writes z [panel][unit][8] to rows [rows, units]; `relu`: negative values become 0, NaN stays. */
 export function unpackPanels(out: usize, z: usize, rows: usize, units: usize, relu: bool): void {
   for (let row: usize = 0; row < rows; row++) {
@@ -23,25 +21,9 @@ export function maskByPositive(values: usize, gate: usize, length: usize): void 
   for (let j: usize = 0; j < length << 2; j += 4) if (load<f32>(gate + j) <= 0) store<f32>(values + j, 0);
 }
 
-/**
- * out = Σ weight_r·rows[r] over `count` rows of `length`, in ascending order from 0; weight_r lies at
- * weights + r·stride bytes. Returns Σ weight_r. Zero weights add nothing and are skipped.
- */
-export function combineRows(
-  out: usize,
-  weights: usize,
-  count: usize,
-  stride: usize,
-  rows: usize,
-  length: usize,
-): f32 {
-  memory.fill(out, 0, length << 2);
+/** Σ of `count` numbers that lie `stride` bytes apart, one after the other from 0. */
+export function sumColumn(values: usize, count: usize, stride: usize): f32 {
   let sum: f32 = 0;
-  for (let row: usize = 0; row < count; row++) {
-    const weight = load<f32>(weights + row * stride);
-    if (weight == 0) continue;
-    axpy(out, weight, rows + row * length * 4, length);
-    sum += weight;
-  }
+  for (let i: usize = 0; i < count; i++, values += stride) sum += load<f32>(values);
   return sum;
 }

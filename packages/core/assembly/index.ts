@@ -2,9 +2,9 @@
  * The kernels in WebAssembly SIMD. Every function takes byte offsets into the imported memory, which is the run's
  * arena; nothing is allocated. src/reference defines what each must compute, to the bit.
  */
-export { groupCount, multiplyAdds, packRows, product } from "./product";
+export { combine, groupCount, multiplyAdds, packRows, product } from "./product";
 export { copyList, copyPositive, countPositive, nanRows, selectTopK } from "./select";
 export { decodeRow, latentGradients, rowSquares, scaleRow } from "./decode";
 export { adam, divideRow, gather, project, rowNorm, subtractRows, sumRows } from "./latents";
 export { axpy, laneDot, maddScalar } from "./simd";
-export { combineRows, difference, maskByPositive, unpackPanels } from "./deep";
+export { difference, maskByPositive, sumColumn, unpackPanels } from "./deep";

@@ -65,11 +65,11 @@ export function product(
         for (; panel + 2 <= panels; panel += 2) {
           const out = z + (panel * units + unit) * 32;
           const row = x + panel * dIn * 32;
-          tilePairProduct(out, out + units * 32, row, row + dIn * 32, biases, j == 0, weights, dIn * 4, depth);
+          tilePairProduct(out, out + units * 32, row, row + dIn * 32, biases, j == 0, weights, dIn * 4, 4, depth);
         }
       }
       for (; panel < panels; panel++) {
-        tileProduct(z + (panel * units + unit) * 32, x + panel * dIn * 32, biases, j == 0, weights, dIn * 4, depth);
+        tileProduct(z + (panel * units + unit) * 32, x + panel * dIn * 32, biases, j == 0, weights, dIn * 4, 4, depth);
       }
     }
     if (maxima == 0) continue;
@@ -114,10 +114,13 @@ function groupMaximum(maximum: usize, z: usize, units: usize, fresh: bool): void
   v128.store(maximum, high, 16);
 }
 
-/** One tile over `depth` dimensions; goes on from z unless `fresh`. */
+/**
+ * One tile over `depth` dimensions; goes on from z unless `fresh`. Its six latents' weights lie `stride` bytes apart,
+ * a latent's weights for neighbouring dimensions `step` bytes.
+ */
 // @ts-ignore: decorator
 @inline
-function tileProduct(z: usize, x: usize, start: usize, fresh: bool, w: usize, stride: usize, depth: usize): void {
+function tileProduct(z: usize, x: usize, start: usize, fresh: bool, w: usize, stride: usize, step: usize, depth: usize): void {
   let a0: v128, a1: v128, b0: v128, b1: v128, c0: v128, c1: v128;
   let d0: v128, d1: v128, e0: v128, e1: v128, f0: v128, f1: v128;
   if (fresh) {
@@ -176,12 +179,12 @@ function tileProduct(z: usize, x: usize, start: usize, fresh: bool, w: usize, st
     f0 = madd(s, x0, f0);
     f1 = madd(s, x1, f1);
     x += 32;
-    wa += 4;
-    wb += 4;
-    wc += 4;
-    wd += 4;
-    we += 4;
-    wf += 4;
+    wa += step;
+    wb += step;
+    wc += step;
+    wd += step;
+    we += step;
+    wf += step;
   }
   v128.store(z, a0);
   v128.store(z, a1, 16);
@@ -204,7 +207,7 @@ function tileProduct(z: usize, x: usize, start: usize, fresh: bool, w: usize, st
  */
 // @ts-ignore: decorator
 @inline
-function tilePairProduct(z: usize, zNext: usize, x: usize, xNext: usize, start: usize, fresh: bool, w: usize, stride: usize, depth: usize): void {
+function tilePairProduct(z: usize, zNext: usize, x: usize, xNext: usize, start: usize, fresh: bool, w: usize, stride: usize, step: usize, depth: usize): void {
   let a0: v128, a1: v128, a2: v128, a3: v128;
   let b0: v128, b1: v128, b2: v128, b3: v128;
   let c0: v128, c1: v128, c2: v128, c3: v128;
@@ -306,12 +309,12 @@ function tilePairProduct(z: usize, zNext: usize, x: usize, xNext: usize, start: 
     f3 = madd(s, x3, f3);
     x += 32;
     xNext += 32;
-    wa += 4;
-    wb += 4;
-    wc += 4;
-    wd += 4;
-    we += 4;
-    wf += 4;
+    wa += step;
+    wb += step;
+    wc += step;
+    wd += step;
+    we += step;
+    wf += step;
   }
   v128.store(z, a0);
   v128.store(z, a1, 16);
@@ -353,6 +356,74 @@ function unitProduct(z: usize, x: usize, start: f32, w: usize, dIn: usize): void
   }
   v128.store(z, low);
   v128.store(z, high, 16);
+}
+
+/** Dimensions packed at once by {@link combine}; 2 × 8 × 384 numbers. */
+const PACKED_BYTES: usize = 2 * DEPTH * 32;
+
+/**
+ * out[u][i] = Σ_t weight[u][t]·x[t][i] for u < units and i < length, each a chain ascending in t from 0: what flows
+ * back through a layer (t: its outputs, x: its weights) and a layer's gradient (t: rows, x: its input).
+ * weight[u][t] lies at weights + u·weightStride + t·weightStep, x[t] at x + t·length·4, all strides in bytes.
+ * `scratch` holds two packed panels and two spilled columns of `units` + 5. Weights are read up to five u beyond
+ * `units`, to fill the last tile; what comes of them is dropped.
+ */
+export function combine(
+  out: usize, weights: usize, weightStride: usize, weightStep: usize, units: usize, x: usize, length: usize, depth: usize, scratch: usize, wide: bool,
+): void {
+  const tiles = (units + TILE - 1) / TILE;
+  const first = scratch + PACKED_BYTES;
+  const second = first + tiles * TILE * 32;
+  const columns: usize = wide ? 2 : 1;
+  for (let column: usize = 0; column < length; column += columns * PANEL) {
+    memory.fill(first, 0, 2 * tiles * TILE * 32);
+    const paired = columns == 2 && column + PANEL < length;
+    for (let t: usize = 0; t < depth; t += DEPTH) {
+      const count = min(DEPTH, depth - t);
+      const from = x + (t * length + column) * 4;
+      packColumn(scratch, from, length, min(PANEL, length - column), count);
+      if (paired) packColumn(scratch + DEPTH * 32, from + PANEL * 4, length, min(PANEL, length - column - PANEL), count);
+      for (let tile: usize = 0; tile < tiles; tile++) {
+        const w = weights + tile * TILE * weightStride + t * weightStep;
+        const spill = tile * TILE * 32;
+        if (paired) {
+          tilePairProduct(first + spill, second + spill, scratch, scratch + DEPTH * 32, 0, false, w, weightStride, weightStep, count);
+        } else {
+          tileProduct(first + spill, scratch, 0, false, w, weightStride, weightStep, count);
+        }
+      }
+    }
+    unpackColumn(out + column * 4, first, length, min(PANEL, length - column), units);
+    if (paired) unpackColumn(out + (column + PANEL) * 4, second, length, min(PANEL, length - column - PANEL), units);
+  }
+}
+
+/** Packs `lanes` neighbouring numbers of `count` rows of `length` as [count][8], missing lanes zero. */
+function packColumn(packed: usize, from: usize, length: usize, lanes: usize, count: usize): void {
+  const stride = length << 2;
+  for (const end = packed + count * 32; packed < end; packed += 32, from += stride) {
+    if (lanes == PANEL) {
+      v128.store(packed, v128.load(from));
+      v128.store(packed, v128.load(from, 16), 16);
+    } else {
+      v128.store(packed, f32x4.splat(0));
+      v128.store(packed, f32x4.splat(0), 16);
+      for (let lane: usize = 0; lane < lanes; lane++) store<f32>(packed + (lane << 2), load<f32>(from + (lane << 2)));
+    }
+  }
+}
+
+/** The way back: [units][8] to `lanes` neighbouring numbers of rows of `length`. */
+function unpackColumn(out: usize, column: usize, length: usize, lanes: usize, units: usize): void {
+  const stride = length << 2;
+  for (const end = column + units * 32; column < end; column += 32, out += stride) {
+    if (lanes == PANEL) {
+      v128.store(out, v128.load(column));
+      v128.store(out, v128.load(column, 16), 16);
+    } else {
+      for (let lane: usize = 0; lane < lanes; lane++) store<f32>(out + (lane << 2), load<f32>(column + (lane << 2)));
+    }
+  }
 }
 
 /**

@@ -57,7 +57,7 @@ export interface SparseKernels {
 export interface DeepKernels {
   /** Forward pass, row metrics and, when training, deltas of all layers for rows [first, last). */
   propagateRows(arena: DeepArena, step: StepContext, first: number, last: number): void;
-  /** Gradient and optimiser of output units [first, last) (at most LATENT_BLOCK, starting at a multiple) of a layer. */
+  /** Gradient and optimiser of output units [first, last) (at most UNIT_BLOCK, starting at a multiple) of a layer. */
   updateUnits(arena: DeepArena, step: StepContext, layer: number, first: number, last: number): void;
 }
 

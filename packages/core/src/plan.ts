@@ -24,6 +24,9 @@ export const ROW_BLOCK = 32;
  */
 export const LATENT_BLOCK = 16;
 
+/** Output units of one block of work of a deep autoencoder's parameter stage: eight tiles of six. */
+export const UNIT_BLOCK = 48;
+
 /** Dimensions of one block of work of the decoder-bias stage. */
 export const DIMENSION_BLOCK = 64;
 
@@ -211,9 +214,6 @@ function addDeep(add: Add, options: PlanOptions): Detail {
   if (setup.model.kind !== "deep") throw new Error("internal: not a deep model");
   const { widths } = setup.model;
   const { batchRows } = setup.training;
-  const widest = Math.max(...widths);
-  add("packedRows", "scratch", "float", workers, ROW_BLOCK, widest);
-  add("preActivations", "scratch", "float", workers, ROW_BLOCK, widest);
   for (let layer = 1; layer < widths.length; layer++) {
     const inputs = widths[layer - 1] as number;
     const outputs = widths[layer] as number;
@@ -226,14 +226,21 @@ function addDeep(add: Add, options: PlanOptions): Detail {
         `layers.${layer - 1}.weight.gradient`,
         "gradients",
         "float",
-        storeGradients ? outputs : workers * LATENT_BLOCK,
+        storeGradients ? outputs : workers * UNIT_BLOCK,
         inputs,
       );
       add(`layers.${layer - 1}.bias.gradient`, "gradients", "float", outputs);
     }
   }
+  // Last, and with room to spare: the kernels fill up tiles with what lies behind the rows of a block.
+  const widest = Math.max(...widths);
+  add("packedRows", "scratch", "float", workers, Math.max(ROW_BLOCK * widest, COMBINE_SCRATCH));
+  add("preActivations", "scratch", "float", workers, ROW_BLOCK, widest);
   return { storeGradients, recordCapacity: 0 };
 }
+
+/** Numbers of scratch for a product of columns: two packed panels of 384, two columns of at most UNIT_BLOCK + 5. */
+const COMBINE_SCRATCH = 2 * 8 * 384 + 2 * 8 * (UNIT_BLOCK + 6);
 
 /** Int32 words before the candidate lists: two vectors of 8 rows, counts and bounds. */
 export const CANDIDATE_WORDS = 16;

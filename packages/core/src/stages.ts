@@ -21,6 +21,7 @@ import {
   mostRecordsPerRow,
   ROW_BLOCK,
   SUMMARY_FIELDS,
+  UNIT_BLOCK,
 } from "./plan.ts";
 import { scheduledValue } from "./schedule.ts";
 
@@ -302,20 +303,20 @@ function deepProgram(arena: DeepArena, { deep }: Kernels, rank: number): StepPro
   // Blocks of all layers' output units, one after the other.
   const starts = [0];
   for (const layer of arena.layers)
-    starts.push((starts.at(-1) as number) + blocksOf(layer.outputs, LATENT_BLOCK));
+    starts.push((starts.at(-1) as number) + blocksOf(layer.outputs, UNIT_BLOCK));
   const units: Stage = {
     name: "units",
     blocks: starts.at(-1) as number,
     run(block) {
       let layer = 0;
       while (block >= starts[layer + 1]) layer++;
-      const first = (block - starts[layer]) * LATENT_BLOCK;
+      const first = (block - starts[layer]) * UNIT_BLOCK;
       deep.updateUnits(
         arena,
         context,
         layer,
         first,
-        Math.min(first + LATENT_BLOCK, arena.layers[layer].outputs),
+        Math.min(first + UNIT_BLOCK, arena.layers[layer].outputs),
       );
     },
     finish() {

@@ -4,7 +4,7 @@
  */
 import type { DeepArena, FloatArray, LayerViews } from "../arena.ts";
 import type { DeepKernels, StepContext } from "../kernels.ts";
-import { LATENT_BLOCK } from "../plan.ts";
+import { UNIT_BLOCK } from "../plan.ts";
 import { adamUpdate } from "./adam.ts";
 import { chainLink, chainProduct, laneDot, type Round } from "./chains.ts";
 import { squaredDistance } from "./sparse.ts";
@@ -24,7 +24,7 @@ export function referenceDeepKernels(round: Round, lanes: FloatArray): DeepKerne
       const input = layerInput(arena, step, layerIndex);
       const { gradient } = layer.weight;
       for (let unit = first; unit < last; unit++) {
-        const row = arena.plan.storeGradients ? unit : step.rank * LATENT_BLOCK + (unit % LATENT_BLOCK);
+        const row = arena.plan.storeGradients ? unit : step.rank * UNIT_BLOCK + (unit % UNIT_BLOCK);
         const at = row * inputs;
         gradient.fill(0, at, at + inputs);
         let biasGradient = 0;

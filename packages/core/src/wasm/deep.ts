@@ -1,7 +1,7 @@
 /** The stages of a deep autoencoder on the WebAssembly kernels. */
 import type { DeepArena } from "../arena.ts";
 import type { DeepKernels, StepContext } from "../kernels.ts";
-import { LATENT_BLOCK, type Plan, ROW_BLOCK } from "../plan.ts";
+import { type Plan, regionOf, ROW_BLOCK, UNIT_BLOCK } from "../plan.ts";
 import type { DeepModelSetup } from "../setup.ts";
 import type { KernelExports } from "./instance.ts";
 import { adamOn, parameterPointers, pointersOf } from "./pointers.ts";
@@ -29,12 +29,15 @@ export function wasmDeepKernels(
     activation: at(`activation.${index + 1}`),
     delta: training ? at(`delta.${index + 1}`) : 0,
   }));
+  const packedRows = at("packedRows");
+  const packedBytes = (4 * regionOf(plan, "packedRows").length) / plan.workers;
+  const packedOf = (step: StepContext): number => packedRows + step.rank * packedBytes;
   const inputOf = (step: StepContext, index: number): number =>
     index === 0 ? slots + step.slot * slotBytes : layers[index - 1].activation;
 
   const forward = (arena: DeepArena, step: StepContext, first: number, last: number): void => {
     const rows = last - first;
-    const packed = at("packedRows") + step.rank * ROW_BLOCK * widest * 4;
+    const packed = packedOf(step);
     const z = at("preActivations") + step.rank * ROW_BLOCK * widest * 4;
     layers.forEach(({ inputs, outputs, weight, bias, activation }, index) => {
       wasm.packRows(packed, inputOf(step, index) + first * inputs * 4, 0, 0, rows, inputs);
@@ -61,22 +64,31 @@ export function wasmDeepKernels(
     }
   };
 
-  const backward = (arena: DeepArena, first: number, last: number): void => {
+  const backward = (arena: DeepArena, step: StepContext, first: number, last: number): void => {
+    const scratch = packedOf(step);
     for (let index = layers.length - 1; index > 0; index--) {
       const above = layers[index];
       const below = layers[index - 1];
-      for (let row = first; row < last; row++) {
-        const delta = below.delta + row * below.outputs * 4;
-        wasm.combineRows(
+      const delta = below.delta + first * below.outputs * 4;
+      // The weights of an output are a row: what flows back is a sum of rows, weighted by the deltas above.
+      wasm.combine(
+        delta,
+        above.delta + first * above.outputs * 4,
+        above.outputs * 4,
+        4,
+        last - first,
+        above.weight.value,
+        above.inputs,
+        above.outputs,
+        scratch,
+        wide,
+      );
+      if (arena.layers[index - 1].relu) {
+        wasm.maskByPositive(
           delta,
-          above.delta + row * above.outputs * 4,
-          above.outputs,
-          4,
-          above.weight.value,
-          above.inputs,
+          below.activation + first * below.outputs * 4,
+          (last - first) * below.outputs,
         );
-        if (arena.layers[index - 1].relu)
-          wasm.maskByPositive(delta, below.activation + row * below.outputs * 4, below.outputs);
       }
     }
   };
@@ -85,25 +97,30 @@ export function wasmDeepKernels(
     propagateRows(arena, step, first, last) {
       forward(arena, step, first, last);
       measure(arena, step, first, last);
-      if (step.train) backward(arena, first, last);
+      if (step.train) backward(arena, step, first, last);
     },
 
     updateUnits(arena, step, layerIndex, first, last) {
       const { inputs, outputs, weight, bias, delta } = layers[layerIndex];
       const input = inputOf(step, layerIndex);
       const biasGradient = arena.layers[layerIndex].bias.gradient;
+      const gradientRow = plan.storeGradients ? first : step.rank * UNIT_BLOCK;
+      const gradient = weight.gradient + gradientRow * inputs * 4;
+      wasm.combine(
+        gradient,
+        delta + first * 4,
+        4,
+        outputs * 4,
+        last - first,
+        input,
+        inputs,
+        step.rows,
+        packedOf(step),
+        wide,
+      );
+      adamOn(wasm, weight, first * inputs * 4, gradient, (last - first) * inputs, step.adam);
       for (let unit = first; unit < last; unit++) {
-        const row = plan.storeGradients ? unit : step.rank * LATENT_BLOCK + (unit % LATENT_BLOCK);
-        const gradient = weight.gradient + row * inputs * 4;
-        biasGradient[unit] = wasm.combineRows(
-          gradient,
-          delta + unit * 4,
-          step.rows,
-          outputs * 4,
-          input,
-          inputs,
-        );
-        adamOn(wasm, weight, unit * inputs * 4, gradient, inputs, step.adam);
+        biasGradient[unit] = wasm.sumColumn(delta + unit * 4, step.rows, outputs * 4);
       }
       adamOn(wasm, bias, first * 4, bias.gradient + first * 4, last - first, step.adam);
     },

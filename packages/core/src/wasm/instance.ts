@@ -105,14 +105,19 @@ export interface KernelExports {
   unpackPanels(out: number, z: number, rows: number, units: number, relu: number): void;
   difference(out: number, a: number, b: number, length: number): void;
   maskByPositive(values: number, gate: number, length: number): void;
-  combineRows(
+  combine(
     out: number,
     weights: number,
-    count: number,
-    stride: number,
-    rows: number,
+    weightStride: number,
+    weightStep: number,
+    units: number,
+    x: number,
     length: number,
-  ): number;
+    depth: number,
+    scratch: number,
+    wide: 0 | 1,
+  ): void;
+  sumColumn(values: number, count: number, stride: number): number;
   maddScalar(a: number, b: number, c: number): number;
 }
 
