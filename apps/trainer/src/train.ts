@@ -113,10 +113,10 @@ export async function resume(
       `the run was made with kernels ${config.kernelVariant}, these are ${kernels} and may give other last bits: add --allow-different-kernels to go on all the same`,
     );
   }
-  await using corpus = await openCorpus(config.corpus.patterns, { column: config.corpus.column });
+  await using corpus = await openCorpus(config.corpus.files, { column: config.corpus.column });
   if (corpus.fingerprint !== config.corpus.fingerprint) {
     throw new RequestError(
-      `the corpus ${config.corpus.patterns.join(" ")} is not the one that ${runDirectory} was trained on: its fingerprint differs`,
+      `the corpus ${config.corpus.files.join(" ")} is not the one that ${runDirectory} was trained on: its fingerprint differs`,
     );
   }
   const plan = planRun({ setup: config.setup, workers: options.workers });

@@ -115,6 +115,23 @@ describe("resume", () => {
     expect((await resume(at("after"), {})).runDirectory).toBe(at("after"));
   });
 
+  it("reads the files that a glob named at the start, whatever it would find by then", async () => {
+    // The folder's own name must not be taken for a part of the pattern.
+    const data = at("[data] 1");
+    await mkdir(data);
+    await writeSmallCorpus(join(data, "a.arrow"));
+    const out = at("globbed");
+    const before = process.cwd();
+    try {
+      process.chdir(data);
+      await train(["*.arrow"], { ...OPTIONS, stopAt: 20 }, out);
+    } finally {
+      process.chdir(before);
+    }
+    await writeSmallCorpus(join(data, "b.arrow"), 50);
+    expect(await resume(out, {})).toMatchObject({ complete: true });
+  });
+
   it("clears away what a process left that was killed while it wrote", async () => {
     const out = at("leftovers");
     await train([corpus], { ...OPTIONS, stopAt: 30 }, out);

@@ -30,8 +30,10 @@ export interface RunConfig {
   readonly kernelVariant: string;
   readonly options: TrainOptions;
   readonly corpus: {
-    /** Absolute paths and globs. */
+    /** Paths and globs as they were given. */
     readonly patterns: readonly string[];
+    /** Absolute paths of the files that they named: what `--resume` reads, whatever a glob would find by then. */
+    readonly files: readonly string[];
     readonly fingerprint: string;
     readonly column: string;
     readonly dIn: number;
@@ -107,7 +109,8 @@ export async function resolveRun(
     kernelVariant,
     options,
     corpus: {
-      patterns: patterns.map((pattern) => resolve(pattern)),
+      patterns,
+      files: corpus.files.map(({ path }) => resolve(path)),
       fingerprint: corpus.fingerprint,
       column: corpus.column,
       dIn: corpus.dIn,
