@@ -4,7 +4,8 @@ import { Command, InvalidArgumentError } from "commander";
 import { formatEnvironment } from "./environment.ts";
 import { runSuites, type SuiteName, SUITES } from "./run.ts";
 import type { Shape } from "./shapes.ts";
-import { formatTable } from "./table.ts";
+import { formatScaling, formatTable } from "./table.ts";
+import { type Variant, VARIANTS } from "./variants.ts";
 
 /** Where text goes. */
 export interface Output {
@@ -15,15 +16,17 @@ export interface Output {
 interface Options {
   readonly suite: readonly SuiteName[];
   readonly shape: readonly string[];
+  readonly variant: readonly Variant[];
   readonly json?: string;
 }
 
 /** Reads a comma-separated list whose every entry must be known. */
-function listOf(known: readonly string[]): (text: string) => string[] {
+export function listOf<Name extends string>(known: readonly Name[]): (text: string) => Name[] {
   return (text) =>
-    text.split(",").map((name) => {
-      if (!known.includes(name)) {
-        throw new InvalidArgumentError(`"${name}" must be one of ${known.join(", ")}.`);
+    text.split(",").map((text) => {
+      const name = known.find((candidate) => candidate === text);
+      if (name === undefined) {
+        throw new InvalidArgumentError(`"${text}" must be one of ${known.join(", ")}.`);
       }
       return name;
     });
@@ -31,23 +34,30 @@ function listOf(known: readonly string[]): (text: string) => string[] {
 
 /** The command `bench`, at the shapes it is given. Ends the process with status 2 when the request is wrong. */
 export function benchCommand(shapes: readonly Shape[], { out, progress }: Output): Command {
-  const suiteNames = Object.keys(SUITES);
   const shapeNames = shapes.map(({ name }) => name);
   return new Command("bench")
-    .description("Times the kernels and whole training steps on one thread, a fixed number of runs each.")
-    .option("--suite <names>", "suites to run, comma-separated", listOf(suiteNames), suiteNames)
+    .description(
+      "Times kernels, whole training steps, and the trainer over its workers: fixed rounds, variants in turn, medians.",
+    )
+    .option("--suite <names>", "suites to run, comma-separated", listOf<SuiteName>(SUITES), [...SUITES])
     .option("--shape <names>", "shapes to run at, comma-separated", listOf(shapeNames), shapeNames)
+    .option("--variant <names>", "kernels to compare, comma-separated", listOf<Variant>(VARIANTS), [
+      ...VARIANTS,
+    ])
     .option("--json <file>", "also write environment and measurements to this file")
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
-    .action((options: Options) => {
-      const report = runSuites(
-        options.suite,
-        shapes.filter(({ name }) => options.shape.includes(name)),
-        ({ suite, name, shape }) => progress(`${suite}: ${name} at ${shape}\n`),
-      );
-      out(`${formatEnvironment(report.environment)}\n\n${formatTable(report.measurements)}\n`);
-      if (options.json !== undefined) {
+    .action(async (options: Options) => {
+      const report = await runSuites({
+        suites: options.suite,
+        shapes: shapes.filter(({ name }) => options.shape.includes(name)),
+        variants: VARIANTS.filter((variant) => options.variant.includes(variant)),
+        progress: (line) => progress(`${line}\n`),
+      });
+      const parts = [formatEnvironment(report.environment)];
+      if (report.measurements.length > 0) parts.push(formatTable(report.measurements));
+      if (report.scaling.length > 0) parts.push(formatScaling(report.scaling));
+      out(`${parts.join("\n\n")}\n`);
+      if (options.json !== undefined)
         writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
-      }
     });
 }

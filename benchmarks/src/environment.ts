@@ -1,18 +1,20 @@
 /** What the figures were measured on: without it a table of times means nothing. */
 import { spawnSync } from "node:child_process";
-import { cpus, totalmem } from "node:os";
-import { referenceKernels } from "@sparseloom/core";
+import { cpus, loadavg, totalmem } from "node:os";
+import { bestKernelVariant } from "@sparseloom/core";
 
 /** The machine and the versions behind a report. */
 export interface Environment {
   readonly cpu: string;
   readonly cores: number;
   readonly memoryGiB: number;
+  /** Processes that wanted a core in the last minute; more than a few and the machine was not ours alone. */
+  readonly load: number;
   readonly node: string;
   readonly v8: string;
   /** ISO 8601, UTC. */
   readonly date: string;
-  /** Kernel variant, as in a run's config.json. */
+  /** The fastest kernel variant of this machine, as in a run's config.json. */
   readonly kernels: string;
   /** Short hash of the source, "+" when it was changed since; undefined outside a git checkout. */
   readonly commit: string | undefined;
@@ -25,10 +27,11 @@ export function readEnvironment(): Environment {
     cpu: processors[0]?.model.trim() ?? "unknown",
     cores: processors.length,
     memoryGiB: Math.round((totalmem() / 2 ** 30) * 10) / 10,
+    load: Math.round(10 * loadavg()[0]!) / 10,
     node: process.version,
     v8: process.versions.v8,
     date: new Date().toISOString(),
-    kernels: referenceKernels().variant,
+    kernels: bestKernelVariant(),
     commit: readCommit(),
   };
 }
@@ -43,11 +46,11 @@ function readCommit(): string | undefined {
 
 /** The environment as lines of text. */
 export function formatEnvironment(environment: Environment): string {
-  const { cpu, cores, memoryGiB, node, v8, date, kernels, commit } = environment;
+  const { cpu, cores, memoryGiB, load, node, v8, date, kernels, commit } = environment;
   return [
-    `cpu      ${cpu}, ${cores} cores, ${memoryGiB} GiB`,
+    `cpu      ${cpu}, ${cores} cores, ${memoryGiB} GiB; load ${load} at the end`,
     `node     ${node} (V8 ${v8})`,
-    `kernels  ${kernels}, one thread`,
+    `kernels  ${kernels}`,
     `commit   ${commit ?? "not a git checkout"}`,
     `date     ${date}`,
   ].join("\n");

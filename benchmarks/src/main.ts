@@ -2,7 +2,7 @@
 import { benchCommand } from "./command.ts";
 import { SHAPES } from "./shapes.ts";
 
-benchCommand(SHAPES, {
+await benchCommand(SHAPES, {
   out: (text) => void process.stdout.write(text),
   progress: (text) => void process.stderr.write(text),
-}).parse();
+}).parseAsync();

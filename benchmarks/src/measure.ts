@@ -1,55 +1,101 @@
-/** Timing by tinybench: a fixed number of runs each, so that two reports never differ in how long they looked. */
+/** What a benchmark is, and the figures that come of its rounds. Timing itself is tinybench's. */
 import { Bench } from "tinybench";
+import type { Variant } from "./variants.ts";
 
-/** Something to time. */
-export interface Benchmark {
+/** What is known of a benchmark without running it. */
+export interface Description {
   readonly suite: string;
   readonly name: string;
   /** Name of the shape. */
   readonly shape: string;
+  readonly variant: Variant;
   /** Rows worked on in one run. */
   readonly rows: number;
-  readonly iterations: number;
   /** What one run does, counted in `unit`. */
   readonly work: number;
   readonly unit: RateUnit;
+  /** Operations to count for a share of the FMA limit, where they are not `work`: 2·d·latents per activation. */
+  readonly equivalentFlop?: number;
+}
+
+/** Something to time. */
+export interface Benchmark extends Description {
   /** Makes ready what a run uses up; not timed. */
   readonly prepare?: () => void;
   readonly run: () => void;
+  /** Milliseconds of the parts of the last run, by name. */
+  readonly parts?: () => Readonly<Record<string, number>>;
 }
 
 /** How rates are given: 10⁹ floating-point operations per second, or activations per second. */
 export type RateUnit = "GFLOP/s" | "activations/s";
 
+/** One timed run. */
+export interface Sample {
+  readonly ms: number;
+  readonly parts: Readonly<Record<string, number>>;
+}
+
+/** Times one run. Throws what the benchmark throws. */
+export function timeOnce(benchmark: Benchmark): Sample {
+  const { name, shape, prepare, run, parts } = benchmark;
+  const bench = new Bench({ iterations: 1, time: 0, warmup: false, throws: true });
+  bench.add(name, run, { async: false, ...(prepare === undefined ? {} : { beforeEach: prepare }) });
+  const [task] = bench.runSync();
+  if (task?.result.state !== "completed") throw new Error(`${name} at ${shape} did not complete`);
+  return { ms: task.result.latency.p50, parts: parts?.() ?? {} };
+}
+
 /** What was measured. */
-export interface Measurement {
-  readonly suite: string;
-  readonly name: string;
-  readonly shape: string;
-  readonly rows: number;
-  readonly iterations: number;
+export interface Measurement extends Description {
+  readonly rounds: number;
   /** Milliseconds of the median, the fastest and the slowest run. */
   readonly medianMs: number;
   readonly minMs: number;
   readonly maxMs: number;
   /** Work per second of the median run. */
   readonly rate: number;
-  readonly unit: RateUnit;
+  /** The FMA limit measured between the same runs, 10⁹ floating-point operations per second; 0 where none is known. */
+  readonly limit: number;
+  /** Operations per second of the median run as a multiple of `limit`; 0 where it is not known. */
+  readonly share: number;
+  /** Median milliseconds of the parts, by name. */
+  readonly parts: Readonly<Record<string, number>>;
 }
 
-/**
- * Runs `benchmark.iterations` times after one run that is not counted.
- *
- * @throws what the benchmark throws
- */
-export function measure(benchmark: Benchmark): Measurement {
-  const { suite, name, shape, rows, iterations, work, unit, prepare, run } = benchmark;
-  const bench = new Bench({ iterations, time: 0, warmupIterations: 1, warmupTime: 0, throws: true });
-  bench.add(name, run, { async: false, ...(prepare === undefined ? {} : { beforeEach: prepare }) });
-  const [task] = bench.runSync();
-  if (task?.result.state !== "completed") throw new Error(`${name} at ${shape} did not complete`);
-  const { p50, min, max } = task.result.latency;
-  const perSecond = work / (p50 / 1000);
+/** The middle value; the mean of the two middle ones of an even number. Throws on an empty list. */
+export function median(values: readonly number[]): number {
+  if (values.length === 0) throw new Error("internal: the median of nothing");
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return Number.isInteger(middle) ? (sorted[middle - 1]! + sorted[middle]!) / 2 : sorted[middle - 0.5]!;
+}
+
+/** The figures of a benchmark from its samples and the limits (GFLOP/s) measured between them. */
+export function summarise(
+  description: Description,
+  samples: readonly Sample[],
+  limits: readonly number[],
+): Measurement {
+  const times = samples.map(({ ms }) => ms);
+  const medianMs = median(times);
+  const { work, unit, equivalentFlop } = description;
+  const perSecond = work / (medianMs / 1000);
   const rate = unit === "GFLOP/s" ? perSecond / 1e9 : perSecond;
-  return { suite, name, shape, rows, iterations, medianMs: p50, minMs: min, maxMs: max, rate, unit };
+  const flop = equivalentFlop ?? (unit === "GFLOP/s" ? work : 0);
+  const limit = limits.length === 0 ? 0 : median(limits);
+  const names = [...new Set(samples.flatMap(({ parts }) => Object.keys(parts)))];
+  return {
+    ...description,
+    rounds: samples.length,
+    medianMs,
+    minMs: Math.min(...times),
+    maxMs: Math.max(...times),
+    rate,
+    limit,
+    share: limit === 0 ? 0 : flop / (medianMs / 1000) / 1e9 / limit,
+    parts: Object.fromEntries(
+      names.map((name) => [name, median(samples.map(({ parts }) => parts[name] ?? 0))]),
+    ),
+  };
 }

@@ -1,4 +1,4 @@
-/** Seeded problems: an arena with a mini-batch of random rows, and the step's constants. */
+/** Seeded problems: a memory with a mini-batch of random rows, kernels over it, and the step's constants. */
 import {
   allocateMemory,
   type Arena,
@@ -7,18 +7,30 @@ import {
   type DeepArena,
   initialise,
   inputDimension,
+  type Kernels,
   type ModelSetup,
   openArena,
   planRun,
   type SparseArena,
   type SparseModelSetup,
   type StepContext,
+  type WasmMemory,
 } from "@sparseloom/core";
 import { deepWidths, type Shape } from "./shapes.ts";
+import { kernelsOf, rowsOf, type Variant } from "./variants.ts";
 
 const SEED = 20_261_123;
 const LEARNING_RATE = 1e-4;
 const L1_COEFFICIENT = 1;
+
+/** A memory ready for a step, and what computes on it. */
+export interface Problem<A extends Arena = Arena> {
+  readonly arena: A;
+  readonly memory: WasmMemory;
+  readonly kernels: Kernels;
+  /** Rows of the mini-batch. */
+  readonly rows: number;
+}
 
 /** A generator of uniform numbers in [0, 1) (mulberry32). Rows need not be good random numbers, only the same ones. */
 function randomSource(seed: number): () => number {
@@ -31,17 +43,15 @@ function randomSource(seed: number): () => number {
   };
 }
 
-/** Fills `values` with numbers of mean 0 and variance 1 (sums of twelve uniform ones). */
+/** Fills `values` with numbers of mean 0 and variance 1 (sums of four uniform ones, stretched). */
 function fillNormal(values: Float32Array | Float64Array, random: () => number): void {
   for (let i = 0; i < values.length; i++) {
-    let sum = -6;
-    for (let part = 0; part < 12; part++) sum += random();
-    values[i] = sum;
+    values[i] = Math.sqrt(3) * (random() + random() + random() + random() - 2);
   }
 }
 
 /** A sparse autoencoder's setup at a shape. */
-export function sparseSetup(shape: Shape, architecture: "topk" | "relu"): SparseModelSetup {
+function sparseSetup(shape: Shape, architecture: "topk" | "relu"): SparseModelSetup {
   const { dIn, latents } = shape;
   const free = architecture === "relu";
   const k = free ? 0 : shape.k;
@@ -49,44 +59,47 @@ export function sparseSetup(shape: Shape, architecture: "topk" | "relu"): Sparse
   return { kind: "sparse", architecture, dIn, latents, k, decoder, applyBDecToInput: true };
 }
 
-/** Memory, initial parameters and a mini-batch of `shape.rows` rows in slot 0, for one thread. */
-export function openProblem(shape: Shape, model: ModelSetup): Arena {
+/** Memory, initial parameters and a mini-batch of `rows` rows in slot 0, for one thread. */
+function openProblem(variant: Variant, rows: number, model: ModelSetup): Problem {
   const constant = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 1_000_000 });
   const training = {
-    batchRows: shape.rows,
+    batchRows: rows,
     learningRate: constant(LEARNING_RATE),
     l1Coefficient: constant(L1_COEFFICIENT),
     adam: DEFAULT_ADAM,
     deadWindow: 10_000_000,
   };
   const plan = planRun({ setup: { model, training }, workers: 1, slots: 1 });
-  const arena = openArena(plan, allocateMemory(plan, { shared: false }).buffer);
-  const rows = arena.slots[0]!;
-  fillNormal(rows, randomSource(SEED));
-  initialise(arena, { seed: SEED, decoderRows: rows.slice(0, inputDimension(model) * shape.rows) });
-  arena.batches[BATCH.rows] = shape.rows;
+  const memory = allocateMemory(plan, { shared: true });
+  const arena = openArena(plan, memory.buffer);
+  const slot = arena.slots[0]!;
+  fillNormal(slot, randomSource(SEED));
+  initialise(arena, { seed: SEED, decoderRows: slot.slice(0, inputDimension(model) * rows) });
+  arena.batches[BATCH.rows] = rows;
   arena.batches[BATCH.train] = 1;
-  return arena;
+  return { arena, memory, kernels: kernelsOf(variant, arena, memory), rows };
 }
 
 /** {@link openProblem} of a sparse autoencoder. */
-export function openSparse(shape: Shape, architecture: "topk" | "relu"): SparseArena {
-  const arena = openProblem(shape, sparseSetup(shape, architecture));
+export function openSparse(
+  variant: Variant,
+  shape: Shape,
+  architecture: "topk" | "relu",
+): Problem<SparseArena> {
+  const problem = openProblem(variant, rowsOf(variant, shape), sparseSetup(shape, architecture));
+  const { arena } = problem;
   if (arena.kind !== "sparse") throw new Error("internal: not a sparse arena");
-  return arena;
+  return { ...problem, arena };
 }
 
 /** {@link openProblem} of the deep autoencoder. */
-export function openDeep(shape: Shape): DeepArena {
+export function openDeep(variant: Variant, shape: Shape): Problem<DeepArena> {
   const widths = deepWidths(shape);
-  const arena = openProblem(shape, {
-    kind: "deep",
-    architecture: "autoencoder",
-    widths,
-    outputActivation: "linear",
-  });
+  const model = { kind: "deep", architecture: "autoencoder", widths, outputActivation: "linear" } as const;
+  const problem = openProblem(variant, rowsOf(variant, shape), model);
+  const { arena } = problem;
   if (arena.kind !== "deep") throw new Error("internal: not a deep arena");
-  return arena;
+  return { ...problem, arena };
 }
 
 /** The constants of a training step as kernels get them, for calling kernels one by one. */
@@ -111,4 +124,22 @@ export function stepContext(arena: Arena, rows: number): StepContext {
       inverseRootCorrection2: 1,
     },
   };
+}
+
+/** Rows whose pre-activations decide where a density's threshold lies. */
+const CALIBRATION_ROWS = 32;
+
+/**
+ * Moves `b_enc` so that the given share of all latents is active in a row of the mini-batch, as training with the
+ * penalty would in time. To be called on a fresh problem.
+ */
+export function setDensity({ arena, kernels, rows }: Problem<SparseArena>, density: number): void {
+  const { latents } = arena.model;
+  const block = Math.min(CALIBRATION_ROWS, rows);
+  kernels.sparse.encodeRows(arena, stepContext(arena, rows), 0, block);
+  // Of one panel of 8 rows, or of the only row there is; the order within does not matter.
+  const z = arena.preActivations.slice(0, latents * Math.min(8, block)).toSorted();
+  const threshold = z[Math.floor((1 - density) * z.length)]!;
+  for (let latent = 0; latent < latents; latent++) arena.b_enc.value[latent]! -= threshold;
+  arena.control.fill(0);
 }

@@ -7,85 +7,139 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { benchCommand } from "./command.ts";
 import { formatEnvironment, readEnvironment } from "./environment.ts";
-import { measure } from "./measure.ts";
+import { createHost, type Limit, type Opened, type Timed } from "./host.ts";
+import { LineProcess, LineProcessError } from "./line-process.ts";
+import { median, summarise, timeOnce } from "./measure.ts";
 import { type Report, runSuites } from "./run.ts";
 import { deepWidths, SHAPES, type Shape } from "./shapes.ts";
-import { formatTable } from "./table.ts";
+import { workerCounts } from "./suites/scaling.ts";
+import { formatScaling, formatTable } from "./table.ts";
 
-const TINY: Shape = { name: "tiny", dIn: 16, latents: 40, k: 3, rows: 20, iterations: 3 };
+const TINY: Shape = {
+  name: "tiny",
+  dIn: 16,
+  latents: 160,
+  k: 3,
+  rows: 40,
+  referenceRows: 20,
+  rounds: 3,
+  densities: [0.25],
+};
 
-await test("both suites measure every kernel and every training step", () => {
-  const heard: string[] = [];
-  const { measurements } = runSuites(["kernels", "step"], [TINY], ({ name }) => heard.push(name));
-  assert.deepEqual(
-    measurements.map(({ suite, name, unit }) => `${suite}: ${name} in ${unit}`),
-    [
-      "kernels: encode and select rows (TopK) in GFLOP/s",
-      "kernels: decode rows (TopK) in GFLOP/s",
-      "kernels: gather and update latents (TopK) in GFLOP/s",
-      "kernels: update decoder bias in GFLOP/s",
-      "kernels: propagate rows (deep) in GFLOP/s",
-      "kernels: update units (deep) in GFLOP/s",
-      "step: TopK, k = 3 in activations/s",
-      "step: ReLU + L1 in activations/s",
-      "step: deep autoencoder 16-32-8-2-8-32-16 in activations/s",
-    ],
-  );
-  assert.deepEqual(
-    heard,
-    measurements.map(({ name }) => name),
-  );
-  for (const { shape, rows, iterations, minMs, medianMs, maxMs, rate } of measurements) {
-    assert.deepEqual([shape, rows, iterations], ["tiny", 20, 3]);
-    assert.ok(minMs > 0 && minMs <= medianMs && medianMs <= maxMs && rate > 0 && Number.isFinite(rate));
+const KERNELS = [
+  "rows to selected latents (TopK)",
+  "decode and latent gradients (TopK)",
+  "gather and update latents (TopK)",
+  "update decoder bias",
+  "forward (deep)",
+  "forward and deltas (deep)",
+  "gradients and update of units (deep)",
+];
+const STEPS = ["TopK, k = 3", "ReLU + L1, 25 % active", "deep autoencoder 16-32-8-2-8-32-16"];
+
+await test("both suites measure every kernel and every training step of every variant", async () => {
+  const { measurements } = await runSuites({
+    suites: ["kernels", "step"],
+    shapes: [TINY],
+    variants: ["reference", "wasm", "wide"],
+    progress: () => {},
+  });
+  const namesOf = (variant: string, suite: string) =>
+    measurements.filter((line) => line.variant === variant && line.suite === suite).map(({ name }) => name);
+  for (const variant of ["reference", "wasm", "wide"]) {
+    const product = variant === "reference" ? [] : ["product alone, with group maxima"];
+    assert.deepEqual(namesOf(variant, "kernels"), [...product, ...KERNELS]);
+    assert.deepEqual(namesOf(variant, "step"), STEPS);
+  }
+  for (const { suite, rounds, minMs, medianMs, maxMs, rate, limit, share, parts } of measurements) {
+    assert.equal(rounds, 3);
+    assert.ok(minMs > 0 && minMs <= medianMs && medianMs <= maxMs);
+    assert.ok(rate > 0 && limit > 0 && share > 0 && Number.isFinite(rate + limit + share));
+    assert.equal(Object.keys(parts).length > 0, suite === "step");
   }
 });
 
-await test("a benchmark runs as often as it says after one run that is not counted", () => {
-  const calls = { prepare: 0, run: 0 };
-  measure({
-    suite: "test",
-    name: "count",
-    shape: "tiny",
-    rows: 1,
-    iterations: 4,
-    work: 1,
-    unit: "GFLOP/s",
-    prepare: () => void calls.prepare++,
-    run: () => void calls.run++,
-  });
-  assert.deepEqual(calls, { prepare: 5, run: 5 });
+await test("a host times what it has opened, and refuses what it has not", async () => {
+  const ask = createHost();
+  await assert.rejects(ask({ run: 0 }), /there is no benchmark 0/);
+  const opened = (await ask({ open: { suite: "step", shape: TINY, variant: "reference" } })) as Opened;
+  assert.deepEqual(
+    opened.benchmarks.map(({ name, rows }) => [name, rows]),
+    STEPS.map((name) => [name, TINY.referenceRows]),
+  );
+  const { ms, parts } = (await ask({ run: 0 })) as Timed;
+  assert.ok(ms > 0);
+  assert.deepEqual(Object.keys(parts), ["rows", "latents", "decoder bias"]);
+  assert.ok(((await ask({ limit: true })) as Limit).limit > 0);
 });
 
-await test("a benchmark that throws is not swallowed", () => {
-  const broken = { suite: "test", name: "broken", shape: "tiny", rows: 1, iterations: 1, work: 1 } as const;
+const described = {
+  suite: "test",
+  name: "count",
+  shape: "tiny",
+  variant: "wasm",
+  rows: 1,
+  work: 4e6,
+} as const;
+
+await test("a run is prepared and timed once, and what it throws is not swallowed", () => {
+  const calls = { prepare: 0, run: 0 };
+  const prepare = () => void calls.prepare++;
+  const { ms } = timeOnce({ ...described, unit: "GFLOP/s", prepare, run: () => void calls.run++ });
+  assert.ok(ms >= 0);
+  assert.deepEqual(calls, { prepare: 1, run: 1 });
   const run = () => {
     throw new Error("no such kernel");
   };
-  assert.throws(() => measure({ ...broken, unit: "GFLOP/s", run }), /no such kernel/);
+  assert.throws(() => timeOnce({ ...described, unit: "GFLOP/s", run }), /no such kernel/);
 });
 
-await test("the table aligns its columns and keeps three digits", () => {
-  const common = { suite: "step", rows: 64, iterations: 5, unit: "activations/s" } as const;
+await test("figures are medians; shares refer to the limit of the same run", () => {
+  const samples = [4, 1, 2].map((ms) => ({ ms, parts: { rows: ms / 2 } }));
+  const kernel = summarise({ ...described, unit: "GFLOP/s" }, samples, [10, 8, 4]);
+  assert.deepEqual(
+    [kernel.medianMs, kernel.minMs, kernel.maxMs, kernel.rate, kernel.limit, kernel.share],
+    [2, 1, 4, 2, 8, 0.25],
+  );
+  assert.deepEqual(kernel.parts, { rows: 1 });
+  const step = { ...described, unit: "activations/s", work: 3, equivalentFlop: 32e6 } as const;
+  const measured = summarise(step, samples, [8]);
+  assert.deepEqual([measured.rate, measured.share], [1500, 2]);
+  assert.equal(summarise(step, samples, []).share, 0);
+  assert.equal(median([3, 1, 2, 10]), 2.5);
+  assert.throws(() => median([]), /median of nothing/);
+});
+
+await test("the tables align their columns and keep three digits", () => {
+  const common = { ...described, suite: "step", rows: 64, rounds: 5, unit: "activations/s" } as const;
+  const times = { medianMs: 12.3456, minMs: 9.87654, maxMs: 123.456 };
+  const parts = { rows: 10, "decoder bias": 0.01234 };
   const table = formatTable([
-    { ...common, name: "a", shape: "S", medianMs: 12.3456, minMs: 9.87654, maxMs: 123.456, rate: 12_345.6 },
-    { ...common, name: "longer", shape: "L", medianMs: 0.01234, minMs: 0.0111, maxMs: 1, rate: 7.5 },
+    { ...common, name: "a", ...times, rate: 12_345.6, limit: 50, share: 2.5, parts },
   ]);
   assert.equal(
     table,
     [
-      "suite  name    shape  rows  runs  median ms   min – max ms                 rate",
-      "-----  ------  -----  ----  ----  ---------  -------------  -------------------",
-      "step   a       S        64     5       12.3     9.88 – 123  12346 activations/s",
-      "step   longer  L        64     5     0.0123  0.0111 – 1.00   7.50 activations/s",
+      "step, one thread  shape  variant  rows  median ms  min – max ms  activations/s  FMA limit  × the limit                      stages, ms",
+      "----------------  -----  -------  ----  ---------  ------------  -------------  ---------  -----------  ------------------------------",
+      "a                 tiny   wasm       64       12.3    9.88 – 123         12,346       50.0         2.50  rows 10.0, decoder bias 0.0123",
     ].join("\n"),
   );
+  const scaling = { suite: "scaling", name: "a", shape: "S", rows: 64, rounds: 3, steps: 5 } as const;
+  assert.equal(
+    formatScaling([{ ...scaling, workers: 2, activationsPerSecond: 999, speedup: 1.9 }]).split("\n")[2],
+    "a                     S        64        2            999          1.90",
+  );
+});
+
+await test("workers double until there is one for each core", () => {
+  assert.deepEqual([1, 2, 3, 4, 6].map(workerCounts), [[1], [1, 2], [1, 2, 3], [1, 2, 4], [1, 2, 4, 6]]);
 });
 
 await test("the environment names processor, versions and kernels", () => {
   const environment = readEnvironment();
   const text = formatEnvironment(environment);
-  for (const part of [environment.cpu, process.version, process.versions.v8, "reference", environment.date]) {
+  for (const part of [environment.cpu, process.version, process.versions.v8, environment.date]) {
     assert.ok(text.includes(part), part);
   }
   assert.match(formatEnvironment({ ...environment, commit: undefined }), /not a git checkout/);
@@ -95,35 +149,63 @@ await test("the shapes have layers that divide", () => {
   for (const shape of SHAPES) assert.ok(deepWidths(shape).every(Number.isInteger));
 });
 
-const bench = (...words: string[]) =>
-  spawnSync(process.execPath, [join(import.meta.dirname, "main.ts"), ...words], { encoding: "utf8" });
+const scripted = (script: string, timeoutMs = 10_000) =>
+  new LineProcess({ name: "it", command: process.execPath, arguments: ["-e", script], timeoutMs });
+
+await test("a process answers line by line", async () => {
+  await using echo = scripted("process.stdin.pipe(process.stdout)");
+  assert.deepEqual(await echo.ask({ run: 1 }), { run: 1 });
+  assert.deepEqual(await echo.ask({ run: 2 }), { run: 2 });
+});
+
+await test("a process that refuses, dies, keeps silent or is not there is an error that names it", async () => {
+  await using refuses = scripted(
+    'process.stdin.on("data", () => console.log(JSON.stringify({ error: "no" })))',
+  );
+  await assert.rejects(refuses.ask({}), new LineProcessError("it: no"));
+  await using dies = scripted('console.error("out of memory"); process.exit(3)');
+  await assert.rejects(dies.ask({}), new LineProcessError("it: it ended with status 3: out of memory"));
+  await using silent = scripted("process.stdin.resume()", 50);
+  await assert.rejects(silent.ask({}), new LineProcessError("it: no answer for 0.05 s"));
+  await using absent = new LineProcess({ name: "it", command: "/nowhere/no-such-command", arguments: [] });
+  await assert.rejects(absent.ask({}), /^LineProcessError: it: spawn .*ENOENT/);
+});
 
 await test("the command refuses what it does not know with one line and status 2", () => {
   for (const [option, value, known] of [
     ["--shape", "XL", "S, M, L"],
-    ["--suite", "peers", "kernels, step"],
+    ["--suite", "peers", "kernels, step, scaling"],
+    ["--variant", "fast", "reference, wasm, wide"],
   ] as const) {
-    const { status, stderr, stdout } = bench(option, value);
+    const words = [join(import.meta.dirname, "main.ts"), option, value];
+    const { status, stderr, stdout } = spawnSync(process.execPath, words, { encoding: "utf8" });
     assert.equal(status, 2);
     assert.equal(stdout, "");
     assert.match(stderr, new RegExp(`^error: .*"${value}" must be one of ${known}\\.\\n$`));
   }
 });
 
-await test("the command prints environment and table, and writes the same as JSON", () => {
+await test("the command prints environment and tables, and writes the same as JSON", async () => {
   const folder = mkdtempSync(join(tmpdir(), "sparseloom-bench-"));
   try {
     const file = join(folder, "report.json");
     const texts: string[] = [];
     const progress: string[] = [];
-    benchCommand([TINY], { out: (text) => texts.push(text), progress: (text) => progress.push(text) }).parse(
-      ["--suite", "step", "--json", file],
+    const output = {
+      out: (text: string) => texts.push(text),
+      progress: (text: string) => progress.push(text),
+    };
+    await benchCommand([TINY], output).parseAsync(
+      ["--suite", "step,scaling", "--variant", "reference", "--json", file],
       { from: "user" },
     );
-    const { environment, measurements } = JSON.parse(readFileSync(file, "utf8")) as Report;
-    assert.deepEqual(texts, [`${formatEnvironment(environment)}\n\n${formatTable(measurements)}\n`]);
-    assert.equal(measurements.length, 3);
-    assert.equal(progress[1], "step: ReLU + L1 at tiny\n");
+    const { environment, measurements, scaling } = JSON.parse(readFileSync(file, "utf8")) as Report;
+    assert.deepEqual(texts, [
+      `${[formatEnvironment(environment), formatTable(measurements), formatScaling(scaling)].join("\n\n")}\n`,
+    ]);
+    assert.equal(measurements.length, STEPS.length);
+    assert.ok(scaling.length >= 2 && scaling.every(({ activationsPerSecond }) => activationsPerSecond > 0));
+    assert.equal(progress[1], "step: ReLU + L1, 25 % active at tiny\n");
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -1,38 +1,101 @@
 /** Runs suites at shapes and gathers a report; knows nothing of the command line. */
+import { join } from "node:path";
 import { type Environment, readEnvironment } from "./environment.ts";
-import { type Benchmark, measure, type Measurement } from "./measure.ts";
+import type { Limit, Opened, Question, Timed } from "./host.ts";
+import { LineProcess } from "./line-process.ts";
+import { type Measurement, type Sample, summarise } from "./measure.ts";
 import type { Shape } from "./shapes.ts";
-import { kernelBenchmarks } from "./suites/kernels.ts";
-import { stepBenchmarks } from "./suites/step.ts";
+import { type ScalingMeasurement, measureScaling } from "./suites/scaling.ts";
+import { NODE_FLAGS, type Variant } from "./variants.ts";
 
-export type SuiteName = "kernels" | "step";
-
-/** The suites by name: what is measured at a shape. */
-export const SUITES: Readonly<Record<SuiteName, (shape: Shape) => Iterable<Benchmark>>> = {
-  kernels: kernelBenchmarks,
-  step: stepBenchmarks,
-};
+/** Names of the suites, in the order in which they run. */
+export const SUITES = ["kernels", "step", "scaling"] as const;
+export type SuiteName = (typeof SUITES)[number];
 
 /** What `--json` writes. */
 export interface Report {
   readonly environment: Environment;
   readonly measurements: readonly Measurement[];
+  readonly scaling: readonly ScalingMeasurement[];
 }
 
-/** Measures `suites` at `shapes`, one after the other; `progress` hears of each benchmark before it starts. */
-export function runSuites(
-  suites: readonly SuiteName[],
-  shapes: readonly Shape[],
-  progress: (benchmark: Benchmark) => void,
-): Report {
+export interface RunOptions {
+  readonly suites: readonly SuiteName[];
+  readonly shapes: readonly Shape[];
+  readonly variants: readonly Variant[];
+  /** Hears what is measured next, one line each. */
+  readonly progress: (line: string) => void;
+}
+
+/** Measures suites at shapes, one after the other. Throws what a benchmark throws. */
+export async function runSuites({ suites, shapes, variants, progress }: RunOptions): Promise<Report> {
   const measurements: Measurement[] = [];
+  const scaling: ScalingMeasurement[] = [];
   for (const suite of suites) {
     for (const shape of shapes) {
-      for (const benchmark of SUITES[suite](shape)) {
-        progress(benchmark);
-        measurements.push(measure(benchmark));
-      }
+      if (suite === "scaling") scaling.push(...(await measureScaling(shape, progress)));
+      else measurements.push(...(await measureVariants(suite, shape, variants, progress)));
     }
   }
-  return { environment: readEnvironment(), measurements };
+  return { environment: readEnvironment(), measurements, scaling };
+}
+
+/** Uncounted runs of each benchmark: the first makes what the next benchmark needs, both let V8 compile. */
+const WARMUP_RUNS = 2;
+
+/** One process per variant; round by round, each variant takes its turn, and between them the limit is measured. */
+async function measureVariants(
+  suite: "kernels" | "step",
+  shape: Shape,
+  variants: readonly Variant[],
+  progress: (line: string) => void,
+): Promise<Measurement[]> {
+  await using stack = new AsyncDisposableStack();
+  const ask = async <Answer extends object>(host: LineProcess, question: Question): Promise<Answer> =>
+    await host.ask<Answer>(question);
+  const start = (variant: Variant): LineProcess =>
+    stack.use(
+      new LineProcess({
+        name: `${variant} kernels`,
+        command: process.execPath,
+        arguments: [...NODE_FLAGS[variant], join(import.meta.dirname, "host.ts")],
+      }),
+    );
+  // The limit is that of 128-bit vectors for all variants: measured where the flag for wider ones is not set.
+  const meter = start("wasm");
+  await ask<Limit>(meter, { limit: true });
+  const hosts: { readonly host: LineProcess; readonly benchmarks: Opened["benchmarks"] }[] = [];
+  for (const variant of variants) {
+    const host = start(variant);
+    const { benchmarks } = await ask<Opened>(host, { open: { suite, shape, variant } });
+    // In order, because each leaves what the next one needs.
+    for (const index of benchmarks.keys()) {
+      for (let run = 0; run < WARMUP_RUNS; run++) await ask<Timed>(host, { run: index });
+    }
+    hosts.push({ host, benchmarks });
+  }
+
+  const measurements: Measurement[] = [];
+  // The longest list first: the reference has no product alone.
+  const lists = hosts.map(({ benchmarks }) => benchmarks).toSorted((a, b) => b.length - a.length);
+  const names = new Set(lists.flatMap((benchmarks) => benchmarks.map(({ name }) => name)));
+  for (const name of names) {
+    progress(`${suite}: ${name} at ${shape.name}`);
+    const contenders = hosts.flatMap(({ host, benchmarks }) => {
+      const index = benchmarks.findIndex((benchmark) => benchmark.name === name);
+      const description = benchmarks[index];
+      return description === undefined ? [] : [{ host, index, description, samples: [] as Sample[] }];
+    });
+    const limits: number[] = [];
+    for (let round = 0; round < shape.rounds; round++) {
+      for (const { host, index, samples } of contenders) {
+        limits.push((await ask<Limit>(meter, { limit: true })).limit);
+        samples.push(await ask<Timed>(host, { run: index }));
+      }
+    }
+    for (const { description, samples } of contenders) {
+      measurements.push(summarise(description, samples, limits));
+    }
+  }
+  return measurements;
 }

@@ -1,43 +1,92 @@
-/** Measurements as a table of text. */
+/** Measurements as tables of text. */
 import type { Measurement } from "./measure.ts";
+import type { ScalingMeasurement } from "./suites/scaling.ts";
 
-const HEADINGS = ["suite", "name", "shape", "rows", "runs", "median ms", "min – max ms", "rate"] as const;
-/** Columns that are aligned to the left; numbers go to the right. */
-const TEXT_COLUMNS = 3;
-
-/** Three significant digits, without exponents. */
-function digits(value: number): string {
+/** Three significant digits, without exponents; whole numbers from 1,000 on with separators. */
+export function digits(value: number): string {
+  if (value >= 1000) return Math.round(value).toLocaleString("en-US");
   const places = Math.max(0, 2 - Math.floor(Math.log10(Math.max(value, 1e-3))));
   return value.toFixed(places);
 }
 
-function cellsOf(measurement: Measurement): string[] {
-  const { suite, name, shape, rows, iterations, medianMs, minMs, maxMs, rate, unit } = measurement;
-  return [
-    suite,
-    name,
-    shape,
-    String(rows),
-    String(iterations),
-    digits(medianMs),
-    `${digits(minMs)} – ${digits(maxMs)}`,
-    `${digits(rate)} ${unit}`,
-  ];
-}
-
-/** All measurements under one heading, columns aligned. */
-export function formatTable(measurements: readonly Measurement[]): string {
-  const lines = [[...HEADINGS], ...measurements.map(cellsOf)];
-  const widths = HEADINGS.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
+/** Lines under headings, columns aligned: the first `textColumns` to the left, numbers to the right. */
+export function alignTable(
+  headings: readonly string[],
+  lines: readonly (readonly string[])[],
+  textColumns: number,
+): string {
+  const all = [headings, ...lines];
+  const widths = headings.map((_, column) => Math.max(...all.map((line) => line[column]!.length)));
   const rule = widths.map((width) => "-".repeat(width));
-  return [lines[0]!, rule, ...lines.slice(1)]
+  return [headings, rule, ...lines]
     .map((line) =>
       line
         .map((cell, column) =>
-          column < TEXT_COLUMNS ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!),
+          column < textColumns ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!),
         )
         .join("  ")
         .trimEnd(),
     )
     .join("\n");
+}
+
+const percent = (value: number): string => `${(100 * value).toFixed(0)} %`;
+
+/** Variants side by side: kernels by share of the limit, steps by multiple of it and by stage. */
+export function formatTable(measurements: readonly Measurement[]): string {
+  const kernels = measurements.filter(({ unit }) => unit === "GFLOP/s");
+  const steps = measurements.filter(({ unit }) => unit === "activations/s");
+  const common = ({ name, shape, variant, rows, medianMs, minMs, maxMs, rate }: Measurement): string[] => [
+    name,
+    shape,
+    variant,
+    String(rows),
+    digits(medianMs),
+    `${digits(minMs)} – ${digits(maxMs)}`,
+    digits(rate),
+  ];
+  const headings = ["shape", "variant", "rows", "median ms", "min – max ms"];
+  const tables = [];
+  if (kernels.length > 0) {
+    tables.push(
+      alignTable(
+        ["kernel", ...headings, "GFLOP/s", "FMA limit", "of the limit"],
+        kernels.map((line) => [...common(line), digits(line.limit), percent(line.share)]),
+        3,
+      ),
+    );
+  }
+  if (steps.length > 0) {
+    tables.push(
+      alignTable(
+        ["step, one thread", ...headings, "activations/s", "FMA limit", "× the limit", "stages, ms"],
+        steps.map((line) => [
+          ...common(line),
+          digits(line.limit),
+          digits(line.share),
+          Object.entries(line.parts)
+            .map(([stage, ms]) => `${stage} ${digits(ms)}`)
+            .join(", "),
+        ]),
+        3,
+      ),
+    );
+  }
+  return tables.join("\n\n");
+}
+
+/** Rates over workers. */
+export function formatScaling(measurements: readonly ScalingMeasurement[]): string {
+  return alignTable(
+    ["step, by the trainer", "shape", "rows", "workers", "activations/s", "× one worker"],
+    measurements.map(({ name, shape, rows, workers, activationsPerSecond, speedup }) => [
+      name,
+      shape,
+      String(rows),
+      String(workers),
+      digits(activationsPerSecond),
+      speedup.toFixed(2),
+    ]),
+    2,
+  );
 }

@@ -1,57 +1,118 @@
 /** The kernels one by one, on one thread. Rates count the operations of the formulas, two per multiply-add. */
-import { type DeepArena, referenceKernels, type SparseArena } from "@sparseloom/core";
+import { allocateMemory, type DeepArena, type SparseArena } from "@sparseloom/core";
+import { FLOP_PER_ROUND, type KernelFunctions, loadKernelFunctions } from "../kernel-functions.ts";
 import type { Benchmark } from "../measure.ts";
-import { openDeep, openSparse, stepContext } from "../problem.ts";
+import { openDeep, openSparse, type Problem, stepContext } from "../problem.ts";
 import type { Shape } from "../shapes.ts";
+import type { Variant } from "../variants.ts";
 
-/** Rows and latents that a kernel takes at a time, as the training step hands them out. */
-const BLOCK = 16;
+/** Rows that a kernel takes at a time, as the training step hands them out. */
+const ROW_BLOCK = 32;
+/** Latents that a kernel takes at a time. */
+const LATENT_BLOCK = 16;
 /** Dimensions that the decoder bias's kernel takes at a time. */
-const DIMENSIONS = 64;
+const DIMENSION_BLOCK = 64;
+/** Rows of a packed panel. */
+const PANEL = 8;
+/** Tiles of 6 latents whose maximum is kept together, as selection asks for at M and L. */
+const TILES_PER_GROUP = 4;
+
+/** The names of the shapes at which the deep autoencoder is left out: it is measured at M, and in tests. */
+const WITHOUT_DEEP: readonly string[] = ["S", "L"];
+
+/** Whether the deep autoencoder is measured at a shape. */
+export function withDeep(shape: Shape): boolean {
+  return !WITHOUT_DEEP.includes(shape.name);
+}
 
 /** Calls `run` for [0, length) in blocks of `block`. */
 function inBlocks(length: number, block: number, run: (first: number, last: number) => void): void {
   for (let first = 0; first < length; first += block) run(first, Math.min(first + block, length));
 }
 
-/** The kernels of a shape; the deep autoencoder's only at S. Each shape's memory is made when it is iterated. */
-export function* kernelBenchmarks(shape: Shape): Generator<Benchmark> {
-  yield* sparseKernels(shape, openSparse(shape, "topk"));
-  if (shape.name !== "M" && shape.name !== "L") yield* deepKernels(shape, openDeep(shape));
+/**
+ * The kernels of a shape in the order in which they must first run: each leaves what the next one needs. Each
+ * memory is made when its turn comes.
+ */
+export async function kernelBenchmarks(shape: Shape, variant: Variant): Promise<Benchmark[]> {
+  return [
+    ...(variant === "reference" ? [] : [await productBenchmark(shape, variant)]),
+    ...sparseKernels(shape, variant, openSparse(variant, shape, "topk")),
+    ...(withDeep(shape) ? deepKernels(shape, variant, openDeep(variant, shape)) : []),
+  ];
 }
 
-function* sparseKernels(shape: Shape, arena: SparseArena): Generator<Benchmark> {
-  const { dIn, latents, k, rows, iterations } = shape;
-  const { sparse } = referenceKernels();
+/** The memory's layout is our own: rows, packed rows, start, weights, pre-activations and maxima, one after the other. */
+async function productBenchmark(shape: Shape, variant: Variant): Promise<Benchmark> {
+  const { dIn, latents } = shape;
+  const rows = PANEL * Math.ceil(shape.rows / PANEL);
+  const block = Math.min(ROW_BLOCK, rows);
+  const groups = Math.ceil(latents / (6 * TILES_PER_GROUP));
+  const lengths = [rows * dIn, latents, latents * dIn, latents * block, groups * block];
+  let end = 0;
+  const [packed, start, w, z, maxima] = lengths.map((length) => {
+    const at = end;
+    end += Math.ceil(length / 16) * 64;
+    return at;
+  }) as [number, number, number, number, number];
+  const functions = await loadKernelFunctions(sharedMemory(end));
+  return {
+    suite: "kernels",
+    name: "product alone, with group maxima",
+    shape: shape.name,
+    variant,
+    rows,
+    work: 2 * rows * latents * dIn,
+    unit: "GFLOP/s",
+    run: () =>
+      inBlocks(rows, block, (first, last) => {
+        const from = packed + 4 * first * dIn;
+        const panels = (last - first) / PANEL;
+        const wide = variant === "wide" ? 1 : 0;
+        functions.product(z, from, panels, start, w, latents, dIn, maxima, TILES_PER_GROUP, wide);
+      }),
+  };
+}
+
+/** A zeroed memory of at least `bytes`; zeros are multiplied as fast as anything else. */
+function sharedMemory(bytes: number): ReturnType<typeof allocateMemory> {
+  const byteLength = 65536 * Math.ceil(bytes / 65536);
+  return allocateMemory({ byteLength } as Parameters<typeof allocateMemory>[0], { shared: true });
+}
+
+function* sparseKernels(shape: Shape, variant: Variant, problem: Problem<SparseArena>): Generator<Benchmark> {
+  const { dIn, latents, k } = shape;
+  const { arena, rows } = problem;
+  const { sparse } = problem.kernels;
   const step = stepContext(arena, rows);
-  const common = { suite: "kernels", shape: shape.name, rows, iterations, unit: "GFLOP/s" } as const;
-  // The words of the step itself count the records; a fresh mini-batch starts at none.
-  const forgetRecords = () => void arena.control.fill(0);
-  const encode = () =>
-    inBlocks(rows, BLOCK, (first, last) => {
-      if (!sparse.encodeRows(arena, step, first, last)) throw new Error("internal: the records did not fit");
-    });
-  const decode = () => inBlocks(rows, BLOCK, (first, last) => sparse.decodeRows(arena, step, first, last));
+  const common = { suite: "kernels", shape: shape.name, variant, rows, unit: "GFLOP/s" } as const;
 
   yield {
     ...common,
-    name: "encode and select rows (TopK)",
+    name: "rows to selected latents (TopK)",
     work: 2 * rows * latents * dIn,
-    prepare: forgetRecords,
-    run: encode,
+    // The words of the step itself count the records; a fresh mini-batch starts at none.
+    prepare: () => void arena.control.fill(0),
+    run: () =>
+      inBlocks(rows, ROW_BLOCK, (first, last) => {
+        if (!sparse.encodeRows(arena, step, first, last))
+          throw new Error("internal: the records did not fit");
+      }),
   };
-  forgetRecords();
-  encode();
-  // Reconstruction and ∂loss/∂latent: two products over the active latents.
-  yield { ...common, name: "decode rows (TopK)", work: 4 * rows * k * dIn, run: decode };
-  decode();
+  yield {
+    ...common,
+    name: "decode and latent gradients (TopK)",
+    // Reconstruction and ∂loss/∂latent: two products over the active latents.
+    work: 4 * rows * k * dIn,
+    run: () => inBlocks(rows, ROW_BLOCK, (first, last) => sparse.decodeRows(arena, step, first, last)),
+  };
   yield {
     ...common,
     name: "gather and update latents (TopK)",
     // Two gradients over the active latents; Adam on encoder and decoder at 12 operations each.
     work: 4 * rows * k * dIn + 24 * latents * dIn,
     run: () =>
-      inBlocks(latents, BLOCK, (first, last) => {
+      inBlocks(latents, LATENT_BLOCK, (first, last) => {
         sparse.gatherLatents(arena, step, first, last, 0, rows, true);
         sparse.updateLatents(arena, step, first, last);
       }),
@@ -59,35 +120,59 @@ function* sparseKernels(shape: Shape, arena: SparseArena): Generator<Benchmark> 
   yield {
     ...common,
     name: "update decoder bias",
-    work: rows * dIn + Math.ceil(latents / BLOCK) * dIn,
-    run: () => inBlocks(dIn, DIMENSIONS, (first, last) => sparse.updateDecoderBias(arena, step, first, last)),
+    work: rows * dIn + Math.ceil(latents / LATENT_BLOCK) * dIn,
+    run: () =>
+      inBlocks(dIn, DIMENSION_BLOCK, (first, last) => sparse.updateDecoderBias(arena, step, first, last)),
   };
 }
 
-function* deepKernels(shape: Shape, arena: DeepArena): Generator<Benchmark> {
-  const { rows, iterations } = shape;
-  const { deep } = referenceKernels();
+function* deepKernels(shape: Shape, variant: Variant, problem: Problem<DeepArena>): Generator<Benchmark> {
+  const { arena, rows } = problem;
+  const { deep } = problem.kernels;
   const step = stepContext(arena, rows);
+  const forward = { ...step, train: false };
   const weights = arena.layers.reduce((sum, { inputs, outputs }) => sum + inputs * outputs, 0);
   const first = arena.layers[0]!;
-  const common = { suite: "kernels", shape: shape.name, rows, iterations, unit: "GFLOP/s" } as const;
-  const propagate = () => inBlocks(rows, BLOCK, (from, to) => deep.propagateRows(arena, step, from, to));
+  const common = { suite: "kernels", shape: shape.name, variant, rows, unit: "GFLOP/s" } as const;
 
   yield {
     ...common,
-    name: "propagate rows (deep)",
-    // Forward through all layers, deltas back through all but the first; zero deltas are skipped but counted.
-    work: 2 * rows * (2 * weights - first.inputs * first.outputs),
-    run: propagate,
+    name: "forward (deep)",
+    work: 2 * rows * weights,
+    run: () => inBlocks(rows, ROW_BLOCK, (from, to) => deep.propagateRows(arena, forward, from, to)),
   };
-  propagate();
   yield {
     ...common,
-    name: "update units (deep)",
+    name: "forward and deltas (deep)",
+    // Deltas go back through all layers but the first; those that are zero are skipped but counted.
+    work: 2 * rows * (2 * weights - first.inputs * first.outputs),
+    run: () => inBlocks(rows, ROW_BLOCK, (from, to) => deep.propagateRows(arena, step, from, to)),
+  };
+  yield {
+    ...common,
+    name: "gradients and update of units (deep)",
     work: 2 * rows * weights + 12 * weights,
     run: () =>
       arena.layers.forEach(({ outputs }, layer) =>
-        inBlocks(outputs, BLOCK, (from, to) => deep.updateUnits(arena, step, layer, from, to)),
+        inBlocks(outputs, LATENT_BLOCK, (from, to) => deep.updateUnits(arena, step, layer, from, to)),
       ),
   };
+}
+
+/** Calls of `multiplyAdds` for one look at the limit, and rounds of each: V8 improves a function between calls only. */
+const LIMIT_CALLS = 100;
+const LIMIT_ROUNDS = 20_000;
+/** Uncounted looks before the first: until V8 has compiled it well, on a busy machine, too. */
+const LIMIT_WARMUP_LOOKS = 12;
+
+/** Makes a function that measures the 128-bit FMA limit of one core, in GFLOP/s; some tens of milliseconds a call. */
+export async function limitMeter(): Promise<() => number> {
+  const functions: KernelFunctions = await loadKernelFunctions(sharedMemory(65536));
+  const look = (): number => {
+    const began = performance.now();
+    for (let call = 0; call < LIMIT_CALLS; call++) functions.multiplyAdds(LIMIT_ROUNDS);
+    return (FLOP_PER_ROUND * LIMIT_ROUNDS * LIMIT_CALLS) / (performance.now() - began) / 1e6;
+  };
+  for (let call = 0; call < LIMIT_WARMUP_LOOKS; call++) look();
+  return look;
 }

@@ -1,0 +1,132 @@
+/**
+ * Our training step as users get it: the `sparseloom` command on a generated corpus, all workers, reading included.
+ * Each run is a process of its own; the time of a step is the time between two lines of its metrics.
+ */
+import { spawn } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { median } from "./measure.ts";
+import { deepWidths, type Shape } from "./shapes.ts";
+
+/** The command, from source. */
+const COMMAND = fileURLToPath(new URL("../../apps/trainer/src/cli.ts", import.meta.url));
+
+/** What to train. */
+export type TrainerModel = "topk" | "relu" | "deep";
+
+export interface TrainerRun {
+  readonly shape: Shape;
+  readonly model: TrainerModel;
+  readonly workers: number;
+  /** 256-bit vectors by V8's experimental flag. */
+  readonly wide: boolean;
+  /** Steps that are timed. */
+  readonly steps: number;
+  /** Steps before them that are not: V8 compiles. */
+  readonly warmupSteps: number;
+  /** Further options of `sparseloom train`. */
+  readonly options?: readonly string[];
+}
+
+/** Mini-batches in the corpus; training passes over it as often as it must. */
+const CORPUS_BATCHES = 4;
+
+/** Runs of the command on corpora in a temporary folder, which is removed at the end. */
+export class Trainer implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #corpora = new Map<string, string>();
+  #runs = 0;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  static async open(): Promise<Trainer> {
+    return new Trainer(await mkdtemp(join(tmpdir(), "sparseloom-bench-")));
+  }
+
+  /**
+   * Milliseconds of each timed step.
+   *
+   * @throws Error with the command's own message when it fails
+   */
+  async stepTimes(run: TrainerRun): Promise<number[]> {
+    const { shape, model, workers, wide, steps, warmupSteps, options = [] } = run;
+    const corpus = await this.#corpusOf(shape);
+    const out = join(this.#folder, `run-${this.#runs++}`);
+    const total = warmupSteps + steps;
+    const architecture =
+      model === "deep"
+        ? ["--arch", "autoencoder", "--widths", deepWidths(shape).join(","), "--output-activation", "linear"]
+        : ["--arch", model, "--latents", String(shape.latents)];
+    const words = ["--batch", shape.rows, "--examples", shape.rows * total, "--workers", workers];
+    await sparseloom([
+      "train",
+      corpus,
+      "--out",
+      out,
+      ...architecture,
+      ...options,
+      ...(model === "topk" ? ["--k", String(shape.k)] : []),
+      ...words.map(String),
+      ...(wide ? ["--experimental-wide-simd"] : []),
+      // A line per step; next to no evaluation at the end.
+      "--log-every",
+      "1",
+      "--held-out",
+      "0",
+      "--eval-rows",
+      "1",
+    ]);
+    const lines = (await readFile(join(out, "metrics.jsonl"), "utf8")).trim().split("\n");
+    const rates = lines.map((line) => (JSON.parse(line) as StepLine).activationsPerSecond);
+    await rm(out, { recursive: true });
+    if (rates.length !== total) throw new Error(`the run logged ${rates.length} steps of ${total}`);
+    return rates.slice(warmupSteps).map((rate) => (1000 * shape.rows) / rate);
+  }
+
+  /** Activations per second of the median step. */
+  async rate(run: TrainerRun): Promise<number> {
+    return (1000 * run.shape.rows) / median(await this.stepTimes(run));
+  }
+
+  async #corpusOf(shape: Shape): Promise<string> {
+    const known = this.#corpora.get(shape.name);
+    if (known !== undefined) return known;
+    const path = join(this.#folder, `${shape.name}.arrow`);
+    const amounts = ["--d", shape.dIn, "--rows", CORPUS_BATCHES * shape.rows];
+    const features = ["--features", 4 * shape.dIn, "--active", 16, "--noise", 0.05];
+    await sparseloom(["corpus", "generate", path, ...amounts.map(String), ...features.map(String)]);
+    this.#corpora.set(shape.name, path);
+    return path;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.#folder, { recursive: true });
+  }
+}
+
+/** What is read of a line of metrics.jsonl. The rate is that of the one step: lines are logged after each. */
+interface StepLine {
+  readonly activationsPerSecond: number;
+}
+
+/** Runs the command; rejects with its last words when it fails. */
+async function sparseloom(words: readonly string[]): Promise<void> {
+  const child = spawn(process.execPath, [COMMAND, ...words], { stdio: ["ignore", "ignore", "pipe"] });
+  let stderr = "";
+  child.stderr.setEncoding("utf8");
+  child.stderr.on("data", (text: string) => {
+    stderr = (stderr + text).slice(-4000);
+  });
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  child.once("error", reject);
+  child.once("close", (code, signal) => {
+    const last = stderr.trim().split("\n").at(-1) ?? "";
+    if (code === 0) resolve();
+    else reject(new Error(`sparseloom ${words[0]} ended with ${signal ?? `status ${code}`}: ${last}`));
+  });
+  return await promise;
+}
