@@ -21,9 +21,17 @@ export function maskByPositive(values: usize, gate: usize, length: usize): void 
   for (let j: usize = 0; j < length << 2; j += 4) if (load<f32>(gate + j) <= 0) store<f32>(values + j, 0);
 }
 
-/** Σ of `count` numbers that lie `stride` bytes apart, one after the other from 0. */
-export function sumColumn(values: usize, count: usize, stride: usize): f32 {
+/** The first `columns` columns of rows that lie `stride` bytes apart, as rows of `rows` numbers. */
+export function transposeColumns(out: usize, from: usize, stride: usize, rows: usize, columns: usize): void {
+  for (let row: usize = 0; row < rows; row++, from += stride) {
+    let to = out + (row << 2);
+    for (let column: usize = 0; column < columns; column++, to += rows << 2) store<f32>(to, load<f32>(from + (column << 2)));
+  }
+}
+
+/** Σ of `count` numbers, one after the other from 0. */
+export function sumInOrder(values: usize, count: usize): f32 {
   let sum: f32 = 0;
-  for (let i: usize = 0; i < count; i++, values += stride) sum += load<f32>(values);
+  for (const end = values + (count << 2); values < end; values += 4) sum += load<f32>(values);
   return sum;
 }

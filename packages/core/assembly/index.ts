@@ -7,4 +7,4 @@ export { copyList, copyPositive, countPositive, nanRows, selectTopK } from "./se
 export { decodeRow, latentGradients, rowSquares, scaleRow } from "./decode";
 export { adam, divideRow, gather, project, rowNorm, subtractRows, sumRows } from "./latents";
 export { axpy, laneDot, maddScalar } from "./simd";
-export { difference, maskByPositive, sumColumn, unpackPanels } from "./deep";
+export { difference, maskByPositive, sumInOrder, transposeColumns, unpackPanels } from "./deep";

@@ -235,6 +235,7 @@ function addDeep(add: Add, options: PlanOptions): Detail {
   // Last, and with room to spare: the kernels fill up tiles with what lies behind the rows of a block.
   const widest = Math.max(...widths);
   add("packedRows", "scratch", "float", workers, Math.max(ROW_BLOCK * widest, COMBINE_SCRATCH));
+  if (purpose === "train") add("packedDeltas", "scratch", "float", workers, UNIT_BLOCK, batchRows);
   add("preActivations", "scratch", "float", workers, ROW_BLOCK, widest);
   return { storeGradients, recordCapacity: 0 };
 }

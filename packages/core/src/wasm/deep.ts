@@ -30,6 +30,7 @@ export function wasmDeepKernels(
     delta: training ? at(`delta.${index + 1}`) : 0,
   }));
   const packedRows = at("packedRows");
+  const packedDeltas = training ? at("packedDeltas") : 0;
   const packedBytes = (4 * regionOf(plan, "packedRows").length) / plan.workers;
   const packedOf = (step: StepContext): number => packedRows + step.rank * packedBytes;
   const inputOf = (step: StepContext, index: number): number =>
@@ -106,11 +107,15 @@ export function wasmDeepKernels(
       const biasGradient = arena.layers[layerIndex].bias.gradient;
       const gradientRow = plan.storeGradients ? first : step.rank * UNIT_BLOCK;
       const gradient = weight.gradient + gradientRow * inputs * 4;
+      // A unit's deltas one after the other: the product reads them once for every eight inputs.
+      const deltas = packedDeltas + step.rank * UNIT_BLOCK * 4 * plan.setup.training.batchRows;
+      wasm.transposeColumns(deltas, delta + first * 4, outputs * 4, step.rows, last - first);
+      const rowBytes = step.rows * 4;
       wasm.combine(
         gradient,
-        delta + first * 4,
+        deltas,
+        rowBytes,
         4,
-        outputs * 4,
         last - first,
         input,
         inputs,
@@ -120,7 +125,7 @@ export function wasmDeepKernels(
       );
       adamOn(wasm, weight, first * inputs * 4, gradient, (last - first) * inputs, step.adam);
       for (let unit = first; unit < last; unit++) {
-        biasGradient[unit] = wasm.sumColumn(delta + unit * 4, step.rows, outputs * 4);
+        biasGradient[unit] = wasm.sumInOrder(deltas + (unit - first) * rowBytes, step.rows);
       }
       adamOn(wasm, bias, first * 4, bias.gradient + first * 4, last - first, step.adam);
     },

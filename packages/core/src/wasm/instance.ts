@@ -117,7 +117,8 @@ export interface KernelExports {
     scratch: number,
     wide: 0 | 1,
   ): void;
-  sumColumn(values: number, count: number, stride: number): number;
+  sumInOrder(values: number, count: number): number;
+  transposeColumns(out: number, from: number, stride: number, rows: number, columns: number): void;
   maddScalar(a: number, b: number, c: number): number;
 }
 
