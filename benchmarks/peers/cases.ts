@@ -1,0 +1,108 @@
+/** Who is measured against whom: the peers' cases, and which of our models each is compared with. */
+import { deepWidths, type Shape } from "../src/shapes.ts";
+import type { TrainerModel } from "../src/trainer.ts";
+
+/** A training step of another system. */
+export interface PeerCase {
+  /** For the table. */
+  readonly name: string;
+  /** Our model that does the same. */
+  readonly model: TrainerModel;
+  readonly system: "torch" | "tfjs";
+  /** Names of the shapes at which it is measured. */
+  readonly shapes: readonly string[];
+  /** Whether it can use more than one thread. */
+  readonly threads: boolean;
+  /** What its process is asked to open. */
+  readonly open: Readonly<Record<string, string | boolean>>;
+  /** The allocator keeps memory and uses large pages: worth a third of the time to some steps of PyTorch. */
+  readonly tuned: boolean;
+}
+
+const EVERY_SHAPE = ["S", "M", "L"];
+
+/** All peers, the plainest first. */
+export const PEERS: readonly PeerCase[] = [
+  {
+    name: "PyTorch, dense TopK, float32",
+    model: "topk",
+    system: "torch",
+    shapes: EVERY_SHAPE,
+    threads: true,
+    open: { case: "dense-topk", fused: false, amp: false },
+    tuned: false,
+  },
+  {
+    name: "PyTorch, sparse TopK, float32, fused Adam, tuned",
+    model: "topk",
+    system: "torch",
+    shapes: EVERY_SHAPE,
+    threads: true,
+    open: { case: "sparse-topk", fused: true, amp: false },
+    tuned: true,
+  },
+  {
+    name: "PyTorch, sparse TopK, bfloat16 encoder, fused Adam, tuned",
+    model: "topk",
+    system: "torch",
+    shapes: EVERY_SHAPE,
+    threads: true,
+    open: { case: "sparse-topk", fused: true, amp: true },
+    tuned: true,
+  },
+  {
+    // At M one step takes most of a minute; at L several.
+    name: "TensorFlow.js, dense TopK, WebAssembly, one thread",
+    model: "topk",
+    system: "tfjs",
+    shapes: ["S", "M"],
+    threads: false,
+    open: {},
+    tuned: false,
+  },
+  {
+    // From the start of training, where half of our latents are active: at L that takes us tens of seconds a step.
+    name: "PyTorch, dense ReLU + L1, float32",
+    model: "relu",
+    system: "torch",
+    shapes: ["S", "M"],
+    threads: true,
+    open: { case: "dense-relu", fused: false, amp: false },
+    tuned: false,
+  },
+  {
+    name: "PyTorch, deep autoencoder, float32",
+    model: "deep",
+    system: "torch",
+    shapes: ["M"],
+    threads: true,
+    open: { case: "deep", fused: false, amp: false },
+    tuned: false,
+  },
+];
+
+/** The allocator's settings of a tuned process (glibc; elsewhere they do nothing). */
+export const TUNED_ENVIRONMENT: Readonly<Record<string, string>> = {
+  GLIBC_TUNABLES: "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=100000000000:glibc.malloc.hugetlb=1",
+};
+
+/** How much is measured at a shape. */
+export interface Effort {
+  /** Turns of everyone. */
+  readonly rounds: number;
+  /** Timed steps of ours and of a peer in one turn. */
+  readonly ourSteps: number;
+  readonly peerSteps: number;
+}
+
+/** Enough for a second or so of each contender's time in each turn, and at most a few minutes in all. */
+export function effortAt({ name }: Shape): Effort {
+  if (name === "L") return { rounds: 3, ourSteps: 3, peerSteps: 1 };
+  if (name === "M") return { rounds: 3, ourSteps: 6, peerSteps: 3 };
+  return { rounds: 5, ourSteps: 20, peerSteps: 10 };
+}
+
+/** A shape as the peers' processes read it. */
+export function peerShape(shape: Shape): object {
+  return { ...shape, widths: deepWidths(shape) };
+}

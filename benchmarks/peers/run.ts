@@ -1,0 +1,257 @@
+/**
+ * `pnpm bench:peers`: our training step and those of other systems, in turn, in one run; one table of ratios.
+ * Installs the npm peers on first use. Python's are used where they are; what is missing is listed.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { Command } from "commander";
+import { listOf } from "../src/command.ts";
+import { type Environment, formatEnvironment, readEnvironment } from "../src/environment.ts";
+import { LineProcess } from "../src/line-process.ts";
+import { median } from "../src/measure.ts";
+import { type Shape, SHAPES } from "../src/shapes.ts";
+import { alignTable, digits } from "../src/table.ts";
+import { Trainer, type TrainerModel } from "../src/trainer.ts";
+import { effortAt, type PeerCase, PEERS, peerShape, TUNED_ENVIRONMENT } from "./cases.ts";
+
+const MODELS: readonly TrainerModel[] = ["topk", "relu", "deep"];
+
+interface Options {
+  readonly shape: readonly string[];
+  readonly model: readonly TrainerModel[];
+  readonly wide: boolean;
+  readonly install: boolean;
+  readonly oneThread: boolean;
+  readonly json?: string;
+}
+
+/** One contender at one shape with one number of threads. */
+interface Result {
+  readonly contender: string;
+  readonly ours: boolean;
+  readonly model: TrainerModel;
+  readonly shape: string;
+  readonly threads: number;
+  /** Activations per second, one figure per turn: of the turn's median step. */
+  readonly rates: number[];
+}
+
+interface Missing {
+  readonly name: string;
+  readonly reason: string;
+}
+
+const progress = (line: string): void => void process.stderr.write(`${line}\n`);
+const python = process.env["SPARSELOOM_PYTHON"] ?? "python3";
+/** Until the threads of the contender before have stopped spinning. */
+const PAUSE_MS = 200;
+/** Our uncounted steps of each turn: V8 compiles. */
+const WARMUP_STEPS = 3;
+
+/** Why a system cannot be measured, with the command that would change it; undefined when it can. */
+function missingSystem(system: PeerCase["system"], install: boolean): string | undefined {
+  if (system === "torch") {
+    const found = spawnSync(python, ["-c", "import torch"], { stdio: "ignore" }).status === 0;
+    return found ? undefined : "python3 -m pip install torch   (or SPARSELOOM_PYTHON=<a Python that has it>)";
+  }
+  const words = ["--yes", "pnpm@12", "install", "--ignore-workspace", "--frozen-lockfile"];
+  if (!existsSync(join(import.meta.dirname, "node_modules/@tensorflow")) && install) {
+    progress("installing the npm peers into benchmarks/peers");
+    spawnSync("npx", words, { cwd: import.meta.dirname, stdio: ["ignore", "ignore", "inherit"] });
+  }
+  const found = existsSync(join(import.meta.dirname, "node_modules/@tensorflow"));
+  return found ? undefined : `cd benchmarks/peers && npx ${words.join(" ")}`;
+}
+
+function startPeer({ name, system, tuned }: PeerCase): LineProcess {
+  const script = join(import.meta.dirname, system === "torch" ? "torch_step.py" : "tfjs-step.ts");
+  return new LineProcess({
+    name,
+    command: system === "torch" ? python : process.execPath,
+    arguments: [script],
+    environment: tuned ? TUNED_ENVIRONMENT : {},
+  });
+}
+
+/** Everyone takes a turn in every round: ours, ours wide, then each peer. */
+async function compare(
+  shape: Shape,
+  model: TrainerModel,
+  peers: readonly PeerCase[],
+  options: Options,
+  missing: Missing[],
+): Promise<Result[]> {
+  const { rounds, ourSteps, peerSteps } = effortAt(shape);
+  const cores = availableParallelism();
+  const threadCounts = options.oneThread && cores > 1 ? [cores, 1] : [cores];
+  await using stack = new AsyncDisposableStack();
+  const trainer = stack.use(await Trainer.open());
+  const results: Result[] = [];
+  const turns: { readonly result: Result; readonly turn: () => Promise<number>; readonly rounds: number }[] =
+    [];
+  const enter = (
+    contender: string,
+    ours: boolean,
+    threads: number,
+    turn: () => Promise<number>,
+    most = rounds,
+  ) => {
+    const result: Result = { contender, ours, model, shape: shape.name, threads, rates: [] };
+    results.push(result);
+    turns.push({ result, turn, rounds: most });
+  };
+
+  for (const threads of threadCounts) {
+    for (const wide of options.wide ? [false, true] : [false]) {
+      const run = { shape, model, workers: threads, wide, steps: ourSteps, warmupSteps: WARMUP_STEPS };
+      enter(wide ? "Sparseloom --experimental-wide-simd" : "Sparseloom", true, threads, () =>
+        trainer.rate(run),
+      );
+    }
+  }
+  for (const peer of peers) {
+    const process = stack.use(startPeer(peer));
+    try {
+      await process.ask({ open: { ...peer.open, shape: peerShape(shape) } });
+    } catch (error) {
+      missing.push({ name: `${peer.name} at ${shape.name}`, reason: (error as Error).message });
+      continue;
+    }
+    // Nothing is warmed up, and one turn is enough, where a step takes most of a minute.
+    const slow = peer.system === "tfjs" && shape.name !== "S";
+    for (const threads of peer.threads ? threadCounts : [1]) {
+      if (!slow) await process.ask({ run: 1, threads });
+      const turn = async (): Promise<number> => {
+        const { ms } = await process.ask<{ ms: number[] }>({ run: slow ? 1 : peerSteps, threads });
+        return (1000 * shape.rows) / median(ms);
+      };
+      enter(peer.name, false, threads, turn, slow ? 1 : rounds);
+    }
+  }
+
+  for (let round = 0; round < rounds; round++) {
+    for (const { result, turn, rounds: most } of turns) {
+      if (round >= most) continue;
+      progress(
+        `${shape.name} ${model}, turn ${round + 1} of ${most}: ${result.contender}, ${result.threads} threads`,
+      );
+      await pause(PAUSE_MS);
+      result.rates.push(await turn());
+    }
+  }
+  return results;
+}
+
+/** Our rate by another's. On a busy machine the two differ, and the second is the fairer one. */
+interface Ratio {
+  /** Median over turns of the ratio within a turn; NaN (null in JSON) where there is none. */
+  readonly byTurn: number;
+  /** Our best turn by the other's best. */
+  readonly bestByBest: number;
+}
+
+const NO_RATIO: Ratio = { byTurn: Number.NaN, bestByBest: Number.NaN };
+
+function ratio(ours: Result | undefined, other: Result): Ratio {
+  if (ours === undefined || other.ours) return NO_RATIO;
+  return {
+    byTurn: median(other.rates.map((rate, round) => ours.rates[round]! / rate)),
+    bestByBest: Math.max(...ours.rates) / Math.max(...other.rates),
+  };
+}
+
+interface Line extends Result {
+  /** Median of `rates`. */
+  readonly activationsPerSecond: number;
+  /** Ours, default and wide, by this one with as many threads. */
+  readonly oursByThis: Ratio;
+  readonly wideByThis: Ratio;
+}
+
+function linesOf(results: readonly Result[]): Line[] {
+  const ours = (other: Result, wide: boolean): Result | undefined =>
+    results.find(
+      (result) =>
+        result.ours &&
+        result.contender.includes("wide") === wide &&
+        (["shape", "model", "threads"] as const).every((key) => result[key] === other[key]),
+    );
+  return results.map((result) => ({
+    ...result,
+    activationsPerSecond: median(result.rates),
+    oursByThis: ratio(ours(result, false), result),
+    wideByThis: ratio(ours(result, true), result),
+  }));
+}
+
+function formatLines(lines: readonly Line[]): string {
+  const times = ({ byTurn, bestByBest }: Ratio): string =>
+    Number.isNaN(byTurn) ? "" : `${digits(byTurn)} (${digits(bestByBest)})`;
+  return alignTable(
+    [
+      "training step",
+      "shape",
+      "threads",
+      "activations/s",
+      "lowest – highest",
+      "ours by this",
+      "ours wide by this",
+    ],
+    lines.map((line) => [
+      line.ours ? `${line.contender} (${line.model})` : line.contender,
+      line.shape,
+      String(line.threads),
+      digits(line.activationsPerSecond),
+      `${digits(Math.min(...line.rates))} – ${digits(Math.max(...line.rates))}`,
+      times(line.oursByThis),
+      times(line.wideByThis),
+    ]),
+    2,
+  );
+}
+
+interface Report {
+  readonly environment: Environment;
+  readonly lines: readonly Line[];
+  readonly missing: readonly Missing[];
+}
+
+async function run(options: Options): Promise<Report> {
+  const missing: Missing[] = [];
+  const systems = new Map<PeerCase["system"], boolean>();
+  for (const system of ["torch", "tfjs"] as const) {
+    const reason = missingSystem(system, options.install);
+    systems.set(system, reason === undefined);
+    if (reason !== undefined) missing.push({ name: system, reason: `not installed: ${reason}` });
+  }
+  const results: Result[] = [];
+  for (const shape of SHAPES.filter(({ name }) => options.shape.includes(name))) {
+    for (const model of MODELS.filter((name) => options.model.includes(name))) {
+      const comparable = PEERS.filter((peer) => peer.model === model && peer.shapes.includes(shape.name));
+      const peers = comparable.filter(({ system }) => systems.get(system));
+      if (comparable.length > 0) results.push(...(await compare(shape, model, peers, options, missing)));
+    }
+  }
+  return { environment: readEnvironment(), lines: linesOf(results), missing };
+}
+
+const shapeNames = SHAPES.map(({ name }) => name);
+await new Command("bench:peers")
+  .description("Times our training step and other systems' in turn, and prints the ratios.")
+  .option("--shape <names>", "shapes to run at, comma-separated", listOf(shapeNames), shapeNames)
+  .option("--model <names>", "models to compare, comma-separated", listOf<TrainerModel>(MODELS), [...MODELS])
+  .option("--no-wide", "leave out our opt-in mode with 256-bit vectors")
+  .option("--no-one-thread", "measure with all cores only")
+  .option("--no-install", "do not install missing npm packages")
+  .option("--json <file>", "also write environment and results to this file")
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
+  .action(async (options: Options) => {
+    const report = await run(options);
+    process.stdout.write(`${formatEnvironment(report.environment)}\n\n${formatLines(report.lines)}\n`);
+    for (const { name, reason } of report.missing) process.stdout.write(`\n${name}: ${reason}\n`);
+    if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
+  })
+  .parseAsync();
