@@ -1,4 +1,5 @@
 /** The `sparseloom` program: parses, runs one subcommand, and turns errors into one line and an exit status. */
+import { flushCompileCache } from "node:module";
 import { Command, CommanderError } from "commander";
 import { addCorpusCommands } from "./commands/corpus.ts";
 import { addDemoCommand } from "./commands/demo.ts";
@@ -7,7 +8,11 @@ import { addEvalCommand } from "./commands/eval.ts";
 import { addInspectCommand } from "./commands/inspect.ts";
 import { addTrainCommand } from "./commands/train.ts";
 import { EXIT, judge } from "./errors.ts";
+import "./team/worker.ts";
 import { VERSION } from "./version.ts";
+
+// Workers load what is loaded here: with the cache on disk before they start, they need not strip types again.
+flushCompileCache();
 
 const program = new Command("sparseloom")
   .description(

@@ -17,9 +17,8 @@ export const PURPOSE = {
 /** One of {@link PURPOSE}'s values. */
 export type Purpose = (typeof PURPOSE)[keyof typeof PURPOSE];
 
-const WORDS = new Uint32Array(4);
-
-function pcg4d(a: number, b: number, c: number, d: number): Uint32Array {
+/** Word 0 or 1 of the hash of four words. */
+function pcg4d(a: number, b: number, c: number, d: number, word: 0 | 1): number {
   let x = (Math.imul(a, 1664525) + 1013904223) | 0;
   let y = (Math.imul(b, 1664525) + 1013904223) | 0;
   let z = (Math.imul(c, 1664525) + 1013904223) | 0;
@@ -36,27 +35,22 @@ function pcg4d(a: number, b: number, c: number, d: number): Uint32Array {
       w ^= w >>> 16;
     }
   }
-  WORDS[0] = x;
-  WORDS[1] = y;
-  WORDS[2] = z;
-  WORDS[3] = w;
-  return WORDS;
+  return (word === 0 ? x : y) >>> 0;
 }
 
-function hash(seed: number, purpose: Purpose, step: number, index: number): Uint32Array {
+function hash(seed: number, purpose: Purpose, step: number, index: number, word: 0 | 1): number {
   // The high half of a large index goes into the purpose word, so that no two indices share a hash.
   const high = Math.floor(index / 2 ** 32);
-  return pcg4d(seed, purpose ^ (high << 8), step, index >>> 0);
+  return pcg4d(seed, purpose ^ (high << 8), step, index >>> 0, word);
 }
 
 /** A uniform number in [0, 1) with 32 random bits, for (seed, purpose, step, index). */
 export function uniform(seed: number, purpose: Purpose, step: number, index: number): number {
-  return (hash(seed, purpose, step, index)[0] as number) / 2 ** 32;
+  return hash(seed, purpose, step, index, 0) / 2 ** 32;
 }
 
 /** A standard normal number (Box–Muller on two words of the hash), for (seed, purpose, step, index). */
 export function gaussian(seed: number, purpose: Purpose, step: number, index: number): number {
-  const words = hash(seed, purpose, step, index);
-  const radius = Math.sqrt(-2 * Math.log(((words[0] as number) + 1) / 2 ** 32));
-  return radius * Math.cos((2 * Math.PI * (words[1] as number)) / 2 ** 32);
+  const radius = Math.sqrt(-2 * Math.log((hash(seed, purpose, step, index, 0) + 1) / 2 ** 32));
+  return radius * Math.cos((2 * Math.PI * hash(seed, purpose, step, index, 1)) / 2 ** 32);
 }

@@ -38,6 +38,8 @@ export interface RunConfig {
     readonly column: string;
     readonly dIn: number;
     readonly rows: number;
+    /** Bytes of a block at most: part of the order of rows. */
+    readonly blockBytes: number;
     /** Rows of the training split. */
     readonly trainRows: number;
   };
@@ -66,6 +68,7 @@ export async function resolveRun(
   patterns: readonly string[],
   options: TrainOptions,
   kernelVariant: string,
+  blockBytes: number,
 ): Promise<RunConfig> {
   const split = splitOptions(options);
   const trainRows = await countRows(corpus, { ...split, split: "train" });
@@ -115,6 +118,7 @@ export async function resolveRun(
       column: corpus.column,
       dIn: corpus.dIn,
       rows: corpus.rows,
+      blockBytes,
       trainRows,
     },
     statistics,

@@ -73,6 +73,8 @@ export class Team implements AsyncDisposable {
       concurrentTasksPerWorker: 1,
       // Workers sleep on our own words, not on piscina's.
       atomics: "disabled",
+      // Steps allocate next to nothing: a small young generation keeps a thread small.
+      resourceLimits: { maxYoungGenerationSizeMb: 2 },
     });
     const kernels = options.kernels ?? bestKernelVariant();
     const wideSimd = options.wideSimd ?? false;
