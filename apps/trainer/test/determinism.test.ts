@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
 import { resume, train } from "../src/train.ts";
-import { stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
+import { runCli, stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const folder = temporaryFolder();
 const corpus = join(folder, "corpus.arrow");
@@ -54,6 +54,31 @@ describe.each(CASES)("%s", (name, request) => {
     const model = async (run: string) => await readFile(join(run, "model", "sae_weights.safetensors"));
     expect((await model(stopped)).equals(await model(whole))).toBe(true);
   });
+});
+
+it("the reference kernels and 256-bit vectors give the bytes of the default kernels", async () => {
+  const args = [
+    "train",
+    corpus,
+    "--latents",
+    "200",
+    "--k",
+    "7",
+    "--batch",
+    "100",
+    "--examples",
+    "5000",
+    "--seed",
+    "2",
+  ];
+  const state = async (name: string, ...more: string[]): Promise<Buffer> => {
+    const out = join(folder, name);
+    expect((await runCli([...args, "--out", out, ...more])).status).toBe(0);
+    return await stateBytes(out, 50);
+  };
+  const expected = await state("default-kernels");
+  expect((await state("reference-kernels", "--kernels", "reference")).equals(expected)).toBe(true);
+  expect((await state("wide-kernels", "--experimental-wide-simd")).equals(expected)).toBe(true);
 });
 
 it("another seed gives other bytes", async () => {
