@@ -86,20 +86,24 @@ export const TUNED_ENVIRONMENT: Readonly<Record<string, string>> = {
   GLIBC_TUNABLES: "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=100000000000:glibc.malloc.hugetlb=1",
 };
 
-/** How much is measured at a shape. */
+/** How much is measured of a model at a shape. */
 export interface Effort {
   /** Turns of everyone. */
   readonly rounds: number;
+  /** Our uncounted steps at the start of each turn, a process of its own: V8 compiles. */
+  readonly warmupSteps: number;
   /** Timed steps of ours and of a peer in one turn. */
   readonly ourSteps: number;
   readonly peerSteps: number;
 }
 
-/** Enough for a second or so of each contender's time in each turn, and at most a few minutes in all. */
-export function effortAt({ name }: Shape): Effort {
-  if (name === "L") return { rounds: 3, ourSteps: 3, peerSteps: 1 };
-  if (name === "M") return { rounds: 3, ourSteps: 6, peerSteps: 3 };
-  return { rounds: 5, ourSteps: 20, peerSteps: 10 };
+/** Enough for a second or more of each contender's time in each turn, and a few minutes in all. */
+export function effortFor({ name }: Shape, model: TrainerModel): Effort {
+  if (name === "S") return { rounds: 5, warmupSteps: 4, ourSteps: 20, peerSteps: 10 };
+  // Our ReLU steps take seconds from here on.
+  if (name === "M" && model === "relu") return { rounds: 2, warmupSteps: 1, ourSteps: 2, peerSteps: 2 };
+  if (name === "M") return { rounds: 3, warmupSteps: 3, ourSteps: 6, peerSteps: 3 };
+  return { rounds: 2, warmupSteps: 1, ourSteps: 2, peerSteps: 1 };
 }
 
 /** A shape as the peers' processes read it. */

@@ -13,9 +13,10 @@ import { type Environment, formatEnvironment, readEnvironment } from "../src/env
 import { LineProcess } from "../src/line-process.ts";
 import { median } from "../src/measure.ts";
 import { type Shape, SHAPES } from "../src/shapes.ts";
-import { alignTable, digits } from "../src/table.ts";
+import { digits } from "../src/table.ts";
 import { Trainer, type TrainerModel } from "../src/trainer.ts";
-import { effortAt, type PeerCase, PEERS, peerShape, TUNED_ENVIRONMENT } from "./cases.ts";
+import { effortFor, type PeerCase, PEERS, peerShape, TUNED_ENVIRONMENT } from "./cases.ts";
+import { formatLines, type Line, linesOf, type Result } from "./results.ts";
 
 const MODELS: readonly TrainerModel[] = ["topk", "relu", "deep"];
 
@@ -28,17 +29,6 @@ interface Options {
   readonly json?: string;
 }
 
-/** One contender at one shape with one number of threads. */
-interface Result {
-  readonly contender: string;
-  readonly ours: boolean;
-  readonly model: TrainerModel;
-  readonly shape: string;
-  readonly threads: number;
-  /** Activations per second, one figure per turn: of the turn's median step. */
-  readonly rates: number[];
-}
-
 interface Missing {
   readonly name: string;
   readonly reason: string;
@@ -48,8 +38,6 @@ const progress = (line: string): void => void process.stderr.write(`${line}\n`);
 const python = process.env["SPARSELOOM_PYTHON"] ?? "python3";
 /** Until the threads of the contender before have stopped spinning. */
 const PAUSE_MS = 200;
-/** Our uncounted steps of each turn: V8 compiles. */
-const WARMUP_STEPS = 3;
 
 /** Why a system cannot be measured, with the command that would change it; undefined when it can. */
 function missingSystem(system: PeerCase["system"], install: boolean): string | undefined {
@@ -84,7 +72,7 @@ async function compare(
   options: Options,
   missing: Missing[],
 ): Promise<Result[]> {
-  const { rounds, ourSteps, peerSteps } = effortAt(shape);
+  const { rounds, warmupSteps, ourSteps, peerSteps } = effortFor(shape, model);
   const cores = availableParallelism();
   const threadCounts = options.oneThread && cores > 1 ? [cores, 1] : [cores];
   await using stack = new AsyncDisposableStack();
@@ -106,7 +94,7 @@ async function compare(
 
   for (const threads of threadCounts) {
     for (const wide of options.wide ? [false, true] : [false]) {
-      const run = { shape, model, workers: threads, wide, steps: ourSteps, warmupSteps: WARMUP_STEPS };
+      const run = { shape, model, workers: threads, wide, steps: ourSteps, warmupSteps };
       enter(wide ? "Sparseloom --experimental-wide-simd" : "Sparseloom", true, threads, () =>
         trainer.rate(run),
       );
@@ -135,82 +123,16 @@ async function compare(
   for (let round = 0; round < rounds; round++) {
     for (const { result, turn, rounds: most } of turns) {
       if (round >= most) continue;
-      progress(
-        `${shape.name} ${model}, turn ${round + 1} of ${most}: ${result.contender}, ${result.threads} threads`,
-      );
       await pause(PAUSE_MS);
-      result.rates.push(await turn());
+      const rate = await turn();
+      result.rates.push(rate);
+      const { contender, threads } = result;
+      progress(
+        `${shape.name} ${model}, turn ${round + 1} of ${most}: ${contender}, ${threads} threads: ${digits(rate)}/s`,
+      );
     }
   }
   return results;
-}
-
-/** Our rate by another's. On a busy machine the two differ, and the second is the fairer one. */
-interface Ratio {
-  /** Median over turns of the ratio within a turn; NaN (null in JSON) where there is none. */
-  readonly byTurn: number;
-  /** Our best turn by the other's best. */
-  readonly bestByBest: number;
-}
-
-const NO_RATIO: Ratio = { byTurn: Number.NaN, bestByBest: Number.NaN };
-
-function ratio(ours: Result | undefined, other: Result): Ratio {
-  if (ours === undefined || other.ours) return NO_RATIO;
-  return {
-    byTurn: median(other.rates.map((rate, round) => ours.rates[round]! / rate)),
-    bestByBest: Math.max(...ours.rates) / Math.max(...other.rates),
-  };
-}
-
-interface Line extends Result {
-  /** Median of `rates`. */
-  readonly activationsPerSecond: number;
-  /** Ours, default and wide, by this one with as many threads. */
-  readonly oursByThis: Ratio;
-  readonly wideByThis: Ratio;
-}
-
-function linesOf(results: readonly Result[]): Line[] {
-  const ours = (other: Result, wide: boolean): Result | undefined =>
-    results.find(
-      (result) =>
-        result.ours &&
-        result.contender.includes("wide") === wide &&
-        (["shape", "model", "threads"] as const).every((key) => result[key] === other[key]),
-    );
-  return results.map((result) => ({
-    ...result,
-    activationsPerSecond: median(result.rates),
-    oursByThis: ratio(ours(result, false), result),
-    wideByThis: ratio(ours(result, true), result),
-  }));
-}
-
-function formatLines(lines: readonly Line[]): string {
-  const times = ({ byTurn, bestByBest }: Ratio): string =>
-    Number.isNaN(byTurn) ? "" : `${digits(byTurn)} (${digits(bestByBest)})`;
-  return alignTable(
-    [
-      "training step",
-      "shape",
-      "threads",
-      "activations/s",
-      "lowest – highest",
-      "ours by this",
-      "ours wide by this",
-    ],
-    lines.map((line) => [
-      line.ours ? `${line.contender} (${line.model})` : line.contender,
-      line.shape,
-      String(line.threads),
-      digits(line.activationsPerSecond),
-      `${digits(Math.min(...line.rates))} – ${digits(Math.max(...line.rates))}`,
-      times(line.oursByThis),
-      times(line.wideByThis),
-    ]),
-    2,
-  );
 }
 
 interface Report {

@@ -1,0 +1,61 @@
+/** The comparison's own arithmetic and lists; the peers themselves need not be installed. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { SHAPES } from "../src/shapes.ts";
+import { effortFor, PEERS } from "./cases.ts";
+import { formatLines, linesOf, type Result } from "./results.ts";
+
+const common = { model: "topk", shape: "S" } as const;
+const RESULTS: readonly Result[] = [
+  { ...common, contender: "Sparseloom", ours: true, threads: 2, rates: [30, 20, 10] },
+  {
+    ...common,
+    contender: "Sparseloom --experimental-wide-simd",
+    ours: true,
+    threads: 2,
+    rates: [60, 60, 60],
+  },
+  { ...common, contender: "Sparseloom", ours: true, threads: 1, rates: [15, 15, 15] },
+  { ...common, contender: "other", ours: false, threads: 2, rates: [10, 10, 10] },
+  { ...common, contender: "single", ours: false, threads: 1, rates: [5] },
+];
+
+await test("a peer is compared with ours at as many threads, turn by turn and best by best", () => {
+  const [ours, , , other, single] = linesOf(RESULTS);
+  assert.equal(ours!.activationsPerSecond, 20);
+  assert.ok(Number.isNaN(ours!.oursByThis.byTurn));
+  assert.deepEqual(other!.oursByThis, { byTurn: 2, bestByBest: 3 });
+  assert.deepEqual(other!.wideByThis, { byTurn: 6, bestByBest: 6 });
+  assert.deepEqual(single!.oursByThis, { byTurn: 3, bestByBest: 3 });
+  assert.ok(Number.isNaN(single!.wideByThis.byTurn));
+});
+
+await test("the table shows both ratios, and none where there is none", () => {
+  const lines = formatLines(linesOf(RESULTS)).split("\n");
+  assert.match(lines[2]!, /^Sparseloom \(topk\) .* 20\.0 +10\.0 – 30\.0$/);
+  assert.match(lines[5]!, /^other .* 10\.0 +10\.0 – 10\.0 +2\.00 \(3\.00\) +6\.00 \(6\.00\)$/);
+  assert.match(lines[6]!, /3\.00 \(3\.00\)$/);
+});
+
+await test("every case is at shapes that exist, and one that PyTorch's script knows", () => {
+  const script = readFileSync(join(import.meta.dirname, "torch_step.py"), "utf8");
+  const known = /^CASES = \{(.*)\}$/m.exec(script)![1]!;
+  for (const { shapes, system, open, model } of PEERS) {
+    for (const name of shapes) {
+      const shape = SHAPES.find((candidate) => candidate.name === name);
+      assert.ok(shape !== undefined && effortFor(shape, model).rounds > 0, name);
+    }
+    if (system === "torch") assert.ok(known.includes(`"${String(open["case"])}"`), String(open["case"]));
+  }
+});
+
+await test("the command refuses what it does not know with one line and status 2", () => {
+  const words = [join(import.meta.dirname, "run.ts"), "--shape", "XL"];
+  const { status, stderr, stdout } = spawnSync(process.execPath, words, { encoding: "utf8" });
+  assert.equal(status, 2);
+  assert.equal(stdout, "");
+  assert.match(stderr, /^error: .*"XL" must be one of S, M, L\.\n$/);
+});
