@@ -2,7 +2,8 @@
  * Our training step as users get it: the `sparseloom` command on a generated corpus, all workers, reading included.
  * Each run is a process of its own; the time of a step is the time between two lines of its metrics.
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,10 +39,19 @@ export class Trainer implements AsyncDisposable {
   readonly #folder: string;
   readonly #corpora = new Map<string, string>();
   #runs = 0;
+  #child: ChildProcess | undefined;
 
   private constructor(folder: string) {
     this.#folder = folder;
+    process.once("SIGINT", this.#interrupted).once("SIGTERM", this.#interrupted);
   }
+
+  /** Leaves nothing behind, then dies of the signal as it would have without this handler. */
+  readonly #interrupted = (signal: NodeJS.Signals): void => {
+    this.#child?.kill("SIGKILL");
+    rmSync(this.#folder, { recursive: true });
+    process.kill(process.pid, signal);
+  };
 
   static async open(): Promise<Trainer> {
     return new Trainer(await mkdtemp(join(tmpdir(), "sparseloom-bench-")));
@@ -62,7 +72,7 @@ export class Trainer implements AsyncDisposable {
         ? ["--arch", "autoencoder", "--widths", deepWidths(shape).join(","), "--output-activation", "linear"]
         : ["--arch", model, "--latents", String(shape.latents)];
     const words = ["--batch", shape.rows, "--examples", shape.rows * total, "--workers", workers];
-    await sparseloom([
+    await this.#sparseloom([
       "train",
       corpus,
       "--out",
@@ -98,12 +108,32 @@ export class Trainer implements AsyncDisposable {
     const path = join(this.#folder, `${shape.name}.arrow`);
     const amounts = ["--d", shape.dIn, "--rows", CORPUS_BATCHES * shape.rows];
     const features = ["--features", 4 * shape.dIn, "--active", 16, "--noise", 0.05];
-    await sparseloom(["corpus", "generate", path, ...amounts.map(String), ...features.map(String)]);
+    await this.#sparseloom(["corpus", "generate", path, ...amounts.map(String), ...features.map(String)]);
     this.#corpora.set(shape.name, path);
     return path;
   }
 
+  /** Runs the command; rejects with its last words when it fails. */
+  async #sparseloom(words: readonly string[]): Promise<void> {
+    const child = spawn(process.execPath, [COMMAND, ...words], { stdio: ["ignore", "ignore", "pipe"] });
+    this.#child = child;
+    let stderr = "";
+    child.stderr.setEncoding("utf8");
+    child.stderr.on("data", (text: string) => {
+      stderr = (stderr + text).slice(-4000);
+    });
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    child.once("error", reject);
+    child.once("close", (code, signal) => {
+      const last = stderr.trim().split("\n").at(-1) ?? "";
+      if (code === 0) resolve();
+      else reject(new Error(`sparseloom ${words[0]} ended with ${signal ?? `status ${code}`}: ${last}`));
+    });
+    return await promise;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    process.off("SIGINT", this.#interrupted).off("SIGTERM", this.#interrupted);
     await rm(this.#folder, { recursive: true });
   }
 }
@@ -111,22 +141,4 @@ export class Trainer implements AsyncDisposable {
 /** What is read of a line of metrics.jsonl. The rate is that of the one step: lines are logged after each. */
 interface StepLine {
   readonly activationsPerSecond: number;
-}
-
-/** Runs the command; rejects with its last words when it fails. */
-async function sparseloom(words: readonly string[]): Promise<void> {
-  const child = spawn(process.execPath, [COMMAND, ...words], { stdio: ["ignore", "ignore", "pipe"] });
-  let stderr = "";
-  child.stderr.setEncoding("utf8");
-  child.stderr.on("data", (text: string) => {
-    stderr = (stderr + text).slice(-4000);
-  });
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  child.once("error", reject);
-  child.once("close", (code, signal) => {
-    const last = stderr.trim().split("\n").at(-1) ?? "";
-    if (code === 0) resolve();
-    else reject(new Error(`sparseloom ${words[0]} ended with ${signal ?? `status ${code}`}: ${last}`));
-  });
-  return await promise;
 }
