@@ -10,7 +10,8 @@ import { formatCount, Progress } from "../progress.ts";
 import { readRunConfig, type RunConfig } from "../run/config.ts";
 import type { ModelSetup } from "@sparseloom/core";
 import type { TrainResult } from "../run/result.ts";
-import { resume, train, type TrainHooks } from "../train.ts";
+import type { TrainHooks } from "../session.ts";
+import { resume, train } from "../train.ts";
 
 /** Adds the command to `program`. */
 export function addTrainCommand(program: Command): void {
