@@ -34,6 +34,11 @@ export function decodeRow(
       dIn,
     );
   }
+  return subtractRow(residual, x, dIn);
+}
+
+/** residual −= x; returns the residual's lane-order square. */
+export function subtractRow(residual: usize, x: usize, dIn: usize): f32 {
   let at: usize = 0;
   for (; at + 4 <= dIn; at += 4) {
     const out = residual + (at << 2);
@@ -42,6 +47,22 @@ export function decodeRow(
   for (; at < dIn; at++)
     store<f32>(residual + (at << 2), load<f32>(residual + (at << 2)) - load<f32>(x + (at << 2)));
   return laneDot(residual, residual, dIn);
+}
+
+/** Writes a row's records into a dense row of `units` numbers, zero elsewhere. */
+export function spreadRow(dense: usize, units: usize, latents: usize, values: usize, count: usize): void {
+  memory.fill(dense, 0, units << 2);
+  for (let record: usize = 0; record < count << 2; record += 4) {
+    store<f32>(dense + (<usize>load<i32>(latents + record) << 2), load<f32>(values + record));
+  }
+}
+
+/** The way back from a panel z [unit][8]: gradients[r] = z[latents[r]][lane]. */
+export function collectRow(gradients: usize, z: usize, lane: usize, latents: usize, count: usize): void {
+  const from = z + (lane << 2);
+  for (let record: usize = 0; record < count << 2; record += 4) {
+    store<f32>(gradients + record, load<f32>(from + (<usize>load<i32>(latents + record) << 5)));
+  }
 }
 
 /** values[j] *= scale. */

@@ -4,7 +4,7 @@
  */
 export { combine, groupCount, multiplyAdds, packRows, product } from "./product";
 export { copyList, copyPositive, countPositive, nanRows, selectTopK } from "./select";
-export { decodeRow, latentGradients, rowSquares, scaleRow } from "./decode";
-export { adam, divideRow, gather, project, rowNorm, subtractRows, sumRows } from "./latents";
-export { axpy, laneDot, maddScalar } from "./simd";
+export { collectRow, decodeRow, latentGradients, rowSquares, scaleRow, spreadRow, subtractRow } from "./decode";
+export { adam, divideRow, gather, gatherColumns, project, rowNorm, subtractRows, sumRows } from "./latents";
+export { axpy, clear, laneDot, maddScalar } from "./simd";
 export { difference, maskByPositive, sumInOrder, transposeColumns, unpackPanels } from "./deep";

@@ -362,22 +362,28 @@ function unitProduct(z: usize, x: usize, start: f32, w: usize, dIn: usize): void
 const PACKED_BYTES: usize = 2 * DEPTH * 32;
 
 /**
- * out[u][i] = Σ_t weight[u][t]·x[t][i] for u < units and i < length, each a chain ascending in t from 0: what flows
- * back through a layer (t: its outputs, x: its weights) and a layer's gradient (t: rows, x: its input).
+ * out[u][i] = Σ_t weight[u][t]·x[t][i] for u < units and i < length, each a chain ascending in t, from 0 (`fresh`) or
+ * from what is in `out`: what flows back through a layer (t: its outputs, x: its weights), a layer's gradient (t: rows,
+ * x: its input), the decoding of dense rows (t: latents, x: their decoder rows).
  * weight[u][t] lies at weights + u·weightStride + t·weightStep, x[t] at x + t·length·4, all strides in bytes.
  * `scratch` holds two packed panels and two spilled columns of `units` + 5. Weights are read up to five u beyond
  * `units`, to fill the last tile; what comes of them is dropped.
  */
 export function combine(
-  out: usize, weights: usize, weightStride: usize, weightStep: usize, units: usize, x: usize, length: usize, depth: usize, scratch: usize, wide: bool,
+  out: usize, weights: usize, weightStride: usize, weightStep: usize, units: usize, x: usize, length: usize, depth: usize, scratch: usize, wide: bool, fresh: bool,
 ): void {
   const tiles = (units + TILE - 1) / TILE;
   const first = scratch + PACKED_BYTES;
   const second = first + tiles * TILE * 32;
   const columns: usize = wide ? 2 : 1;
   for (let column: usize = 0; column < length; column += columns * PANEL) {
-    memory.fill(first, 0, 2 * tiles * TILE * 32);
     const paired = columns == 2 && column + PANEL < length;
+    if (fresh) {
+      memory.fill(first, 0, 2 * tiles * TILE * 32);
+    } else {
+      packColumn(first, out + column * 4, length, min(PANEL, length - column), units);
+      if (paired) packColumn(second, out + (column + PANEL) * 4, length, min(PANEL, length - column - PANEL), units);
+    }
     for (let t: usize = 0; t < depth; t += DEPTH) {
       const count = min(DEPTH, depth - t);
       const from = x + (t * length + column) * 4;

@@ -125,3 +125,8 @@ export function laneDot(a: usize, b: usize, length: usize): f32 {
 export function squaredDistance(a: usize, b: usize, length: usize): f32 {
   return lanes(a, b, length, true);
 }
+
+/** Zeroes `bytes` bytes. */
+export function clear(pointer: usize, bytes: usize): void {
+  memory.fill(pointer, 0, bytes);
+}

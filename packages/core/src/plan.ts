@@ -189,10 +189,20 @@ function addSparse(add: Add, options: PlanOptions, floatBytes: number): Detail {
   add("recordGradient", "records", "float", recordCapacity);
 
   add("preActivations", "scratch", "float", workers, ROW_BLOCK, latents);
+  // Tiles of six rows read past the last worker's ROW_BLOCK, and drop what comes of it.
+  if (ARCHITECTURES[setup.model.architecture].selection === "positive")
+    add("padding", "scratch", "float", 4, latents);
   add("selectedValue", "scratch", "float", workers, Math.max(1, k));
   add("selectedLatent", "scratch", "int32", workers, Math.max(1, k));
   add("packedRows", "scratch", "float", workers, ROW_BLOCK, dIn);
   add("groupMaxima", "scratch", "float", workers, ROW_BLOCK, Math.ceil(latents / 6));
+  if (ARCHITECTURES[setup.model.architecture].selection === "positive") {
+    // For rows of many records.
+    add("zeros", "scratch", "float", latents);
+    add("combineScratch", "scratch", "float", workers, COMBINE_SCRATCH);
+    const columns = 6 * Math.ceil(LATENT_BLOCK / 6);
+    if (purpose === "train") add("denseColumns", "scratch", "float", workers, 2, columns, batchRows);
+  }
   add("candidates", "scratch", "int32", workers, CANDIDATE_WORDS + 16 * candidateCapacity(k));
   if (purpose === "train") {
     const gradientRows = storeGradients ? latents : workers * LATENT_BLOCK;

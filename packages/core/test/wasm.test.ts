@@ -33,6 +33,8 @@ interface Problem {
   /** Numbers are rounded to this many steps per unit: ties abound. 0: not rounded. */
   readonly coarse: number;
   readonly l1?: number;
+  /** Encoder bias at the start: a low one makes ReLU rows sparse, a high one dense. */
+  readonly bias?: number;
 }
 
 function planOf({ model, batchRows, recordBytes, l1 = 0.05 }: Problem): Plan {
@@ -74,6 +76,7 @@ function train(
     decoderRows: draw(98, 4 * dIn),
     mean: draw(97, dIn),
   });
+  if (problem.bias !== undefined && arena.kind === "sparse") arena.b_enc.value.fill(problem.bias);
   const program = createProgram(arena, make(plan, memory), 0);
   for (let step = 0; step < steps; step++) {
     const rows = step === steps - 1 ? Math.max(1, problem.batchRows - 1) : problem.batchRows;
@@ -177,6 +180,32 @@ describe("the WebAssembly kernels give the reference's bits", () => {
     // Rounded to whole numbers, with few dimensions, most values occur many times.
     expectSameBits({ model: { ...shape, dIn: 1 }, batchRows: 40, seed: 3, coarse: 1 });
     expectSameBits({ model: { ...shape, dIn: 2, k: 299 }, batchRows: 40, seed: 4, coarse: 1 });
+  });
+
+  it("for ReLU rows from sparse to dense, by the paths that each takes", () => {
+    const shape = {
+      kind: "sparse",
+      dIn: 21,
+      latents: 130,
+      k: 0,
+      decoder: "free",
+      applyBDecToInput: true,
+    } as const;
+    const active = [-0.6, -0.3, -0.2, -0.1, 0, 0.3].map((bias) => {
+      const problem = {
+        model: { ...shape, architecture: "relu" },
+        batchRows: 70,
+        seed: 11,
+        coarse: 0,
+        bias,
+      } as const;
+      expectSameBits(problem);
+      return train(problem, () => referenceKernels(), 1).summaries[3] / (69 * 130);
+    });
+    // Below both shares at which products take over, between them, and above.
+    expect(Math.min(...active)).toBeLessThan(0.1);
+    expect(active.some((share) => share > 0.22 && share < 0.38)).toBe(true);
+    expect(Math.max(...active)).toBeGreaterThan(0.5);
   });
 
   it("where records need several chunks", () => {

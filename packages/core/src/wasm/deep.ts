@@ -83,6 +83,7 @@ export function wasmDeepKernels(
         above.outputs,
         scratch,
         wide,
+        1,
       );
       if (arena.layers[index - 1].relu) {
         wasm.maskByPositive(
@@ -122,6 +123,7 @@ export function wasmDeepKernels(
         step.rows,
         packedOf(step),
         wide,
+        1,
       );
       adamOn(wasm, weight, first * inputs * 4, gradient, (last - first) * inputs, step.adam);
       for (let unit = first; unit < last; unit++) {

@@ -101,6 +101,7 @@ export interface KernelExports {
   sumRows(sum: number, values: number, rows: number, dIn: number, first: number, last: number): void;
   subtractRows(sum: number, values: number, rows: number, dIn: number, first: number, last: number): void;
   axpy(out: number, scale: number, a: number, length: number): void;
+  clear(pointer: number, bytes: number): void;
   laneDot(a: number, b: number, length: number): number;
   unpackPanels(out: number, z: number, rows: number, units: number, relu: number): void;
   difference(out: number, a: number, b: number, length: number): void;
@@ -116,6 +117,26 @@ export interface KernelExports {
     depth: number,
     scratch: number,
     wide: 0 | 1,
+    fresh: 0 | 1,
+  ): void;
+  subtractRow(residual: number, x: number, dIn: number): number;
+  spreadRow(dense: number, units: number, latents: number, values: number, count: number): void;
+  collectRow(gradients: number, z: number, lane: number, latents: number, count: number): void;
+  gatherColumns(
+    first: number,
+    last: number,
+    firstRow: number,
+    lastRow: number,
+    rowOffset: number,
+    rowCount: number,
+    recordLatent: number,
+    recordValue: number,
+    recordGradient: number,
+    values: number,
+    gradients: number,
+    biasGradient: number,
+    activationSum: number,
+    activeCount: number,
   ): void;
   sumInOrder(values: number, count: number): number;
   transposeColumns(out: number, from: number, stride: number, rows: number, columns: number): void;
