@@ -191,7 +191,7 @@ describe("the WebAssembly kernels give the reference's bits", () => {
       decoder: "free",
       applyBDecToInput: true,
     } as const;
-    const active = [-0.6, -0.3, -0.2, -0.1, 0, 0.3].map((bias) => {
+    const active = [-0.35, -0.25, -0.15, -0.06, 0, 0.3].map((bias) => {
       const problem = {
         model: { ...shape, architecture: "relu" },
         batchRows: 70,
