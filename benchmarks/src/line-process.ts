@@ -27,6 +27,12 @@ export class LineProcessError extends Error {
   override readonly name = "LineProcessError";
 }
 
+/** What a process that failed said of it: the last line that speaks of an error, else the last one. */
+export function lastWords(stderr: string): string {
+  const lines = stderr.trim().split("\n");
+  return lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1) ?? "";
+}
+
 export class LineProcess implements AsyncDisposable {
   readonly #name: string;
   readonly #timeoutMs: number;
@@ -58,7 +64,7 @@ export class LineProcess implements AsyncDisposable {
         resolve();
       });
       this.#child.once("close", (code, signal) => {
-        const last = this.#stderr.trim().split("\n").at(-1) ?? "";
+        const last = lastWords(this.#stderr);
         this.#lose(`it ended with ${signal ?? `status ${code}`}${last === "" ? "" : `: ${last}`}`);
         resolve();
       });

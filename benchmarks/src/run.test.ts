@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { benchCommand } from "./command.ts";
 import { formatEnvironment, readEnvironment } from "./environment.ts";
 import { createHost, type Limit, type Opened, type Timed } from "./host.ts";
-import { LineProcess, LineProcessError } from "./line-process.ts";
+import { lastWords, LineProcess, LineProcessError } from "./line-process.ts";
 import { median, summarise, timeOnce } from "./measure.ts";
 import { type Report, runSuites } from "./run.ts";
 import { deepWidths, SHAPES, type Shape } from "./shapes.ts";
@@ -156,6 +156,12 @@ await test("a process answers line by line", async () => {
   await using echo = scripted("process.stdin.pipe(process.stdout)");
   assert.deepEqual(await echo.ask({ run: 1 }), { run: 1 });
   assert.deepEqual(await echo.ask({ run: 2 }), { run: 2 });
+});
+
+await test("what a failed process said is the error, not the stack below it", () => {
+  assert.equal(lastWords("1 %\nTypeError: no\n    at f (a.ts:1)\n\nNode.js v26\n"), "TypeError: no");
+  assert.equal(lastWords("out of memory\n"), "out of memory");
+  assert.equal(lastWords(""), "");
 });
 
 await test("a process that refuses, dies, keeps silent or is not there is an error that names it", async () => {

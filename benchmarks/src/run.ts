@@ -42,6 +42,8 @@ export async function runSuites({ suites, shapes, variants, progress }: RunOptio
 
 /** Uncounted runs of each benchmark: the first makes what the next benchmark needs, both let V8 compile. */
 const WARMUP_RUNS = 2;
+/** After a run as long as this, of thousands of calls of each kernel, V8 has compiled: it was warm-up enough. */
+const LONG_RUN_MS = 1000;
 
 /** One process per variant; round by round, each variant takes its turn, and between them the limit is measured. */
 async function measureVariants(
@@ -70,7 +72,9 @@ async function measureVariants(
     const { benchmarks } = await ask<Opened>(host, { open: { suite, shape, variant } });
     // In order, because each leaves what the next one needs.
     for (const index of benchmarks.keys()) {
-      for (let run = 0; run < WARMUP_RUNS; run++) await ask<Timed>(host, { run: index });
+      for (let run = 0; run < WARMUP_RUNS; run++) {
+        if ((await ask<Timed>(host, { run: index })).ms > LONG_RUN_MS) break;
+      }
     }
     hosts.push({ host, benchmarks });
   }

@@ -39,10 +39,10 @@ export const SHAPES: readonly Shape[] = [
     k: 32,
     rows: 2048,
     referenceRows: 32,
-    rounds: 5,
+    rounds: 3,
     densities: [0.5, 0.05],
   },
-  // Half of all latents, as at the start of training, takes tens of seconds a step here: it is left to M.
+  // Many active latents, as at the start of training, take tens of seconds a step here: they are left to M.
   {
     name: "L",
     dIn: 768,
@@ -51,7 +51,7 @@ export const SHAPES: readonly Shape[] = [
     rows: 4096,
     referenceRows: 16,
     rounds: 3,
-    densities: [0.05, 0.02],
+    densities: [0.02],
   },
 ];
 

@@ -8,6 +8,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { lastWords } from "./line-process.ts";
 import { median } from "./measure.ts";
 import { deepWidths, type Shape } from "./shapes.ts";
 
@@ -125,9 +126,11 @@ export class Trainer implements AsyncDisposable {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     child.once("error", reject);
     child.once("close", (code, signal) => {
-      const last = stderr.trim().split("\n").at(-1) ?? "";
       if (code === 0) resolve();
-      else reject(new Error(`sparseloom ${words[0]} ended with ${signal ?? `status ${code}`}: ${last}`));
+      else {
+        const end = signal ?? `status ${code}`;
+        reject(new Error(`sparseloom ${words[0]} ended with ${end}: ${lastWords(stderr)}`));
+      }
     });
     return await promise;
   }
