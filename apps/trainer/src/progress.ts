@@ -3,6 +3,7 @@ import type { RunConfig } from "./run/config.ts";
 import type { StepMetrics } from "./run/metrics-log.ts";
 
 const BAR_WIDTH = 24;
+const LEAST_BAR = 4;
 /** Elsewhere than on a terminal, lines stay: one every so often is enough to see that it is alive. */
 const LINE_EVERY_MS = 5000;
 
@@ -20,8 +21,8 @@ export class Progress {
     const share = metrics.step / config.totalSteps;
     const sparse = config.setup.model.kind === "sparse";
     const latents = config.setup.model.kind === "sparse" ? config.setup.model.latents : 0;
+    const step = `step ${metrics.step}/${config.totalSteps}`;
     const parts = [
-      `step ${metrics.step}/${config.totalSteps}`,
       `loss ${metrics.loss.toPrecision(4)}`,
       `FVU ${metrics.fvu.toFixed(3)}`,
       ...(sparse
@@ -29,16 +30,20 @@ export class Progress {
         : []),
       `${formatCount(metrics.activationsPerSecond)} activations/s`,
     ];
+    const percent = `${Math.floor(100 * share)} %`;
     if (this.#stream.isTTY) {
-      const filled = Math.round(BAR_WIDTH * share);
-      const bar = `${"█".repeat(filled)}${"░".repeat(BAR_WIDTH - filled)}`;
-      this.#stream.write(
-        `\r\x1b[K${bar} ${Math.floor(100 * share)} %  ${parts.join("  ")}`.slice(0, this.#stream.columns),
-      );
+      // What does not fit goes: first most of the bar, then the step, which the percentage tells as well.
+      const { columns } = this.#stream;
+      const whole = [percent, step, ...parts].join("  ");
+      const text = whole.length + 1 + LEAST_BAR < columns ? whole : [percent, ...parts].join("  ");
+      const width = Math.min(BAR_WIDTH, Math.max(LEAST_BAR, columns - text.length - 2));
+      const filled = Math.round(width * share);
+      const bar = `${"█".repeat(filled)}${"░".repeat(width - filled)}`;
+      this.#stream.write(`\r\x1b[K${`${bar} ${text}`.slice(0, columns - 1)}`);
       this.#drawn = true;
     } else if (performance.now() - this.#lastLine >= LINE_EVERY_MS || share === 1) {
       this.#lastLine = performance.now();
-      this.#stream.write(`${Math.floor(100 * share)} %  ${parts.join("  ")}\n`);
+      this.#stream.write(`${[percent, step, ...parts].join("  ")}\n`);
     }
   }
 
