@@ -45,7 +45,14 @@ function missingSystem(system: PeerCase["system"], install: boolean): string | u
     const found = spawnSync(python, ["-c", "import torch"], { stdio: "ignore" }).status === 0;
     return found ? undefined : "python3 -m pip install torch   (or SPARSELOOM_PYTHON=<a Python that has it>)";
   }
-  const words = ["--yes", "pnpm@12", "install", "--ignore-workspace", "--frozen-lockfile"];
+  const words = [
+    "--yes",
+    "pnpm@12",
+    "install",
+    "--ignore-workspace",
+    "--frozen-lockfile",
+    "--ignore-scripts",
+  ];
   if (!existsSync(join(import.meta.dirname, "node_modules/@tensorflow")) && install) {
     progress("installing the npm peers into benchmarks/peers");
     spawnSync("npx", words, { cwd: import.meta.dirname, stdio: ["ignore", "ignore", "inherit"] });
