@@ -2,7 +2,9 @@
  * The kernels in WebAssembly SIMD. Every function takes byte offsets into the imported memory, which is the run's
  * arena; nothing is allocated. src/reference defines what each must compute, to the bit.
  */
-export { combine, groupCount, multiplyAdds, packRows, product } from "./product";
+export { combine } from "./columns";
+export { multiplyAdds } from "./limit";
+export { groupCount, packRows, product } from "./product";
 export { copyList, copyPositive, countPositive, nanRows, selectTopK } from "./select";
 export { collectRow, decodeRow, latentGradients, rowSquares, scaleRow, spreadRow, subtractRow } from "./decode";
 export { adam, divideRow, gather, gatherColumns, project, rowNorm, subtractRows, sumRows } from "./latents";

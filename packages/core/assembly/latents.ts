@@ -142,7 +142,6 @@ export function subtractRows(sum: usize, values: usize, rows: usize, dIn: usize,
   for (let row: usize = 0; row < rows; row++) accumulate(sum, values + ((row * dIn) << 2), first, last, true);
 }
 
-// @ts-ignore: decorator
 @inline
 function accumulate(sum: usize, row: usize, first: usize, last: usize, negative: bool): void {
   let at = first << 2;

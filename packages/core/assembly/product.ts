@@ -10,9 +10,9 @@ import { madd } from "./simd";
 /** Rows of a panel: the lanes of two vectors. Packed rows are [panel][dimension][8]. */
 export const PANEL: usize = 8;
 /** Latents of a tile. */
-const TILE: usize = 6;
+export const TILE: usize = 6;
 /** Dimensions of a chain that are worked off before the next rows: 6 × 384 and 8 × 384 numbers are 21 kB of a cache of 32 or 48. */
-const DEPTH: usize = 384;
+export const DEPTH: usize = 384;
 
 /**
  * Packs rows [rows, dIn] into panels, subtracting `bias` [dIn] where it is not 0 and then also writing the
@@ -97,7 +97,6 @@ export function groupCount(units: usize, tilesPerGroup: usize): usize {
 }
 
 /** maximum = max over `units` vectors of 8 at `z`, together with what is there unless `fresh`. NaN stays NaN. */
-// @ts-ignore: decorator
 @inline
 function groupMaximum(maximum: usize, z: usize, units: usize, fresh: bool): void {
   let low = v128.load(z);
@@ -118,9 +117,8 @@ function groupMaximum(maximum: usize, z: usize, units: usize, fresh: bool): void
  * One tile over `depth` dimensions; goes on from z unless `fresh`. Its six latents' weights lie `stride` bytes apart,
  * a latent's weights for neighbouring dimensions `step` bytes.
  */
-// @ts-ignore: decorator
 @inline
-function tileProduct(z: usize, x: usize, start: usize, fresh: bool, w: usize, stride: usize, step: usize, depth: usize): void {
+export function tileProduct(z: usize, x: usize, start: usize, fresh: bool, w: usize, stride: usize, step: usize, depth: usize): void {
   let a0: v128, a1: v128, b0: v128, b1: v128, c0: v128, c1: v128;
   let d0: v128, d1: v128, e0: v128, e1: v128, f0: v128, f1: v128;
   if (fresh) {
@@ -205,9 +203,8 @@ function tileProduct(z: usize, x: usize, start: usize, fresh: bool, w: usize, st
  * joins neighbouring 128-bit operations into 256-bit ones (--experimental-wasm-revectorize), 12 accumulators of
  * 256 bits keep both multiply-add units busy, which the 6 of one panel cannot. The bits are the same.
  */
-// @ts-ignore: decorator
 @inline
-function tilePairProduct(z: usize, zNext: usize, x: usize, xNext: usize, start: usize, fresh: bool, w: usize, stride: usize, step: usize, depth: usize): void {
+export function tilePairProduct(z: usize, zNext: usize, x: usize, xNext: usize, start: usize, fresh: bool, w: usize, stride: usize, step: usize, depth: usize): void {
   let a0: v128, a1: v128, a2: v128, a3: v128;
   let b0: v128, b1: v128, b2: v128, b3: v128;
   let c0: v128, c1: v128, c2: v128, c3: v128;
@@ -356,117 +353,4 @@ function unitProduct(z: usize, x: usize, start: f32, w: usize, dIn: usize): void
   }
   v128.store(z, low);
   v128.store(z, high, 16);
-}
-
-/** Dimensions packed at once by {@link combine}; 2 × 8 × 384 numbers. */
-const PACKED_BYTES: usize = 2 * DEPTH * 32;
-
-/**
- * out[u][i] = Σ_t weight[u][t]·x[t][i] for u < units and i < length, each a chain ascending in t, from 0 (`fresh`) or
- * from what is in `out`: what flows back through a layer (t: its outputs, x: its weights), a layer's gradient (t: rows,
- * x: its input), the decoding of dense rows (t: latents, x: their decoder rows).
- * weight[u][t] lies at weights + u·weightStride + t·weightStep, x[t] at x + t·length·4, all strides in bytes.
- * `scratch` holds two packed panels and two spilled columns of `units` + 5. Weights are read up to five u beyond
- * `units`, to fill the last tile; what comes of them is dropped.
- */
-export function combine(
-  out: usize, weights: usize, weightStride: usize, weightStep: usize, units: usize, x: usize, length: usize, depth: usize, scratch: usize, wide: bool, fresh: bool,
-): void {
-  const tiles = (units + TILE - 1) / TILE;
-  const first = scratch + PACKED_BYTES;
-  const second = first + tiles * TILE * 32;
-  const columns: usize = wide ? 2 : 1;
-  for (let column: usize = 0; column < length; column += columns * PANEL) {
-    const paired = columns == 2 && column + PANEL < length;
-    if (fresh) {
-      memory.fill(first, 0, 2 * tiles * TILE * 32);
-    } else {
-      packColumn(first, out + column * 4, length, min(PANEL, length - column), units);
-      if (paired) packColumn(second, out + (column + PANEL) * 4, length, min(PANEL, length - column - PANEL), units);
-    }
-    for (let t: usize = 0; t < depth; t += DEPTH) {
-      const count = min(DEPTH, depth - t);
-      const from = x + (t * length + column) * 4;
-      packColumn(scratch, from, length, min(PANEL, length - column), count);
-      if (paired) packColumn(scratch + DEPTH * 32, from + PANEL * 4, length, min(PANEL, length - column - PANEL), count);
-      for (let tile: usize = 0; tile < tiles; tile++) {
-        const w = weights + tile * TILE * weightStride + t * weightStep;
-        const spill = tile * TILE * 32;
-        if (paired) {
-          tilePairProduct(first + spill, second + spill, scratch, scratch + DEPTH * 32, 0, false, w, weightStride, weightStep, count);
-        } else {
-          tileProduct(first + spill, scratch, 0, false, w, weightStride, weightStep, count);
-        }
-      }
-    }
-    unpackColumn(out + column * 4, first, length, min(PANEL, length - column), units);
-    if (paired) unpackColumn(out + (column + PANEL) * 4, second, length, min(PANEL, length - column - PANEL), units);
-  }
-}
-
-/** Packs `lanes` neighbouring numbers of `count` rows of `length` as [count][8], missing lanes zero. */
-function packColumn(packed: usize, from: usize, length: usize, lanes: usize, count: usize): void {
-  const stride = length << 2;
-  for (const end = packed + count * 32; packed < end; packed += 32, from += stride) {
-    if (lanes == PANEL) {
-      v128.store(packed, v128.load(from));
-      v128.store(packed, v128.load(from, 16), 16);
-    } else {
-      v128.store(packed, f32x4.splat(0));
-      v128.store(packed, f32x4.splat(0), 16);
-      for (let lane: usize = 0; lane < lanes; lane++) store<f32>(packed + (lane << 2), load<f32>(from + (lane << 2)));
-    }
-  }
-}
-
-/** The way back: [units][8] to `lanes` neighbouring numbers of rows of `length`. */
-function unpackColumn(out: usize, column: usize, length: usize, lanes: usize, units: usize): void {
-  const stride = length << 2;
-  for (const end = column + units * 32; column < end; column += 32, out += stride) {
-    if (lanes == PANEL) {
-      v128.store(out, v128.load(column));
-      v128.store(out, v128.load(column, 16), 16);
-    } else {
-      for (let lane: usize = 0; lane < lanes; lane++) store<f32>(out + (lane << 2), load<f32>(column + (lane << 2)));
-    }
-  }
-}
-
-/**
- * Multiply-adds on registers alone, 12 chains of 4 lanes: the machine's limit for the product, whatever
- * the memory does. Returns something that depends on all of them.
- */
-export function multiplyAdds(rounds: i32, factor: f32): f32 {
-  // From an argument: a constant would be built anew for every operation.
-  const x = f32x4.splat(factor);
-  const w = x;
-  // Different starts: equal chains would be computed once.
-  let a0 = f32x4.splat(0);
-  let a1 = f32x4.splat(1);
-  let a2 = f32x4.splat(2);
-  let a3 = f32x4.splat(3);
-  let b0 = f32x4.splat(4);
-  let b1 = f32x4.splat(5);
-  let b2 = f32x4.splat(6);
-  let b3 = f32x4.splat(7);
-  let c0 = f32x4.splat(8);
-  let c1 = f32x4.splat(9);
-  let c2 = f32x4.splat(10);
-  let c3 = f32x4.splat(11);
-  for (let round = 0; round < rounds; round++) {
-    a0 = madd(w, x, a0);
-    a1 = madd(w, x, a1);
-    a2 = madd(w, x, a2);
-    a3 = madd(w, x, a3);
-    b0 = madd(w, x, b0);
-    b1 = madd(w, x, b1);
-    b2 = madd(w, x, b2);
-    b3 = madd(w, x, b3);
-    c0 = madd(w, x, c0);
-    c1 = madd(w, x, c1);
-    c2 = madd(w, x, c2);
-    c3 = madd(w, x, c3);
-  }
-  const sum = f32x4.add(f32x4.add(f32x4.add(a0, a1), f32x4.add(a2, a3)), f32x4.add(f32x4.add(b0, b1), f32x4.add(b2, b3)));
-  return f32x4.extract_lane(f32x4.add(sum, f32x4.add(f32x4.add(c0, c1), f32x4.add(c2, c3))), 0);
 }

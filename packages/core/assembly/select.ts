@@ -147,7 +147,6 @@ function keepLargest(list: usize, capacity: usize, count: i32, k: i32, bound: us
   return <i32>kept;
 }
 
-// @ts-ignore: decorator
 @inline
 function countReaching(list: usize, count: i32, bits: i32): i32 {
   const bound = i32x4.splat(bits);

@@ -4,7 +4,6 @@
  * a·b + c. With relaxed SIMD this is one fused multiply-add where the machine has it: the canonical link of a
  * chain. Without, it rounds twice, and gives other last bits: a variant of its own.
  */
-// @ts-ignore: decorator
 @inline
 export function madd(a: v128, b: v128, c: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
@@ -12,7 +11,6 @@ export function madd(a: v128, b: v128, c: v128): v128 {
 }
 
 /** a·b + c of single numbers; WebAssembly has no scalar fused multiply-add. */
-// @ts-ignore: decorator
 @inline
 export function maddScalar(a: f32, b: f32, c: f32): f32 {
   return f32x4.extract_lane(madd(f32x4.splat(a), f32x4.splat(b), f32x4.splat(c)), 0);
@@ -70,7 +68,6 @@ function loadPart(pointer: usize, count: usize): v128 {
  * Σ a[j]·b[j] in lane order: lane l takes j ≡ l mod 16 in ascending order; the lanes are then added pairwise,
  * 8 apart, 4, 2, 1. `spread`: instead the sum of (a[j] − b[j])², its lanes added one after the other in float64.
  */
-// @ts-ignore: decorator
 @inline
 function lanes(a: usize, b: usize, length: usize, spread: bool): f32 {
   let l0 = f32x4.splat(0);
@@ -99,7 +96,6 @@ function lanes(a: usize, b: usize, length: usize, spread: bool): f32 {
   return f32x4.extract_lane(two, 0) + f32x4.extract_lane(two, 1);
 }
 
-// @ts-ignore: decorator
 @inline
 function link(a: v128, b: v128, lane: v128, spread: bool): v128 {
   if (!spread) return madd(a, b, lane);
@@ -107,7 +103,6 @@ function link(a: v128, b: v128, lane: v128, spread: bool): v128 {
   return madd(difference, difference, lane);
 }
 
-// @ts-ignore: decorator
 @inline
 function addInOrder(sum: f64, lane: v128): f64 {
   sum += <f64>f32x4.extract_lane(lane, 0);

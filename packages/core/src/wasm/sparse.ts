@@ -3,22 +3,16 @@ import { ARCHITECTURES } from "../architectures/index.ts";
 import type { SparseArena } from "../arena.ts";
 import { CONTROL } from "../control.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
-import { CANDIDATE_WORDS, candidateCapacity, LATENT_BLOCK, type Plan, regionOf, ROW_BLOCK } from "../plan.ts";
+import { CANDIDATE_WORDS, candidateCapacity, LATENT_BLOCK, type Plan, ROW_BLOCK } from "../plan.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import type { KernelExports } from "./instance.ts";
+import { denseProducts } from "./dense.ts";
 import { adamOn, parameterPointers, pointersOf } from "./pointers.ts";
 
 /** Rows of a panel, as in assembly/product.ts. */
 const PANEL = 8;
 /** Latents of a tile, as in assembly/product.ts. */
 const TILE = 6;
-
-/**
- * Shares of active latents from which products of all latents take over, in decoding and in gathering: they run at a
- * multiple of the speed of adding up rows of the active ones. Measured at L, see decision 007; no bit depends on it.
- */
-const DENSE_DECODE_SHARE = 0.2;
-const DENSE_GATHER_SHARE = 0.4;
 
 /**
  * Tiles whose maximum is kept together: as many as leave eight times k groups, so that the k-th largest group
@@ -63,15 +57,6 @@ export function wasmSparseKernels(
   const training = plan.purpose === "train";
   const partials = training ? at("b_dec.partials") : 0;
   const [activationSum, activeCount] = training ? [at("activationSum"), at("activeCount")] : [0, 0];
-
-  const positive = selection === "positive";
-  const zeros = positive ? at("zeros") : 0;
-  const combineScratch = positive ? at("combineScratch") : 0;
-  const combineBytes = positive ? (4 * regionOf(plan, "combineScratch").length) / plan.workers : 0;
-  const combineOf = (step: StepContext): number => combineScratch + step.rank * combineBytes;
-  const denseColumns = positive && training ? at("denseColumns") : 0;
-  const denseColumnBytes =
-    positive && training ? (4 * regionOf(plan, "denseColumns").length) / plan.workers : 0;
 
   const slotBytes = plan.setup.training.batchRows * rowBytes;
   const xOf = (step: StepContext): number => slots + step.slot * slotBytes;
@@ -131,107 +116,7 @@ export function wasmSparseKernels(
     return true;
   };
 
-  /** Whether rows of a block have so many records that products of all latents are cheaper. */
-  const isDense = (arena: SparseArena, first: number, last: number): boolean => {
-    if (selection !== "positive") return false;
-    let records = 0;
-    for (let row = first; row < last; row++) records += arena.rowCount[row];
-    return records > DENSE_DECODE_SHARE * latents * (last - first);
-  };
-
-  /** residual = b_dec + f·W_dec for a block of rows, f dense in the place of the pre-activations, which are no longer needed. */
-  const decodeDenseRows = (arena: SparseArena, step: StepContext, first: number, last: number): void => {
-    const dense = preActivations + step.rank * ROW_BLOCK * latents * 4;
-    for (let row = first; row < last; row++) {
-      const records = 4 * arena.rowOffset[row];
-      const values = dense + (row - first) * latents * 4;
-      wasm.spreadRow(values, latents, recordLatent + records, recordValue + records, arena.rowCount[row]);
-      arena.residual.set(arena.b_dec.value, row * dIn);
-    }
-    const out = residual + first * rowBytes;
-    wasm.combine(
-      out,
-      dense,
-      latents * 4,
-      4,
-      last - first,
-      W_dec.value,
-      dIn,
-      latents,
-      combineOf(step),
-      wide,
-      0,
-    );
-  };
-
-  /** ∂loss/∂f of all latents for a block of rows, of which the records take theirs. */
-  const denseLatentGradients = (arena: SparseArena, step: StepContext, first: number, last: number): void => {
-    const rows = last - first;
-    const packed = packedRows + step.rank * ROW_BLOCK * rowBytes;
-    const z = preActivations + step.rank * ROW_BLOCK * latents * 4;
-    wasm.packRows(packed, residual + first * rowBytes, 0, 0, rows, dIn);
-    wasm.product(z, packed, Math.ceil(rows / PANEL), zeros, W_dec.value, latents, dIn, 0, 1, wide);
-    for (let row = first; row < last; row++) {
-      const records = 4 * arena.rowOffset[row];
-      const panel = z + Math.floor((row - first) / PANEL) * latents * PANEL * 4;
-      wasm.collectRow(
-        recordGradient + records,
-        panel,
-        (row - first) % PANEL,
-        recordLatent + records,
-        arena.rowCount[row],
-      );
-    }
-  };
-
-  /** Gradients of a block of latents from the records of many rows, as products of dense columns. */
-  const gatherDense = (
-    step: StepContext,
-    first: number,
-    last: number,
-    firstRow: number,
-    lastRow: number,
-    gradients: number,
-  ): void => {
-    const columnBytes = (lastRow - firstRow) * 4;
-    const values = denseColumns + step.rank * denseColumnBytes;
-    const deltas = values + denseColumnBytes / 2;
-    wasm.clear(values, denseColumnBytes);
-    wasm.gatherColumns(
-      first,
-      last,
-      firstRow,
-      lastRow,
-      rowOffset,
-      rowCount,
-      recordLatent,
-      recordValue,
-      recordGradient,
-      values,
-      deltas,
-      b_enc.gradient,
-      activationSum,
-      activeCount,
-    );
-    const product = (out: number, columns: number, rows: number): void => {
-      const from = rows + firstRow * rowBytes;
-      wasm.combine(
-        out,
-        columns,
-        columnBytes,
-        4,
-        last - first,
-        from,
-        dIn,
-        lastRow - firstRow,
-        combineOf(step),
-        wide,
-        0,
-      );
-    };
-    product(W_dec.gradient + gradients, values, residual);
-    product(W_enc.gradient + gradients, deltas, inputOf(step));
-  };
+  const dense = selection === "positive" ? denseProducts(plan, model, wasm, wide) : undefined;
 
   return {
     encodeRows(arena, step, first, last) {
@@ -256,13 +141,13 @@ export function wasmSparseKernels(
 
     decodeRows(arena, step, first, last) {
       const x = xOf(step);
-      const dense = isDense(arena, first, last);
-      if (dense) decodeDenseRows(arena, step, first, last);
+      const all = dense?.paysForRows(arena, first, last) ? dense : undefined;
+      all?.decodeRows(arena, step, first, last);
       for (let row = first; row < last; row++) {
         const records = 4 * arena.rowOffset[row];
         const at = residual + row * rowBytes;
         const input = x + row * rowBytes;
-        const square = dense
+        const square = all
           ? wasm.subtractRow(at, input, dIn)
           : wasm.decodeRow(
               at,
@@ -281,10 +166,10 @@ export function wasmSparseKernels(
         if (step.train) wasm.scaleRow(at, step.gradientScale, dIn);
       }
       if (!step.train) return;
-      if (dense) denseLatentGradients(arena, step, first, last);
+      all?.latentGradients(arena, step, first, last);
       for (let row = first; row < last; row++) {
         const records = 4 * arena.rowOffset[row];
-        if (!dense) {
+        if (all === undefined) {
           const at = residual + row * rowBytes;
           wasm.latentGradients(
             at,
@@ -310,9 +195,8 @@ export function wasmSparseKernels(
         arena.activationSum.fill(0, first, last);
         arena.activeCount.fill(0, first, last);
       }
-      const chunkRecords = arena.control[CONTROL.active];
-      if (selection === "positive" && chunkRecords > DENSE_GATHER_SHARE * latents * lastRow) {
-        gatherDense(step, first, last, firstRow, lastRow, gradients);
+      if (dense?.paysForGathering(arena, lastRow)) {
+        dense.gather(step, first, last, firstRow, lastRow, inputOf(step), gradients);
         return;
       }
       wasm.gather(

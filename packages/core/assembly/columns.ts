@@ -1,0 +1,76 @@
+/** The tiles of product.ts over columns of a matrix: sums of its rows, weighted, for several sets of weights at once. */
+import { DEPTH, PANEL, TILE, tilePairProduct, tileProduct } from "./product";
+
+/** Dimensions packed at once by {@link combine}; 2 × 8 × 384 numbers. */
+const PACKED_BYTES: usize = 2 * DEPTH * 32;
+
+/**
+ * out[u][i] = Σ_t weight[u][t]·x[t][i] for u < units and i < length, each a chain ascending in t, from 0 (`fresh`) or
+ * from what is in `out`: what flows back through a layer (t: its outputs, x: its weights), a layer's gradient (t: rows,
+ * x: its input), the decoding of dense rows (t: latents, x: their decoder rows).
+ * weight[u][t] lies at weights + u·weightStride + t·weightStep, x[t] at x + t·length·4, all strides in bytes.
+ * `scratch` holds two packed panels and two spilled columns of `units` + 5. Weights are read up to five u beyond
+ * `units`, to fill the last tile; what comes of them is dropped.
+ */
+export function combine(
+  out: usize, weights: usize, weightStride: usize, weightStep: usize, units: usize, x: usize, length: usize, depth: usize, scratch: usize, wide: bool, fresh: bool,
+): void {
+  const tiles = (units + TILE - 1) / TILE;
+  const first = scratch + PACKED_BYTES;
+  const second = first + tiles * TILE * 32;
+  const columns: usize = wide ? 2 : 1;
+  for (let column: usize = 0; column < length; column += columns * PANEL) {
+    const paired = columns == 2 && column + PANEL < length;
+    if (fresh) {
+      memory.fill(first, 0, 2 * tiles * TILE * 32);
+    } else {
+      packColumn(first, out + column * 4, length, min(PANEL, length - column), units);
+      if (paired) packColumn(second, out + (column + PANEL) * 4, length, min(PANEL, length - column - PANEL), units);
+    }
+    for (let t: usize = 0; t < depth; t += DEPTH) {
+      const count = min(DEPTH, depth - t);
+      const from = x + (t * length + column) * 4;
+      packColumn(scratch, from, length, min(PANEL, length - column), count);
+      if (paired) packColumn(scratch + DEPTH * 32, from + PANEL * 4, length, min(PANEL, length - column - PANEL), count);
+      for (let tile: usize = 0; tile < tiles; tile++) {
+        const w = weights + tile * TILE * weightStride + t * weightStep;
+        const spill = tile * TILE * 32;
+        if (paired) {
+          tilePairProduct(first + spill, second + spill, scratch, scratch + DEPTH * 32, 0, false, w, weightStride, weightStep, count);
+        } else {
+          tileProduct(first + spill, scratch, 0, false, w, weightStride, weightStep, count);
+        }
+      }
+    }
+    unpackColumn(out + column * 4, first, length, min(PANEL, length - column), units);
+    if (paired) unpackColumn(out + (column + PANEL) * 4, second, length, min(PANEL, length - column - PANEL), units);
+  }
+}
+
+/** Packs `lanes` neighbouring numbers of `count` rows of `length` as [count][8], missing lanes zero. */
+function packColumn(packed: usize, from: usize, length: usize, lanes: usize, count: usize): void {
+  const stride = length << 2;
+  for (const end = packed + count * 32; packed < end; packed += 32, from += stride) {
+    if (lanes == PANEL) {
+      v128.store(packed, v128.load(from));
+      v128.store(packed, v128.load(from, 16), 16);
+    } else {
+      v128.store(packed, f32x4.splat(0));
+      v128.store(packed, f32x4.splat(0), 16);
+      for (let lane: usize = 0; lane < lanes; lane++) store<f32>(packed + (lane << 2), load<f32>(from + (lane << 2)));
+    }
+  }
+}
+
+/** The way back: [units][8] to `lanes` neighbouring numbers of rows of `length`. */
+function unpackColumn(out: usize, column: usize, length: usize, lanes: usize, units: usize): void {
+  const stride = length << 2;
+  for (const end = column + units * 32; column < end; column += 32, out += stride) {
+    if (lanes == PANEL) {
+      v128.store(out, v128.load(column));
+      v128.store(out, v128.load(column, 16), 16);
+    } else {
+      for (let lane: usize = 0; lane < lanes; lane++) store<f32>(out + (lane << 2), load<f32>(column + (lane << 2)));
+    }
+  }
+}

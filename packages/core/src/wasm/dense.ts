@@ -1,0 +1,183 @@
+/**
+ * Products over all latents for ReLU rows of many records. Records stay what stages hand on: they are spread into
+ * scratch first. No bit depends on whether these run, since zeros add nothing to a chain.
+ */
+import type { SparseArena } from "../arena.ts";
+import { CONTROL } from "../control.ts";
+import type { StepContext } from "../kernels.ts";
+import { type Plan, regionOf, ROW_BLOCK } from "../plan.ts";
+import type { SparseModelSetup } from "../setup.ts";
+import type { KernelExports } from "./instance.ts";
+import { parameterPointers, pointersOf } from "./pointers.ts";
+
+/** Rows of a panel, as in assembly/product.ts. */
+const PANEL = 8;
+
+/**
+ * Shares of active latents from which products of all latents take over, in decoding and in gathering: they run at a
+ * multiple of the speed of adding up rows of the active ones. Measured at L, see decision 007; no bit depends on it.
+ */
+const DENSE_DECODE_SHARE = 0.2;
+const DENSE_GATHER_SHARE = 0.4;
+
+/** What of a sparse autoencoder's stages can be done by dense products. Ranges are half-open. */
+export interface DenseProducts {
+  /** Whether rows of a block have so many records that products of all latents are cheaper. */
+  paysForRows(arena: SparseArena, first: number, last: number): boolean;
+  /** residual = b_dec + f·W_dec for a block of rows; f goes where the pre-activations were. */
+  decodeRows(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  /** ∂loss/∂f of all latents for a block of rows, of which the records take theirs. */
+  latentGradients(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  /** Whether the chunk of rows that ends at `lastRow` has enough records to gather by products. */
+  paysForGathering(arena: SparseArena, lastRow: number): boolean;
+  /** Adds rows to the gradients of a block of latents, which begin `gradients` bytes into their regions. */
+  gather(
+    step: StepContext,
+    first: number,
+    last: number,
+    firstRow: number,
+    lastRow: number,
+    input: number,
+    gradients: number,
+  ): void;
+}
+
+/** The products over the memory laid out by `plan`, whose selection must be "positive". */
+export function denseProducts(
+  plan: Plan,
+  model: SparseModelSetup,
+  wasm: KernelExports,
+  wide: 0 | 1,
+): DenseProducts {
+  const { dIn, latents } = model;
+  const rowBytes = 4 * dIn;
+  const at = pointersOf(plan);
+  const training = plan.purpose === "train";
+  const W_enc = parameterPointers(plan, "W_enc");
+  const b_enc = parameterPointers(plan, "b_enc");
+  const W_dec = parameterPointers(plan, "W_dec");
+  const [residual, zeros, packedRows, preActivations] = [
+    at("residual"),
+    at("zeros"),
+    at("packedRows"),
+    at("preActivations"),
+  ];
+  const [rowOffset, rowCount] = [at("rowOffset"), at("rowCount")];
+  const [recordLatent, recordValue, recordGradient] = [
+    at("recordLatent"),
+    at("recordValue"),
+    at("recordGradient"),
+  ];
+  const [activationSum, activeCount] = training ? [at("activationSum"), at("activeCount")] : [0, 0];
+  const combineBytes = (4 * regionOf(plan, "combineScratch").length) / plan.workers;
+  const combineOf = (step: StepContext): number => at("combineScratch") + step.rank * combineBytes;
+  const denseColumns = training ? at("denseColumns") : 0;
+  const denseColumnBytes = training ? (4 * regionOf(plan, "denseColumns").length) / plan.workers : 0;
+
+  const paysForRows = (arena: SparseArena, first: number, last: number): boolean => {
+    let records = 0;
+    for (let row = first; row < last; row++) records += arena.rowCount[row];
+    return records > DENSE_DECODE_SHARE * latents * (last - first);
+  };
+
+  const decodeRows = (arena: SparseArena, step: StepContext, first: number, last: number): void => {
+    const dense = preActivations + step.rank * ROW_BLOCK * latents * 4;
+    for (let row = first; row < last; row++) {
+      const records = 4 * arena.rowOffset[row];
+      const values = dense + (row - first) * latents * 4;
+      wasm.spreadRow(values, latents, recordLatent + records, recordValue + records, arena.rowCount[row]);
+      arena.residual.set(arena.b_dec.value, row * dIn);
+    }
+    const out = residual + first * rowBytes;
+    wasm.combine(
+      out,
+      dense,
+      latents * 4,
+      4,
+      last - first,
+      W_dec.value,
+      dIn,
+      latents,
+      combineOf(step),
+      wide,
+      0,
+    );
+  };
+
+  const latentGradients = (arena: SparseArena, step: StepContext, first: number, last: number): void => {
+    const rows = last - first;
+    const packed = packedRows + step.rank * ROW_BLOCK * rowBytes;
+    const z = preActivations + step.rank * ROW_BLOCK * latents * 4;
+    wasm.packRows(packed, residual + first * rowBytes, 0, 0, rows, dIn);
+    wasm.product(z, packed, Math.ceil(rows / PANEL), zeros, W_dec.value, latents, dIn, 0, 1, wide);
+    for (let row = first; row < last; row++) {
+      const records = 4 * arena.rowOffset[row];
+      const panel = z + Math.floor((row - first) / PANEL) * latents * PANEL * 4;
+      wasm.collectRow(
+        recordGradient + records,
+        panel,
+        (row - first) % PANEL,
+        recordLatent + records,
+        arena.rowCount[row],
+      );
+    }
+  };
+
+  const gather = (
+    step: StepContext,
+    first: number,
+    last: number,
+    firstRow: number,
+    lastRow: number,
+    input: number,
+    gradients: number,
+  ): void => {
+    const columnBytes = (lastRow - firstRow) * 4;
+    const values = denseColumns + step.rank * denseColumnBytes;
+    const deltas = values + denseColumnBytes / 2;
+    wasm.clear(values, denseColumnBytes);
+    wasm.gatherColumns(
+      first,
+      last,
+      firstRow,
+      lastRow,
+      rowOffset,
+      rowCount,
+      recordLatent,
+      recordValue,
+      recordGradient,
+      values,
+      deltas,
+      b_enc.gradient,
+      activationSum,
+      activeCount,
+    );
+    const product = (out: number, columns: number, rows: number): void => {
+      const from = rows + firstRow * rowBytes;
+      wasm.combine(
+        out,
+        columns,
+        columnBytes,
+        4,
+        last - first,
+        from,
+        dIn,
+        lastRow - firstRow,
+        combineOf(step),
+        wide,
+        0,
+      );
+    };
+    product(W_dec.gradient + gradients, values, residual);
+    product(W_enc.gradient + gradients, deltas, input);
+  };
+
+  return {
+    paysForRows,
+    decodeRows,
+    latentGradients,
+    paysForGathering: (arena, lastRow) =>
+      arena.control[CONTROL.active] > DENSE_GATHER_SHARE * latents * lastRow,
+    gather,
+  };
+}
