@@ -89,7 +89,7 @@ export const trainSchema = z.strictObject({
   windowMb: z
     .number()
     .positive()
-    .default(16)
+    .default(12)
     .describe("megabytes of raw rows shuffled together; two windows are held"),
   evalRows: whole(1)
     .optional()

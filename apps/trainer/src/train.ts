@@ -40,7 +40,7 @@ function startTeam(plan: Plan, options: TrainOptions, kernels: KernelVariant): T
 
 /**
  * Bytes of a block, the unit that is shuffled across the corpus. Small ones mix better, as a window takes its rows
- * from more places (16 by default); reading is no slower from 1 MiB on.
+ * from more places (12 by default); reading is no slower from 1 MiB on.
  */
 const BLOCK_BYTES = 2 ** 20;
 
