@@ -3,7 +3,7 @@
  * counter of the arena compared afterwards.
  */
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import {
   allocateMemory,
   type Arena,
@@ -136,6 +136,13 @@ const sparseModel = fc
 describe("the WebAssembly kernels give the reference's bits", () => {
   it("are of the variant that fuses its multiply-add, on this machine", () => {
     expect(variant).toBe("wasm-relaxed-simd");
+  });
+
+  it("are not taken where memory cannot be shared, as in a web page without isolation", () => {
+    vi.stubGlobal("SharedArrayBuffer", undefined);
+    expect(probeVariant()).toBeUndefined();
+    vi.unstubAllGlobals();
+    expect(probeVariant()).toBe(variant);
   });
 
   it("for sparse autoencoders of random shapes", () => {

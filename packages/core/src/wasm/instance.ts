@@ -165,9 +165,12 @@ function decode(base64: string): Uint8Array {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
-/** The best variant that this machine runs, or undefined where it has no WebAssembly SIMD with threads. */
+/**
+ * The best variant that this machine runs, or undefined where it has no WebAssembly SIMD with shared memory (as web
+ * pages that are not cross-origin isolated).
+ */
 export function probeVariant(): WasmVariant | undefined {
-  if (typeof WebAssembly === "undefined") return undefined;
+  if (typeof WebAssembly === "undefined" || typeof SharedArrayBuffer === "undefined") return undefined;
   if (WebAssembly.validate(decode(RELAXED_SIMD_MODULE))) {
     const wasm = instantiate("wasm-relaxed-simd", smallestMemory());
     // (1 + 2⁻¹²)² − (1 + 2⁻¹¹) is 2⁻²⁴ when the product is not rounded before the sum, else 0.
