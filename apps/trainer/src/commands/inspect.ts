@@ -1,10 +1,10 @@
 /** `sparseloom inspect <model> <corpus...>`: a table of features and what they respond to. */
-import { stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { inspect, type InspectOptions, type InspectReport } from "../inspect.ts";
 import { formatCount } from "../progress.ts";
+import { isFile } from "../run/entries.ts";
 import { writeFileWhole } from "../run/write-folder.ts";
 import { formatTable } from "../table.ts";
 import { parseCount, parseWorkers } from "./arguments.ts";
@@ -39,8 +39,7 @@ export function addInspectCommand(program: Command): void {
 
 /** Keeps the report in the run directory, if `path` is one. */
 export async function keepReport(path: string, report: InspectReport): Promise<void> {
-  const isRun = (await stat(join(path, "config.json")).catch(() => undefined))?.isFile() ?? false;
-  if (!isRun) return;
+  if (!(await isFile(join(path, "config.json")))) return;
   await writeFileWhole(join(path, "report", "features.json"), [
     new TextEncoder().encode(`${JSON.stringify(report, undefined, 2)}\n`),
   ]);

@@ -1,5 +1,5 @@
 /** Writes and reads model folders: SAELens's format for sparse autoencoders, our own for deep ones. */
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type Arena,
@@ -14,6 +14,7 @@ import {
 import { exportSaeLens } from "@sparseloom/interop";
 import { RequestError } from "../errors.ts";
 import { type RunConfig, transformOf } from "./config.ts";
+import { isFolder } from "./entries.ts";
 import { writeFolder } from "./write-folder.ts";
 
 /** What evaluation found, for the model's metadata. */
@@ -118,7 +119,7 @@ export interface LoadedModel {
  */
 export async function readModel(path: string): Promise<LoadedModel> {
   const inRun = join(path, "model");
-  const folder = (await stat(inRun).catch(() => undefined))?.isDirectory() ? inRun : path;
+  const folder = (await isFolder(inRun)) ? inRun : path;
   const read = async (name: string): Promise<Buffer> =>
     await readFile(join(folder, name)).catch((error: NodeJS.ErrnoException) => {
       throw new RequestError(`${path} is not a model: ${join(folder, name)} cannot be read (${error.code})`);
