@@ -32,7 +32,7 @@ export function createHost(): (question: Question) => Promise<Opened | Timed | L
   let meter: (() => number) | undefined;
   return async (question) => {
     if ("limit" in question) {
-      meter ??= await limitMeter();
+      meter ??= limitMeter();
       return { limit: meter() };
     }
     if ("run" in question) {
@@ -43,8 +43,7 @@ export function createHost(): (question: Question) => Promise<Opened | Timed | L
     const { suite, shape, variant } = question.open;
     // Dropped first: two shapes' memories at once are not needed.
     benchmarks = [];
-    benchmarks =
-      suite === "kernels" ? await kernelBenchmarks(shape, variant) : stepBenchmarks(shape, variant);
+    benchmarks = suite === "kernels" ? kernelBenchmarks(shape, variant) : stepBenchmarks(shape, variant);
     // Functions do not go into JSON: the descriptions are left.
     return { benchmarks };
   };

@@ -1,6 +1,6 @@
 /** The kernels one by one, on one thread. Rates count the operations of the formulas, two per multiply-add. */
 import { allocateMemory, type DeepArena, type SparseArena } from "@sparseloom/core";
-import { FLOP_PER_ROUND, type KernelFunctions, loadKernelFunctions } from "../kernel-functions.ts";
+import { instantiate } from "@sparseloom/core/kernels";
 import type { Benchmark } from "../measure.ts";
 import { openDeep, openSparse, type Problem, stepContext } from "../problem.ts";
 import type { Shape } from "../shapes.ts";
@@ -10,6 +10,8 @@ import type { Variant } from "../variants.ts";
 const ROW_BLOCK = 32;
 /** Latents that a kernel takes at a time. */
 const LATENT_BLOCK = 16;
+/** Output units of a layer that a kernel takes at a time. */
+const UNIT_BLOCK = 48;
 /** Dimensions that the decoder bias's kernel takes at a time. */
 const DIMENSION_BLOCK = 64;
 /** Rows of a packed panel. */
@@ -34,16 +36,16 @@ function inBlocks(length: number, block: number, run: (first: number, last: numb
  * The kernels of a shape in the order in which they must first run: each leaves what the next one needs. Each
  * memory is made when its turn comes.
  */
-export async function kernelBenchmarks(shape: Shape, variant: Variant): Promise<Benchmark[]> {
+export function kernelBenchmarks(shape: Shape, variant: Variant): Benchmark[] {
   return [
-    ...(variant === "reference" ? [] : [await productBenchmark(shape, variant)]),
+    ...(variant === "reference" ? [] : [productBenchmark(shape, variant)]),
     ...sparseKernels(shape, variant, openSparse(variant, shape, "topk")),
     ...(withDeep(shape) ? deepKernels(shape, variant, openDeep(variant, shape)) : []),
   ];
 }
 
 /** The memory's layout is our own: rows, packed rows, start, weights, pre-activations and maxima, one after the other. */
-async function productBenchmark(shape: Shape, variant: Variant): Promise<Benchmark> {
+function productBenchmark(shape: Shape, variant: Variant): Benchmark {
   const { dIn, latents } = shape;
   const rows = PANEL * Math.ceil(shape.rows / PANEL);
   const block = Math.min(ROW_BLOCK, rows);
@@ -58,7 +60,7 @@ async function productBenchmark(shape: Shape, variant: Variant): Promise<Benchma
   const memory = sharedMemory(end);
   // Written once: pages that were only ever read are all one page of zeros, which no cache is made for.
   new Float32Array(memory.buffer).fill(1 / dIn);
-  const functions = await loadKernelFunctions(memory);
+  const functions = instantiate("wasm-relaxed-simd", memory);
   return {
     suite: "kernels",
     name: "product alone, with group maxima",
@@ -157,11 +159,13 @@ function* deepKernels(shape: Shape, variant: Variant, problem: Problem<DeepArena
     work: 2 * rows * weights + 12 * weights,
     run: () =>
       arena.layers.forEach(({ outputs }, layer) =>
-        inBlocks(outputs, LATENT_BLOCK, (from, to) => deep.updateUnits(arena, step, layer, from, to)),
+        inBlocks(outputs, UNIT_BLOCK, (from, to) => deep.updateUnits(arena, step, layer, from, to)),
       ),
   };
 }
 
+/** Operations of a round of `multiplyAdds`: 12 vectors of 4 multiply-adds. */
+const FLOP_PER_ROUND = 96;
 /** Calls of `multiplyAdds` for one look at the limit, and rounds of each: V8 improves a function between calls only. */
 const LIMIT_CALLS = 100;
 const LIMIT_ROUNDS = 20_000;
@@ -169,11 +173,11 @@ const LIMIT_ROUNDS = 20_000;
 const LIMIT_WARMUP_LOOKS = 12;
 
 /** Makes a function that measures the 128-bit FMA limit of one core, in GFLOP/s; some tens of milliseconds a call. */
-export async function limitMeter(): Promise<() => number> {
-  const functions: KernelFunctions = await loadKernelFunctions(sharedMemory(65536));
+export function limitMeter(): () => number {
+  const functions = instantiate("wasm-relaxed-simd", sharedMemory(65536));
   const look = (): number => {
     const began = performance.now();
-    for (let call = 0; call < LIMIT_CALLS; call++) functions.multiplyAdds(LIMIT_ROUNDS);
+    for (let call = 0; call < LIMIT_CALLS; call++) functions.multiplyAdds(LIMIT_ROUNDS, 1e-3);
     return (FLOP_PER_ROUND * LIMIT_ROUNDS * LIMIT_CALLS) / (performance.now() - began) / 1e6;
   };
   for (let call = 0; call < LIMIT_WARMUP_LOOKS; call++) look();

@@ -1,4 +1,7 @@
-/** The compiled kernels: choosing the variant that this machine can run, and instantiating it over a memory. */
+/**
+ * The compiled kernels: choosing the variant that this machine can run, and instantiating it over a memory. Public as
+ * `@sparseloom/core/kernels`, for whoever times single functions; trainers use the stages of `createKernels`.
+ */
 import type { WasmMemory } from "../arena.ts";
 import { RELAXED_SIMD_MODULE, SIMD_MODULE } from "./modules.generated.ts";
 
