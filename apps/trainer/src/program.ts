@@ -1,7 +1,7 @@
 /** The `sparseloom` program: parses, runs one subcommand, and turns errors into one line and an exit status. */
 import { flushCompileCache } from "node:module";
 import { Command, CommanderError } from "commander";
-import { addCorpusCommands } from "./commands/corpus.ts";
+import { addCorpusCommands } from "./commands/corpus/index.ts";
 import { addDemoCommand } from "./commands/demo.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
 import { addEvalCommand } from "./commands/eval.ts";
