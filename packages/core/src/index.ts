@@ -97,6 +97,15 @@ export {
 } from "./setup.ts";
 export { countDead, createProgram, runStep, type Stage, type StepProgram } from "./stages.ts";
 export { loadState, type StateTensor, stateTensors } from "./state.ts";
+export {
+  type DeepTrace,
+  type SparseTrace,
+  type StepTrace,
+  traceStep,
+  type TracedLayer,
+  type TracedMatrix,
+  type TracedParameter,
+} from "./trace.ts";
 
 // Metrics
 export {

@@ -48,6 +48,7 @@ it("the names that @sparseloom/core exports", () => {
       "safetensorsParts",
       "scheduledValue",
       "stateTensors",
+      "traceStep",
       "transformRows",
       "transpose",
     ]
