@@ -57,13 +57,12 @@ describe("traceStep", () => {
   it.each(models.slice(0, 3))("splits the gradient into its parts: %s", (_, model) => {
     const trace = sparseTrace(model, "float64");
     const { errorGradient, penaltyGradient, latentGradient, features, x, error, reconstruction } = trace;
-    let active = 0;
-    latentGradient.values.forEach((total, i) => {
-      expect(errorGradient.values[i] + penaltyGradient.values[i]).toBeCloseTo(total, 12);
-      if (features.values[i] > 0) active++;
-      else expect(total).toBe(0);
-    });
-    expect(trace.l0).toBe(active / 40);
+    latentGradient.values.forEach((total, i) =>
+      expect(errorGradient.values[i] + penaltyGradient.values[i]).toBeCloseTo(total, 12),
+    );
+    const atRest = latentGradient.values.filter((_value, i) => features.values[i] === 0);
+    expect(atRest.every((gradient) => gradient === 0)).toBe(true);
+    expect(trace.l0).toBe((40 * 19 - atRest.length) / 40);
     reconstruction.values.forEach((value, i) => {
       expect(error.values[i]).toBe(value - x.values[i]);
       expect(trace.outputGradient.values[i]).toBeCloseTo((2 / 40) * error.values[i], 12);
