@@ -27,6 +27,12 @@ const TWO_32 = 4294967296;
  * @param counter an unsigned 32-bit integer.
  */
 export function hash32(seed: number, purpose: number, index = 0, counter = 0): number {
+  const { x, y } = hashPair(seed, purpose, index);
+  return drawFrom(x, y, counter);
+}
+
+/** What `hash32` makes of everything but the counter: draws of one index are `drawFrom(x, y, counter)`. */
+function hashPair(seed: number, purpose: number, index: number): { x: number; y: number } {
   // Two 32-bit lanes; each word changes x by a bijection and y by a hash of x, so that two inputs meet only
   // if 64 bits agree, and neighbouring inputs share nothing.
   let x = mixA(seed | 0);
@@ -39,7 +45,7 @@ export function hash32(seed: number, purpose: number, index = 0, counter = 0): n
     x = mixA(x ^ Math.floor(index / TWO_32));
     y = mixB(y ^ x);
   }
-  return drawFrom(x, y, counter);
+  return { x, y };
 }
 
 /** One number of a row's own sequence, when (x, y) are two hashes of the row: faster than four words each. */
@@ -87,8 +93,9 @@ export function shuffleInPlace(
   purpose: number,
   index = 0,
 ): void {
+  const { x, y } = hashPair(seed, purpose, index);
   for (let i = length - 1; i > 0; i--) {
-    const j = Math.floor((hash32(seed, purpose, index, i) / TWO_32) * (i + 1));
+    const j = Math.floor((drawFrom(x, y, i) / TWO_32) * (i + 1));
     const held = items[i]!;
     items[i] = items[j]!;
     items[j] = held;

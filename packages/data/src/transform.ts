@@ -48,17 +48,23 @@ export function rowTarget(values: Float32Array): RowTarget {
  */
 export type WriteRow = (source: RawValues, from: number, target: RowTarget, to: number) => boolean;
 
-/** Chooses the loop for a corpus and a transform. @throws RangeError when the mean has another dimension. */
-export function createRowWriter(type: ValueType, dIn: number, transform?: RowTransform): WriteRow {
-  const scale = Math.fround(transform?.scale ?? 1);
+/**
+ * A transform in full. The mean is a copy: the caller may reuse its array, but what is done to rows must not change.
+ * Subtracting 0 and multiplying by 1 change no bit, so one loop serves every transform.
+ * @throws RangeError when the mean has another dimension.
+ */
+export function meanAndScale(dIn: number, transform?: RowTransform): { mean: Float32Array; scale: number } {
   const given = transform?.mean;
   if (given !== undefined && given.length !== dIn) {
     throw new RangeError(`the mean has ${given.length} numbers, the rows have ${dIn}`);
   }
-  if (type === "float32" && given === undefined && scale === 1) return copyWriter(dIn);
-  // Subtracting 0 and multiplying by 1 change no bit, so one loop serves every transform. The mean is copied:
-  // the caller may reuse its array, but the transform of a stream must not change.
-  const mean = given?.slice() ?? new Float32Array(dIn);
+  return { mean: given?.slice() ?? new Float32Array(dIn), scale: Math.fround(transform?.scale ?? 1) };
+}
+
+/** Chooses the loop for a corpus and a transform. @throws RangeError when the mean has another dimension. */
+export function createRowWriter(type: ValueType, dIn: number, transform?: RowTransform): WriteRow {
+  const { mean, scale } = meanAndScale(dIn, transform);
+  if (type === "float32" && transform?.mean === undefined && scale === 1) return copyWriter(dIn);
   return type === "float16" ? halfWriter(dIn, mean, scale) : singleWriter(dIn, mean, scale);
 }
 

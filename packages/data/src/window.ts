@@ -7,11 +7,12 @@ import { valueBytes } from "./arrow/vector-column.ts";
 import { areFew } from "./blocks.ts";
 import type { Block } from "./blocks.ts";
 import type { Corpus } from "./corpus.ts";
+import { createRowStore } from "./gather.ts";
+import type { RowStore } from "./gather.ts";
 import { Purpose, permutation, shuffleInPlace } from "./random.ts";
 import { keptRowsOf } from "./split.ts";
 import type { ResolvedSplit } from "./split.ts";
-import { rawValues } from "./transform.ts";
-import type { RawValues } from "./transform.ts";
+import type { RowTransform } from "./transform.ts";
 
 /** What decides the contents and order of windows. */
 export interface WindowPlan {
@@ -29,28 +30,27 @@ export function windowsPerEpoch(corpus: Corpus, plan: WindowPlan): number {
 
 /** Memory for one window, and the window in it. Allocated once, filled again and again. */
 export class Window {
-  /** The stored numbers; row slot r starts at `r * dIn`. */
-  readonly values: RawValues;
   /** Number of rows to deliver. */
   rows = 0;
-  /** Row slots in the order of delivery; the first `rows` count. */
-  readonly order: Uint32Array;
+  readonly #store: RowStore;
   readonly #rowIds: Float64Array;
-  readonly #bytes: Uint8Array;
   readonly #rowBytes: number;
 
   /** @param slots most rows of a window. */
-  constructor(corpus: Corpus, slots: number) {
-    this.#rowBytes = corpus.dIn * valueBytes(corpus.type);
-    this.#bytes = new Uint8Array(slots * this.#rowBytes);
-    this.values = rawValues(corpus.type, this.#bytes.buffer, 0, slots * corpus.dIn);
-    this.order = new Uint32Array(slots);
+  constructor({ type, dIn }: Corpus, slots: number, transform: RowTransform | undefined) {
+    this.#rowBytes = dIn * valueBytes(type);
+    this.#store = createRowStore({ type, dIn, slots, transform });
     this.#rowIds = new Float64Array(slots);
   }
 
-  /** Global index of the row in a slot. */
-  rowId(slot: number): number {
-    return this.#rowIds[slot]!;
+  /** Global index of the row that comes at `place` in the order of delivery. */
+  rowId(place: number): number {
+    return this.#rowIds[this.#store.order[place]!]!;
+  }
+
+  /** Delivers rows in order, from the one at `first` on; see `RowStore.gather`. */
+  gather(first: number, rows: number, into: Float32Array, to: number): number {
+    return this.#store.gather(first, rows, into, to);
   }
 
   /**
@@ -73,14 +73,15 @@ export class Window {
       return queue.add(() => this.#readBlock(corpus, plan, block, firstSlot, signal));
     });
     const results = await Promise.allSettled(jobs);
+    const { order } = this.#store;
     this.rows = 0;
     for (const result of results) {
       if (result.status === "rejected") throw result.reason;
-      for (const kept of result.value) this.order[this.rows++] = kept;
+      for (const kept of result.value) order[this.rows++] = kept;
     }
     if (plan.shuffle === "window") {
       // Two words of index: the window's number, and the epoch's above it.
-      shuffleInPlace(this.order, this.rows, plan.seed, Purpose.rowOrder, epoch * 2 ** 26 + window);
+      shuffleInPlace(order, this.rows, plan.seed, Purpose.rowOrder, epoch * 2 ** 26 + window);
     }
   }
 
@@ -96,12 +97,13 @@ export class Window {
     const kept = await keptRowsOf(corpus, block, plan.split, signal);
     const start = firstSlot * this.#rowBytes;
     const slots = new Uint32Array(kept.length);
+    const { bytes } = this.#store;
     if (areFew(kept.length, block)) {
-      const target = this.#bytes.subarray(start, start + kept.length * this.#rowBytes);
+      const target = bytes.subarray(start, start + kept.length * this.#rowBytes);
       await corpus.readRows(block, kept, target, signal);
       for (let i = 0; i < kept.length; i++) slots[i] = firstSlot + i;
     } else {
-      await corpus.readBlock(block, this.#bytes.subarray(start, start + block.byteLength), signal);
+      await corpus.readBlock(block, bytes.subarray(start, start + block.byteLength), signal);
       for (let i = 0; i < kept.length; i++) slots[i] = firstSlot + kept[i]!;
     }
     for (let i = 0; i < kept.length; i++) this.#rowIds[slots[i]!] = block.firstRow + kept[i]!;
