@@ -31,6 +31,9 @@ export type { RowTransform } from "./transform.ts";
 // Statistics and samples
 export { estimateStatistics, fullStatistics } from "./statistics.ts";
 export type { CorpusStatistics, EstimateOptions, StatisticsOptions } from "./statistics.ts";
+export { StatisticsAccumulator } from "./statistics-accumulator.ts";
+export type { NormQuantiles, RowStatistics } from "./statistics-accumulator.ts";
+export type { ProvisionalStatistics } from "./pilot.ts";
 export { readStatistics, writeStatistics } from "./sidecar.ts";
 export { sampleRows } from "./sample.ts";
 export type { RowSample, SampleOptions } from "./sample.ts";

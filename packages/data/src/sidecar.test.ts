@@ -43,7 +43,7 @@ describe("recorded statistics", () => {
     await using second = await openCorpus([name]);
     expect(await readStatistics(second)).toBeUndefined();
     const sidecar = await writeStatistics(second, await fullStatistics(second, { seed: 1 }));
-    await writeFile(sidecar, (await readFile(sidecar, "utf8")).replace('"version": 1', '"version": 2'));
+    await writeFile(sidecar, (await readFile(sidecar, "utf8")).replace('"version": 2', '"version": 1'));
     expect(await readStatistics(second)).toBeUndefined();
   });
 
@@ -57,6 +57,10 @@ describe("recorded statistics", () => {
       whole.replace('"meanNorm"', '"x"'),
       whole.replace(/"mean": \[\s*\d+/, '"mean": ["a"'),
       whole.replace('"exact": true', '"exact": 1'),
+      whole.replace('"p50"', '"median"'),
+      whole.replace('"variance"', '"variances"'),
+      whole.replace('"outlierDimensions": []', '"outlierDimensions": [0.5]'),
+      whole.replace('"nonFinitePlaces": []', '"nonFinitePlaces": [{"path": 1}]'),
     ]) {
       await writeFile(sidecar, damaged);
       await expect(readStatistics(corpus)).rejects.toMatchObject({ kind: "malformed", path: sidecar });
@@ -86,7 +90,7 @@ describe("recorded statistics", () => {
     const beside = await writeStatistics(corpus, statistics);
     await mkdir(path("cache/sparseloom"), { recursive: true });
     await writeFile(path(`cache/sparseloom/${corpus.fingerprint}.json`), await readFile(beside));
-    await writeFile(beside, '{"version": 1, "fingerprint": "of another corpus"}');
+    await writeFile(beside, '{"version": 2, "fingerprint": "of another corpus"}');
     expect(await readStatistics(corpus)).toEqual(statistics);
   });
 

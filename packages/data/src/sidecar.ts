@@ -5,14 +5,15 @@
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
-import type { Corpus } from "./corpus.ts";
+import type { Corpus, RowPlace } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
 import { errorCode, isMissing } from "./paths.ts";
-import { gammaOf } from "./statistics.ts";
+import { gammaOf } from "./statistics-accumulator.ts";
+import type { NormQuantiles } from "./statistics-accumulator.ts";
 import type { CorpusStatistics } from "./statistics.ts";
 
 /** The version of the file's layout; another one is ignored. */
-const VERSION = 1;
+const VERSION = 2;
 
 /**
  * The statistics recorded for this corpus, beside it or in the cache folder; undefined when there are none, or
@@ -87,31 +88,68 @@ function parse(path: string, text: string, corpus: Corpus): CorpusStatistics | u
   if (record["version"] !== VERSION || record["fingerprint"] !== corpus.fingerprint) return undefined;
   const found = record["statistics"];
   if (!isObject(found)) throw damaged(path, "has no statistics");
-  const numberOf = (name: string): number => {
-    const value = found[name];
+  const { exact, source, normQuantiles, nonFinitePlaces, outlierDimensions } = found;
+  const numberOf = (name: string, of: Record<string, unknown> = found): number => {
+    const value = of[name];
     if (typeof value !== "number" || !(value >= 0)) throw damaged(path, `has no "${name}"`);
     return value;
   };
-  const { mean, exact, source } = found;
-  const meanFits = Array.isArray(mean) && mean.length === corpus.dIn && mean.every(Number.isFinite);
-  if (!meanFits || typeof exact !== "boolean" || (source !== "sample" && source !== "full")) {
-    throw damaged(path, `has no statistics of vectors of ${corpus.dIn} numbers`);
+  const perDimension = (name: string): number[] => {
+    const values = found[name];
+    if (Array.isArray(values) && values.length === corpus.dIn && values.every(Number.isFinite)) {
+      return values as number[];
+    }
+    throw damaged(path, `has no "${name}" of vectors of ${corpus.dIn} numbers`);
+  };
+  if (typeof exact !== "boolean" || (source !== "sample" && source !== "full")) {
+    throw damaged(path, "does not say what its statistics come from");
   }
+  if (!isObject(normQuantiles) || !isWholeNumbers(outlierDimensions) || !isPlaces(nonFinitePlaces)) {
+    throw damaged(path, "has incomplete statistics");
+  }
+  const mean = perDimension("mean");
   const totalVariance = numberOf("totalVariance");
+  const quantiles = ["least", "p1", "p10", "p50", "p90", "p99", "p999", "greatest"].map((name) => [
+    name,
+    numberOf(name, normQuantiles),
+  ]);
   return {
     rows: numberOf("rows"),
     sampledRows: numberOf("sampledRows"),
     exact,
+    source,
     dIn: corpus.dIn,
-    mean: mean as number[],
+    mean,
+    variance: perDimension("variance"),
     totalVariance,
     meanNorm: numberOf("meanNorm"),
     meanSquareNorm: numberOf("meanSquareNorm"),
     meanCentredNorm: numberOf("meanCentredNorm"),
     // JSON has no Infinity, so this one is made again.
-    gamma: gammaOf(mean as number[], totalVariance),
-    source,
+    gamma: gammaOf(mean, totalVariance),
+    normQuantiles: Object.fromEntries(quantiles) as unknown as NormQuantiles,
+    topVarianceShare: numberOf("topVarianceShare"),
+    outlierDimensions,
+    maxAbs: perDimension("maxAbs"),
+    maxAbsCentred: perDimension("maxAbsCentred"),
+    typicalMaxAbs: perDimension("typicalMaxAbs"),
+    typicalMaxAbsCentred: perDimension("typicalMaxAbsCentred"),
+    nonFiniteRows: numberOf("nonFiniteRows"),
+    nonFinitePlaces,
   };
+}
+
+function isWholeNumbers(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every(Number.isInteger);
+}
+
+function isPlaces(value: unknown): value is RowPlace[] {
+  const isPlace = (place: unknown): boolean =>
+    isObject(place) &&
+    typeof place["path"] === "string" &&
+    Number.isInteger(place["batch"]) &&
+    Number.isInteger(place["row"]);
+  return Array.isArray(value) && value.every(isPlace);
 }
 
 function damaged(path: string, what: string, cause?: unknown): CorpusError {

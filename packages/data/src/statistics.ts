@@ -1,43 +1,42 @@
 /**
- * Mean, variance and norms of a corpus, from a seeded sample of blocks or from all of them. Sums are float64, in
- * row order, so the figures depend on nothing but corpus and options. Memory: one block.
+ * Statistics of a corpus, from a seeded sample of blocks or from all of them in one pass. Sums are float64, in row
+ * order, so the figures depend on nothing but corpus and options. Memory: a block, as stored and as float32.
  */
 import { valueBytes } from "./arrow/vector-column.ts";
 import type { Block } from "./blocks.ts";
-import type { Corpus } from "./corpus.ts";
+import type { Corpus, RowPlace } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
+import { PilotAccumulator } from "./pilot.ts";
+import type { ProvisionalStatistics } from "./pilot.ts";
 import { Purpose, permutation } from "./random.ts";
 import { keptRowsOf, resolveSplit } from "./split.ts";
 import type { ResolvedSplit, SplitOptions } from "./split.ts";
+import { StatisticsAccumulator } from "./statistics-accumulator.ts";
+import type { RowStatistics } from "./statistics-accumulator.ts";
 import { nonFinite } from "./stream.ts";
 import { createRowWriter, rawValues, rowTarget } from "./transform.ts";
 
-/** Statistics of the untransformed rows x; mu is their mean. */
-export interface CorpusStatistics {
+/** Statistics of the untransformed, finite rows x. */
+export interface CorpusStatistics extends RowStatistics {
   /** Rows of the corpus, all splits together. */
   readonly rows: number;
   /** Rows that the figures come from. */
   readonly sampledRows: number;
   /** True when every row of the split was used. */
   readonly exact: boolean;
-  readonly dIn: number;
-  /** mu, `[dIn]`. */
-  readonly mean: readonly number[];
-  /** Mean of ||x - mu||^2. */
-  readonly totalVariance: number;
-  /** Mean of ||x||. */
-  readonly meanNorm: number;
-  /** Mean of ||x||^2. */
-  readonly meanSquareNorm: number;
-  /** Mean of ||x - mu||. */
-  readonly meanCentredNorm: number;
-  /** ||mu|| / sqrt(totalVariance): how far the mean stands out. Infinity when all rows are equal. */
-  readonly gamma: number;
   readonly source: "sample" | "full";
+  /** Rows with a number that is not finite, left out of all figures. */
+  readonly nonFiniteRows: number;
+  /** Where they are: the first ten. */
+  readonly nonFinitePlaces: readonly RowPlace[];
 }
 
 /** Options of the statistics functions. */
 export interface StatisticsOptions extends SplitOptions {
+  /** What to do about numbers that are not finite: stop with an error, or count their rows. Default: `throw`. */
+  readonly nonFinite?: "throw" | "count" | undefined;
+  /** Called after each block of the main pass. */
+  readonly onProgress?: ((rowsRead: number, rowsToRead: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -48,6 +47,9 @@ export interface EstimateOptions extends StatisticsOptions {
 }
 
 const DEFAULT_SAMPLE_ROWS = 100_000;
+/** For the provisional mean: it is then off by less than 1 % of the rows' standard deviation. */
+const PILOT_ROWS = 16_384;
+const MOST_PLACES = 10;
 
 /**
  * Statistics from a seeded sample of blocks; of all blocks, and `exact`, when the split has no more rows than asked.
@@ -61,110 +63,115 @@ export async function estimateStatistics(
   if (!(wanted >= 1)) {
     throw new CorpusError("invalid-option", `sampleRows must be at least 1, got ${wanted}`);
   }
+  const chosen = await sampleBlocks(corpus, wanted, options);
+  // So few are read twice: the provisional mean is the mean itself.
+  return measure(corpus, chosen, chosen, options);
+}
+
+/** Statistics of every row of the split, in one pass after a glance at a few blocks. Errors as `estimateStatistics`. */
+export async function fullStatistics(corpus: Corpus, options: StatisticsOptions): Promise<CorpusStatistics> {
+  return measure(corpus, await sampleBlocks(corpus, PILOT_ROWS, options), corpus.blocks, options);
+}
+
+/** Blocks with at least `wanted` rows of the split, if there are so many; in file order. */
+async function sampleBlocks(
+  corpus: Corpus,
+  wanted: number,
+  options: StatisticsOptions,
+): Promise<readonly Block[]> {
   const split = resolveSplit(corpus, options);
-  const order = permutation(corpus.blocks.length, options.seed, Purpose.statisticsSample);
   const chosen: Block[] = [];
   let rows = 0;
-  for (const index of order) {
+  for (const index of permutation(corpus.blocks.length, options.seed, Purpose.statisticsSample)) {
     if (rows >= wanted) break;
     const block = corpus.blocks[index]!;
     rows += (await keptRowsOf(corpus, block, split, options.signal)).length;
     chosen.push(block);
   }
-  chosen.sort((a, b) => a.index - b.index);
-  const exact = chosen.length === corpus.blocks.length;
-  return measure(corpus, chosen, split, exact, exact ? "full" : "sample", options.signal);
-}
-
-/** Statistics of every row of the split. Reads it twice. Errors as `estimateStatistics`. */
-export async function fullStatistics(corpus: Corpus, options: StatisticsOptions): Promise<CorpusStatistics> {
-  return measure(corpus, corpus.blocks, resolveSplit(corpus, options), true, "full", options.signal);
+  return chosen.sort((a, b) => a.index - b.index);
 }
 
 async function measure(
   corpus: Corpus,
+  pilotBlocks: readonly Block[],
   blocks: readonly Block[],
-  split: ResolvedSplit,
-  exact: boolean,
-  source: "sample" | "full",
-  signal: AbortSignal | undefined,
+  options: StatisticsOptions,
 ): Promise<CorpusStatistics> {
-  const { dIn } = corpus;
-  const sum = new Float64Array(dIn);
-  let sampledRows = 0;
-  let normSum = 0;
-  let squareSum = 0;
-  await eachRow(corpus, blocks, split, signal, (row) => {
-    let square = 0;
-    for (let i = 0; i < dIn; i++) {
-      const x = row[i]!;
-      sum[i]! += x;
-      square += x * x;
-    }
-    sampledRows++;
-    squareSum += square;
-    normSum += Math.sqrt(square);
-  });
-  if (sampledRows === 0) {
-    throw new CorpusError("empty", `there are no rows in the split "${split.split}" to take statistics of`);
+  const split = resolveSplit(corpus, options);
+  const exact = blocks.length === corpus.blocks.length;
+  const accumulator = new StatisticsAccumulator(
+    corpus.dIn,
+    await provisionalStatistics(corpus, pilotBlocks, split, options.signal),
+  );
+  const nonFinitePlaces: RowPlace[] = [];
+  const rowsToRead = blocks.reduce((sum, block) => sum + block.rows, 0);
+  let rowsRead = 0;
+  for await (const { block, kept, values } of readBlocks(corpus, blocks, split, options.signal)) {
+    accumulator.add(values, kept.length, (i) => {
+      const rowId = block.firstRow + kept[i]!;
+      const row = values.subarray(i * corpus.dIn, (i + 1) * corpus.dIn);
+      if (options.nonFinite !== "count") throw nonFinite(corpus, rowId, row);
+      if (nonFinitePlaces.length < MOST_PLACES) nonFinitePlaces.push(corpus.locate(rowId));
+    });
+    rowsRead += block.rows;
+    options.onProgress?.(rowsRead, rowsToRead);
   }
-  const mean = sum.map((value) => value / sampledRows);
-
-  let centredNormSum = 0;
-  let centredSquareSum = 0;
-  await eachRow(corpus, blocks, split, signal, (row) => {
-    let square = 0;
-    for (let i = 0; i < dIn; i++) {
-      const difference = row[i]! - mean[i]!;
-      square += difference * difference;
-    }
-    centredSquareSum += square;
-    centredNormSum += Math.sqrt(square);
-  });
-  const totalVariance = centredSquareSum / sampledRows;
+  if (accumulator.rows === 0) throw noRows(split, accumulator.nonFiniteRows);
   return {
     rows: corpus.rows,
-    sampledRows,
+    sampledRows: accumulator.rows,
     exact,
-    dIn,
-    mean: Array.from(mean),
-    totalVariance,
-    meanNorm: normSum / sampledRows,
-    meanSquareNorm: squareSum / sampledRows,
-    meanCentredNorm: centredNormSum / sampledRows,
-    gamma: gammaOf(mean, totalVariance),
-    source,
+    source: exact ? "full" : "sample",
+    ...accumulator.finish(),
+    nonFiniteRows: accumulator.nonFiniteRows,
+    nonFinitePlaces,
   };
 }
 
-/** ||mean|| / sqrt(totalVariance); 0 when both are 0. */
-export function gammaOf(mean: ArrayLike<number>, totalVariance: number): number {
-  let square = 0;
-  for (let i = 0; i < mean.length; i++) square += mean[i]! * mean[i]!;
-  return square === 0 ? 0 : Math.sqrt(square / totalVariance);
+function noRows({ split }: ResolvedSplit, nonFiniteRows: number): CorpusError {
+  const why = nonFiniteRows > 0 ? `; ${nonFiniteRows} have numbers that are not finite` : "";
+  return new CorpusError("empty", `there are no rows in the split "${split}" to take statistics of${why}`);
 }
 
-/** Visits the rows of some blocks as float32, in order; all in one buffer, so a visitor must not keep it. */
-async function eachRow(
+/** Undefined when none of the rows is finite, or there is none. */
+async function provisionalStatistics(
   corpus: Corpus,
   blocks: readonly Block[],
   split: ResolvedSplit,
   signal: AbortSignal | undefined,
-  visit: (row: Float32Array) => void,
-): Promise<void> {
-  const { dIn, type } = corpus;
-  const bytes = new Uint8Array(corpus.rowsPerBlock * dIn * valueBytes(type));
-  const values = rawValues(type, bytes.buffer, 0, corpus.rowsPerBlock * dIn);
+): Promise<ProvisionalStatistics | undefined> {
+  const pilot = new PilotAccumulator(corpus.dIn);
+  for await (const { kept, values } of readBlocks(corpus, blocks, split, signal)) {
+    for (let i = 0; i < kept.length; i++) pilot.addRow(values, i * corpus.dIn);
+  }
+  return pilot.finish();
+}
+
+/** The rows of a block that belong to the split, as float32. */
+interface ReadBlock {
+  readonly block: Block;
+  /** Their indices in the block. */
+  readonly kept: Uint32Array;
+  /** `[kept.length, dIn]`, finite or not; in one buffer for all blocks, so nobody may keep it. */
+  readonly values: Float32Array;
+}
+
+async function* readBlocks(
+  corpus: Corpus,
+  blocks: readonly Block[],
+  split: ResolvedSplit,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ReadBlock> {
+  const { dIn, type, rowsPerBlock } = corpus;
+  const bytes = new Uint8Array(rowsPerBlock * dIn * valueBytes(type));
+  const stored = rawValues(type, bytes.buffer, 0, rowsPerBlock * dIn);
   const writeRow = createRowWriter(type, dIn);
-  const row = new Float32Array(dIn);
-  const target = rowTarget(row);
+  const target = rowTarget(new Float32Array(rowsPerBlock * dIn));
   for (const block of blocks) {
     const kept = await keptRowsOf(corpus, block, split, signal);
-    if (kept.length === 0) continue;
-    await corpus.readBlock(block, bytes, signal);
-    for (const index of kept) {
-      if (!writeRow(values, index * dIn, target, 0)) throw nonFinite(corpus, block.firstRow + index, row);
-      visit(row);
-    }
+    if (kept.length > 0) await corpus.readBlock(block, bytes, signal);
+    const asStored = stored instanceof Float32Array && kept.length === block.rows;
+    if (!asStored) for (const [i, index] of kept.entries()) writeRow(stored, index * dIn, target, i * dIn);
+    yield { block, kept, values: asStored ? stored : target.values };
   }
 }

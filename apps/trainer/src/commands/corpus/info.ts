@@ -9,8 +9,9 @@ import {
   writeStatistics,
 } from "@sparseloom/data";
 import type { Command } from "commander";
-import { formatCount } from "../../progress.ts";
+import { formatCount, Progress } from "../../progress.ts";
 import { formatTable } from "../../table.ts";
+import { describeStatistics, statisticsWarnings } from "./describe-statistics.ts";
 
 /** Adds the command to the group `corpus`. */
 export function addCorpusInfo(corpus: Command): void {
@@ -33,7 +34,9 @@ interface InfoFlags {
 async function runInfo(patterns: string[], flags: InfoFlags): Promise<void> {
   await using corpus = await openCorpus(patterns, flags.column === undefined ? {} : { column: flags.column });
   const statistics = await statisticsOf(corpus, flags.full === true);
+  const warnings = statisticsWarnings(statistics);
   const samples = await sampleLabels(corpus);
+  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   if (flags.json) {
     const { files, rows, dIn, column, type, labels, ignoredColumns, blocks, rowsPerBlock, fingerprint } =
       corpus;
@@ -49,6 +52,7 @@ async function runInfo(patterns: string[], flags: InfoFlags): Promise<void> {
       rowsPerBlock,
       fingerprint,
       statistics,
+      warnings,
       samples,
     };
     process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
@@ -57,14 +61,20 @@ async function runInfo(patterns: string[], flags: InfoFlags): Promise<void> {
   }
 }
 
+/** Rows that are not finite are counted here: whoever looks at a corpus wants to know of them all. */
 async function statisticsOf(corpus: Corpus, full: boolean): Promise<CorpusStatistics> {
-  if (full) {
-    const statistics = await fullStatistics(corpus, { seed: 0 });
-    const path = await writeStatistics(corpus, statistics);
-    process.stderr.write(`statistics kept in ${path}\n`);
+  const options = { seed: 0, nonFinite: "count" } as const;
+  if (!full) return (await readStatistics(corpus)) ?? (await estimateStatistics(corpus, options));
+  const progress = new Progress();
+  try {
+    const onProgress = (rows: number, all: number): void =>
+      progress.show(rows / all, [`${formatCount(rows)} of ${formatCount(all)} rows`]);
+    const statistics = await fullStatistics(corpus, { ...options, onProgress });
+    progress.line(`statistics kept in ${await writeStatistics(corpus, statistics)}`);
     return statistics;
+  } finally {
+    progress.end();
   }
-  return (await readStatistics(corpus)) ?? (await estimateStatistics(corpus, { seed: 0 }));
 }
 
 const SAMPLE_ROWS = 8;
@@ -84,7 +94,6 @@ function describeCorpus(
   statistics: CorpusStatistics,
   samples: Record<string, string[]>,
 ): string {
-  const number = (value: number): string => (Number.isFinite(value) ? value.toPrecision(5) : String(value));
   const files = corpus.files.map((file) => [
     file.path,
     file.format,
@@ -92,20 +101,22 @@ function describeCorpus(
     formatCount(file.batches),
     `${(file.size / 1e6).toFixed(1)}`,
   ]);
-  const how = statistics.exact
-    ? `all ${formatCount(statistics.sampledRows)} rows`
-    : `a sample of ${formatCount(statistics.sampledRows)} rows`;
   return [
     formatTable(["file", "format", "rows", "batches", "MB"], files),
     "",
     `vectors   column "${corpus.column}", ${formatCount(corpus.rows)} rows × ${corpus.dIn} dimensions, ${corpus.type}`,
     `blocks    ${formatCount(corpus.blocks.length)} of at most ${formatCount(corpus.rowsPerBlock)} rows`,
-    ...corpus.labels.map(({ name, type }) => `label     "${name}" (${type}): ${samples[name]?.join(", ")} …`),
+    ...corpus.labels.map(
+      ({ name, type }) => `label     "${name}" (${type}): ${samples[name]?.map(onOneLine).join(", ")} …`,
+    ),
     ...corpus.ignoredColumns.map(({ name, why }) => `ignored   "${name}": ${why}`),
-    `statistics from ${how}:`,
-    `  mean norm ${number(statistics.meanNorm)}, about the mean ${number(statistics.meanCentredNorm)}`,
-    `  total variance ${number(statistics.totalVariance)}`,
-    `  γ = ‖mean‖/sd ${number(statistics.gamma)}${statistics.gamma > 1 ? " (high: centre the rows, which is the default, or latents will die)" : ""}`,
+    ...describeStatistics(statistics),
     `fingerprint ${corpus.fingerprint}`,
   ].join("\n");
+}
+
+/** A label that reads as one: in quotes where it has commas, spaces at an end, or control characters. */
+function onOneLine(label: string): string {
+  const quoted = JSON.stringify(label);
+  return quoted.includes("\\") || label.includes(",") || label.trim() !== label ? quoted : label;
 }
