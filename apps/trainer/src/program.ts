@@ -1,6 +1,7 @@
 /** The `sparseloom` program: parses, runs one subcommand, and turns errors into one line and an exit status. */
 import { flushCompileCache } from "node:module";
 import { Command, CommanderError } from "commander";
+import { addByhandCommand } from "./commands/byhand.ts";
 import { addCorpusCommands } from "./commands/corpus/index.ts";
 import { addDemoCommand } from "./commands/demo.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
@@ -26,6 +27,7 @@ addTrainCommand(program);
 addEvalCommand(program);
 addInspectCommand(program);
 addCorpusCommands(program);
+addByhandCommand(program);
 addDoctorCommand(program);
 addDemoCommand(program);
 

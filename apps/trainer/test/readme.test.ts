@@ -42,6 +42,7 @@ async function runNode(args: readonly string[]): Promise<{ stdout: string; stder
 beforeAll(async () => {
   // What README's Python example would have written, only smaller.
   await writeSmallCorpus(join(folder, "acts.arrow"));
+  await writeFile(join(folder, "tokens.csv"), "token,x,y\nriver,1,0\nlake,2,0.5\npeak,-1,3\n");
   // Where the TypeScript examples find @sparseloom/core.
   await symlink(fileURLToPath(new URL("../node_modules", import.meta.url)), join(folder, "node_modules"));
 });
