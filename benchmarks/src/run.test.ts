@@ -13,7 +13,7 @@ import { median, summarise, timeOnce } from "./measure.ts";
 import { type Report, runSuites } from "./run.ts";
 import { deepWidths, SHAPES, type Shape } from "./shapes.ts";
 import { workerCounts } from "./suites/scaling.ts";
-import { formatScaling, formatTable } from "./table.ts";
+import { formatCorpus, formatScaling, formatTable } from "./table.ts";
 
 const TINY: Shape = {
   name: "tiny",
@@ -180,7 +180,7 @@ await test("a process that refuses, dies, keeps silent or is not there is an err
 await test("the command refuses what it does not know with one line and status 2", () => {
   for (const [option, value, known] of [
     ["--shape", "XL", "S, M, L"],
-    ["--suite", "peers", "kernels, step, scaling"],
+    ["--suite", "peers", "kernels, step, scaling, corpus"],
     ["--variant", "fast", "reference, wasm, wide"],
   ] as const) {
     const words = [join(import.meta.dirname, "main.ts"), option, value];
@@ -202,15 +202,16 @@ await test("the command prints environment and tables, and writes the same as JS
       progress: (text: string) => progress.push(text),
     };
     await benchCommand([TINY], output).parseAsync(
-      ["--suite", "step,scaling", "--variant", "reference", "--json", file],
+      ["--suite", "step,scaling,corpus", "--corpus-gb", "0.001", "--variant", "reference", "--json", file],
       { from: "user" },
     );
-    const { environment, measurements, scaling } = JSON.parse(readFileSync(file, "utf8")) as Report;
+    const { environment, measurements, scaling, corpus } = JSON.parse(readFileSync(file, "utf8")) as Report;
     assert.deepEqual(texts, [
-      `${[formatEnvironment(environment), formatTable(measurements), formatScaling(scaling)].join("\n\n")}\n`,
+      `${[formatEnvironment(environment), formatTable(measurements), formatScaling(scaling), formatCorpus(corpus)].join("\n\n")}\n`,
     ]);
     assert.equal(measurements.length, STEPS.length);
     assert.ok(scaling.length >= 2 && scaling.every(({ activationsPerSecond }) => activationsPerSecond > 0));
+    assert.ok(corpus.length >= 4 && corpus.every(({ rate, share }) => rate > 0 && share > 0));
     assert.equal(progress[1], "step: ReLU + L1, 25 % active at tiny\n");
   } finally {
     rmSync(folder, { recursive: true });

@@ -5,11 +5,12 @@ import type { Limit, Opened, Question, Timed } from "./host.ts";
 import { LineProcess } from "./line-process.ts";
 import { type Measurement, type Sample, summarise } from "./measure.ts";
 import type { Shape } from "./shapes.ts";
+import { type CorpusMeasurement, measureCorpus } from "./suites/corpus.ts";
 import { type ScalingMeasurement, measureScaling } from "./suites/scaling.ts";
 import { NODE_FLAGS, type Variant } from "./variants.ts";
 
 /** Names of the suites, in the order in which they run. */
-export const SUITES = ["kernels", "step", "scaling"] as const;
+export const SUITES = ["kernels", "step", "scaling", "corpus"] as const;
 export type SuiteName = (typeof SUITES)[number];
 
 /** What `--json` writes. */
@@ -17,27 +18,36 @@ export interface Report {
   readonly environment: Environment;
   readonly measurements: readonly Measurement[];
   readonly scaling: readonly ScalingMeasurement[];
+  readonly corpus: readonly CorpusMeasurement[];
 }
 
 export interface RunOptions {
   readonly suites: readonly SuiteName[];
   readonly shapes: readonly Shape[];
   readonly variants: readonly Variant[];
+  /** 10⁹ bytes of float32 values in the corpus that is read. Default: 2. */
+  readonly corpusGigabytes?: number;
   /** Hears what is measured next, one line each. */
   readonly progress: (line: string) => void;
 }
 
+/** More than processors cache, less than a small machine's page cache holds. */
+const DEFAULT_CORPUS_GIGABYTES = 2;
+
 /** Measures suites at shapes, one after the other. Throws what a benchmark throws. */
-export async function runSuites({ suites, shapes, variants, progress }: RunOptions): Promise<Report> {
+export async function runSuites(options: RunOptions): Promise<Report> {
+  const { suites, shapes, variants, corpusGigabytes = DEFAULT_CORPUS_GIGABYTES, progress } = options;
   const measurements: Measurement[] = [];
   const scaling: ScalingMeasurement[] = [];
+  const corpus: CorpusMeasurement[] = [];
   for (const suite of suites) {
     for (const shape of shapes) {
       if (suite === "scaling") scaling.push(...(await measureScaling(shape, progress)));
+      else if (suite === "corpus") corpus.push(...(await measureCorpus(shape, corpusGigabytes, progress)));
       else measurements.push(...(await measureVariants(suite, shape, variants, progress)));
     }
   }
-  return { environment: readEnvironment(), measurements, scaling };
+  return { environment: readEnvironment(), measurements, scaling, corpus };
 }
 
 /** Uncounted runs of each benchmark: the first makes what the next benchmark needs, both let V8 compile. */

@@ -1,5 +1,6 @@
 /** Measurements as tables of text. */
 import type { Measurement } from "./measure.ts";
+import type { CorpusMeasurement } from "./suites/corpus.ts";
 import type { ScalingMeasurement } from "./suites/scaling.ts";
 
 /** Three significant digits, without exponents; whole numbers from 1,000 on with separators. */
@@ -86,6 +87,35 @@ export function formatScaling(measurements: readonly ScalingMeasurement[]): stri
       String(workers),
       digits(activationsPerSecond),
       speedup.toFixed(2),
+    ]),
+    2,
+  );
+}
+
+/** Passes over a corpus. */
+export function formatCorpus(measurements: readonly CorpusMeasurement[]): string {
+  return alignTable(
+    [
+      "corpus to slots",
+      "shape",
+      "GB",
+      "GB/s",
+      "min – max",
+      "rows",
+      "ms per mini-batch",
+      "ms of a step",
+      "share",
+    ],
+    measurements.map((line) => [
+      line.name,
+      line.shape,
+      digits(line.gigabytes),
+      digits(line.rate),
+      `${digits(line.minRate)} – ${digits(line.maxRate)}`,
+      String(line.rows),
+      digits(line.batchMs),
+      digits(line.stepMs),
+      `${(100 * line.share).toFixed(2)} %`,
     ]),
     2,
   );
