@@ -2,7 +2,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { writeCorpus } from "@sparseloom/data";
+import { decodeSafetensors } from "@sparseloom/core";
+import { openCorpus, openKnownFeatures, RowStream, writeCorpus } from "@sparseloom/data";
 import { Field, FixedSizeList, Float32, Int32, List, Table, tableToIPC, vectorFromArray } from "apache-arrow";
 import { beforeAll, describe, expect, it } from "vitest";
 import { readResult } from "../src/run/directory.ts";
@@ -114,6 +115,21 @@ describe("wrong input gives exit status 2 and one clear line", () => {
       "corpus generate with more active features than there are",
       ["corpus", "generate", at("x.arrow"), "--d", "8", "--features", "4", "--rows", "9", "--active", "5"],
       /--active must be at most --features 4/,
+    ],
+    [
+      "corpus generate of nothing named",
+      ["corpus", "generate", at("x.arrow"), "--rows", "9"],
+      /--preset \(toy-1,/,
+    ],
+    [
+      "corpus generate of an unknown preset",
+      ["corpus", "generate", at("x.arrow"), "--rows", "9", "--preset", "toy-9"],
+      /no preset "toy-9"; there are: toy-1/,
+    ],
+    [
+      "corpus generate at no scale",
+      ["corpus", "generate", at("x.arrow"), "--rows", "9", "--preset", "toy-1", "--scale", "4/1"],
+      /such as 1\/4/,
     ],
     [
       "corpus generate over an existing file",
@@ -353,6 +369,28 @@ describe("eval", () => {
 });
 
 describe("corpus", () => {
+  it("generate --preset writes the rows of the preset and the whole truth beside them", async () => {
+    const path = at("preset.arrow");
+    const args = ["--preset", "synthsaebench-16k", "--scale", "1/64", "--rows", "300"];
+    expect((await runCli(["corpus", "generate", path, ...args])).status).toBe(0);
+    const { tensors, metadata } = decodeSafetensors(await readFile(`${path}.features.safetensors`));
+    const known = await openKnownFeatures("synthsaebench-16k:1/64");
+    const { options, probability } = known.model;
+    expect(tensors.get("directions")?.shape).toEqual([256, 96]);
+    expect(tensors.get("directions")?.data).toEqual(known.directions);
+    expect(tensors.get("parent")?.data).toEqual(known.model.parent);
+    expect(tensors.get("probability")?.data).toEqual(Float32Array.from(probability));
+    expect(metadata.get("preset")).toBe("synthsaebench-16k");
+    expect(JSON.parse(metadata.get("generator") ?? "")).toEqual(options);
+    await using corpus = await openCorpus([path]);
+    const read = new Float32Array(300 * 96);
+    await using stream = new RowStream(corpus, { seed: 0, shuffle: "none" });
+    expect(await stream.fill(read, 300)).toBe(300);
+    const expected = new Float32Array(300 * 96);
+    known.fill(expected, 0, 300);
+    expect(read).toEqual(expected);
+  });
+
   it("generate writes a corpus that info describes", async () => {
     const path = at("made.arrow");
     const made = await runCli([

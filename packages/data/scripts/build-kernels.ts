@@ -1,10 +1,10 @@
 /**
- * Compiles assembly/ with AssemblyScript and embeds the module as text in src/gather.generated.ts, so that a clone
- * runs without a build.
+ * Compiles assembly/ with AssemblyScript and embeds the modules as text in src/, so that a clone runs without a
+ * build.
  *
  *   node packages/data/scripts/build-kernels.ts [--check]
  *
- * --check writes nothing and fails when the embedded module is not what the source gives.
+ * --check writes nothing and fails when an embedded module is not what the source gives.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -13,7 +13,31 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
-const GENERATED = join(PACKAGE, "src/gather.generated.ts");
+
+interface Module {
+  readonly source: string;
+  readonly generated: string;
+  readonly constant: string;
+  readonly what: string;
+  readonly flags: readonly string[];
+}
+
+const MODULES: readonly Module[] = [
+  {
+    source: "assembly/gather.ts",
+    generated: "src/gather.generated.ts",
+    constant: "GATHER_MODULE",
+    what: "The row gathers",
+    flags: [],
+  },
+  {
+    source: "assembly/generator.ts",
+    generated: "src/synthetic/module.generated.ts",
+    constant: "GENERATOR_MODULE",
+    what: "The loops of synthetic corpora",
+    flags: ["--sharedMemory", "--enable", "threads", "--enable", "bulk-memory"],
+  },
+];
 
 const FLAGS = [
   "-O3",
@@ -30,28 +54,31 @@ const FLAGS = [
 ];
 
 /** The generated file's text. Deterministic for one version of AssemblyScript. */
-function generate(): string {
+function generate({ source, constant, what, flags }: Module): string {
   const folder = mkdtempSync(join(tmpdir(), "sparseloom-kernels-"));
   try {
-    const out = join(folder, "gather.wasm");
-    execFileSync(join(PACKAGE, "node_modules/.bin/asc"), ["assembly/gather.ts", "-o", out, ...FLAGS], {
+    const out = join(folder, "module.wasm");
+    execFileSync(join(PACKAGE, "node_modules/.bin/asc"), [source, "-o", out, ...FLAGS, ...flags], {
       cwd: PACKAGE,
       stdio: ["ignore", "inherit", "inherit"],
     });
     return [
       "// Made by scripts/build-kernels.ts from assembly/; do not edit.\n",
-      "/** The row gathers, as base64. */",
-      `export const GATHER_MODULE: string =\n  "${readFileSync(out).toString("base64")}";\n`,
+      `/** ${what}, as base64. */`,
+      `export const ${constant}: string =\n  "${readFileSync(out).toString("base64")}";\n`,
     ].join("\n");
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-const text = generate();
-if (!process.argv.includes("--check")) writeFileSync(GENERATED, text);
-else if (readFileSync(GENERATED, "utf8") !== text) {
-  throw new Error(
-    "src/gather.generated.ts is not what assembly/ gives: run node packages/data/scripts/build-kernels.ts",
-  );
+for (const module of MODULES) {
+  const text = generate(module);
+  const path = join(PACKAGE, module.generated);
+  if (!process.argv.includes("--check")) writeFileSync(path, text);
+  else if (readFileSync(path, "utf8") !== text) {
+    throw new Error(
+      `${module.generated} is not what ${module.source} gives: run node packages/data/scripts/build-kernels.ts`,
+    );
+  }
 }

@@ -1,9 +1,10 @@
 /**
  * Synthetic corpora with a known answer: rows are sparse sums of unit directions, plus noise if wanted. Each row
- * is a pure function of (seed, row index), so any range can be made at any time. Depends on `random.ts` only.
+ * is a pure function of (seed, row index), so any range can be made at any time. Corpora with more structure are feature models: see `synthetic/`.
  */
 import { CorpusError } from "./errors.ts";
-import { Purpose, boxMullerRadius, drawFrom, gaussian, hash32, toUniform } from "./random.ts";
+import { Purpose, boxMullerRadius, drawFrom, hash32, toUniform } from "./random.ts";
+import { randomDirections } from "./synthetic/directions.ts";
 
 /** How many features a row has. */
 export type ActiveFeatures =
@@ -55,7 +56,7 @@ export function createSynthetic(options: SyntheticOptions): Synthetic {
   checkOptions(options);
   const { dIn, features, seed, noise = 0 } = options;
   const orthogonal = options.orthogonal ?? features <= dIn;
-  const directions = makeDirections(dIn, features, seed, orthogonal);
+  const directions = randomDirections(dIn, features, seed, orthogonal);
   const chosen = new Uint32Array(features);
   const choose = createChooser(options.active, features);
   const magnitudeOf = createMagnitude(options.magnitude);
@@ -155,56 +156,6 @@ function addNoise(into: Float32Array, base: number, dIn: number, sd: number, { x
     into[base + i]! += radius * Math.cos(angle);
     if (i + 1 < dIn) into[base + i + 1]! += radius * Math.sin(angle);
   }
-}
-
-function makeDirections(dIn: number, features: number, seed: number, orthogonal: boolean): Float32Array {
-  const directions = new Float32Array(features * dIn);
-  const made: Float64Array[] = [];
-  for (let feature = 0; feature < features; feature++) {
-    const direction = new Float64Array(dIn);
-    for (let i = 0; i < dIn; i++) direction[i] = gaussian(seed, Purpose.directions, feature, i);
-    if (orthogonal) {
-      // Gram-Schmidt, and once more where little was left: then rounding had its share in what was left.
-      const before = norm(direction);
-      for (const other of made) removeComponent(direction, other);
-      if (norm(direction) < before / 2) for (const other of made) removeComponent(direction, other);
-      made.push(direction);
-    }
-    normalise(direction);
-    directions.set(direction, feature * dIn);
-  }
-  return directions;
-}
-
-function removeComponent(vector: Float64Array, unit: Float64Array): void {
-  const product = dot(vector, unit);
-  for (let i = 0; i < vector.length; i++) vector[i]! -= product * unit[i]!;
-}
-
-/** Four sums, so that the additions do not wait for each other. */
-function dot(a: Float64Array, b: Float64Array): number {
-  const unrolled = a.length - (a.length % 4);
-  let sum0 = 0;
-  let sum1 = 0;
-  let sum2 = 0;
-  let sum3 = 0;
-  for (let i = 0; i < unrolled; i += 4) {
-    sum0 += a[i]! * b[i]!;
-    sum1 += a[i + 1]! * b[i + 1]!;
-    sum2 += a[i + 2]! * b[i + 2]!;
-    sum3 += a[i + 3]! * b[i + 3]!;
-  }
-  for (let i = unrolled; i < a.length; i++) sum0 += a[i]! * b[i]!;
-  return sum0 + sum1 + (sum2 + sum3);
-}
-
-function norm(vector: Float64Array): number {
-  return Math.sqrt(dot(vector, vector));
-}
-
-function normalise(vector: Float64Array): void {
-  const factor = 1 / norm(vector);
-  for (let i = 0; i < vector.length; i++) vector[i]! *= factor;
 }
 
 function checkOptions(options: SyntheticOptions): void {

@@ -45,3 +45,24 @@ export type { WrittenLabelType } from "./arrow/encode.ts";
 export type { WrittenLabel } from "./label-builder.ts";
 export { createSynthetic } from "./generator.ts";
 export type { ActiveFeatures, Magnitude, Synthetic, SyntheticOptions } from "./generator.ts";
+
+// Feature models: synthetic corpora with structure, and their ground truth
+export { createFeatureModel } from "./synthetic/feature-model.ts";
+export type {
+  FeatureHierarchy,
+  FeatureModel,
+  FeatureModelOptions,
+  FeatureProbability,
+} from "./synthetic/feature-model.ts";
+export {
+  FEATURE_MODEL_PRESETS,
+  featureModelPreset,
+  parseScale,
+  scaleFeatureModel,
+} from "./synthetic/presets.ts";
+export type { FeatureModelPreset } from "./synthetic/presets.ts";
+export { openKnownFeatures } from "./synthetic/known-features.ts";
+export type { KnownFeatures, KnownFeaturesOptions } from "./synthetic/known-features.ts";
+export { RowSampler } from "./synthetic/row-sampler.ts";
+export type { ActiveFeaturesOfRow } from "./synthetic/row-sampler.ts";
+export type { FeatureTables } from "./synthetic/tables.ts";

@@ -15,6 +15,12 @@ export const Purpose = {
   activeFeature: 7,
   magnitude: 8,
   noise: 9,
+  correlation: 10,
+  correlationFactor: 11,
+  featureSkip: 12,
+  siblingOrder: 13,
+  magnitudeSd: 14,
+  bias: 15,
 } as const;
 
 const TWO_32 = 4294967296;
