@@ -32,8 +32,8 @@ function isSystemError(error: unknown): boolean {
 export function judge(error: unknown): { status: number; showStack: boolean } {
   if (error instanceof RequestError || error instanceof OptionError)
     return { status: EXIT.wrongRequest, showStack: false };
-  // A corpus that changes while it is read is not a wrong request.
-  if (isCorpusError(error, "changed")) return { status: EXIT.failed, showStack: false };
+  // A corpus that changes, or a server that fails, while it is read is not a wrong request.
+  if (isCorpusError(error, "changed", "unreachable")) return { status: EXIT.failed, showStack: false };
   if (isCorpusError(error)) return { status: EXIT.wrongRequest, showStack: false };
   return { status: EXIT.failed, showStack: !(error instanceof RunError || isSystemError(error)) };
 }

@@ -7,7 +7,7 @@ import {
   planRun,
   transformRows,
 } from "@sparseloom/core";
-import { openCorpus } from "@sparseloom/data";
+import { isCorpusError, openCorpus } from "@sparseloom/data";
 import { DivergedError, RequestError, RunError, shellQuoted } from "./errors.ts";
 import { initialiseArena } from "./initialise-run.ts";
 import type { TrainOptions } from "./options.ts";
@@ -161,7 +161,7 @@ async function withAdvice(runDirectory: string, run: Promise<TrainResult>): Prom
   try {
     return await run;
   } catch (error) {
-    if (!(error instanceof RunError)) throw error;
+    if (!(error instanceof RunError) && !isCorpusError(error, "unreachable")) throw error;
     const [newest] = await listCheckpoints(runDirectory);
     if (newest === undefined)
       throw new RunError(`${error.message}; there was no checkpoint yet`, { cause: error });

@@ -1,11 +1,12 @@
 /** README.md's commands and examples, run as they stand there, one after the other, on a small corpus. */
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { symlink, writeFile } from "node:fs/promises";
+import { readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ObjectServer } from "../../../packages/data/test/object-server.ts";
 import { CLI, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
@@ -26,9 +27,12 @@ const commands = blocks("sh")
   .flatMap((block) => block.trim().split("\n"))
   .filter((line) => !RUN_BY_CI.includes(line));
 
+/** Stands for the servers in README's addresses. */
+let server: ObjectServer;
+
 /** The arguments of Node for a command of README. */
 function nodeArguments(command: string): string[] {
-  const [runner, file, ...rest] = command.split(" ");
+  const [runner, file, ...rest] = command.replace("https://example.org", server.origin).split(" ");
   if (runner === "pnpm" && file === "sparseloom") return [CLI, ...rest];
   if (runner === "node_modules/.bin/node" && file !== undefined) return [join(ROOT, file), ...rest];
   throw new Error(`this test does not know how to run README's command: ${command}`);
@@ -36,15 +40,30 @@ function nodeArguments(command: string): string[] {
 
 /** Runs Node to its end. Rejects, with what it wrote to stderr, when its exit status is not 0. */
 async function runNode(args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
-  return await promisify(execFile)(process.execPath, args, { cwd: folder });
+  const env = {
+    ...process.env,
+    XDG_CACHE_HOME: join(folder, "cache"),
+    AWS_ENDPOINT_URL_S3: server.origin,
+    AWS_ACCESS_KEY_ID: "any",
+    AWS_SECRET_ACCESS_KEY: "any",
+  };
+  return await promisify(execFile)(process.execPath, args, { cwd: folder, env });
 }
 
 beforeAll(async () => {
   // What README's Python example would have written, only smaller.
   await writeSmallCorpus(join(folder, "acts.arrow"));
   await writeFile(join(folder, "tokens.csv"), "token,x,y\nriver,1,0\nlake,2,0.5\npeak,-1,3\n");
+  server = await ObjectServer.start();
+  for (const path of ["/acts.arrow", "/example/acts/acts.arrow"]) {
+    server.put(path, await readFile(join(folder, "acts.arrow")));
+  }
   // Where the TypeScript examples find @sparseloom/core.
   await symlink(fileURLToPath(new URL("../node_modules", import.meta.url)), join(folder, "node_modules"));
+});
+
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
 });
 
 describe("README", () => {

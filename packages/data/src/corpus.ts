@@ -15,10 +15,11 @@ import type { ValueType, VectorColumn } from "./arrow/vector-column.ts";
 import { findRow, planBlocks } from "./blocks.ts";
 import type { Block } from "./blocks.ts";
 import { CorpusError } from "./errors.ts";
-import { FilePool } from "./file-pool.ts";
-import type { PooledFile } from "./file-pool.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { resolvePaths } from "./paths.ts";
+import type { RangeReader } from "./range-reader.ts";
+import type { RemoteOptions } from "./remote/options.ts";
+import { Storage } from "./storage.ts";
 
 /** Options of `openCorpus`. */
 export interface CorpusOptions {
@@ -26,6 +27,8 @@ export interface CorpusOptions {
   readonly column?: string | undefined;
   /** Most bytes of values in a block, at least one row and at most 16 MiB. Default: 4 MiB. */
   readonly blockBytes?: number | undefined;
+  /** How corpora on servers are read and cached. Default: as the environment says. */
+  readonly remote?: RemoteOptions | undefined;
   /** Stops the opening. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -107,7 +110,7 @@ const DEFAULT_BLOCK_BYTES = 4 * 1024 * 1024;
 const MAX_BLOCK_BYTES = 16 * 1024 * 1024;
 
 interface OpenedFile {
-  readonly file: PooledFile;
+  readonly file: RangeReader;
   readonly index: IpcIndex;
   readonly vectors: VectorColumn;
   readonly labels: LabelReader;
@@ -123,28 +126,28 @@ export async function openCorpus(patterns: readonly string[], options: CorpusOpt
     const what = `blockBytes must be an integer between 1 and ${MAX_BLOCK_BYTES} (16 MiB), got ${blockBytes}`;
     throw new CorpusError("invalid-option", what);
   }
-  const paths = await resolvePaths(patterns);
-  const pool = new FilePool();
+  const storage = new Storage(options.remote);
   try {
+    const paths = await resolvePaths(patterns, (address) => storage.list(address, options.signal));
     const opened: OpenedFile[] = [];
     for (const path of paths) {
-      opened.push(await openFile(pool, path, opened[0]?.vectors.column ?? options.column, options.signal));
+      opened.push(await openFile(storage, path, opened[0]?.vectors.column ?? options.column, options.signal));
     }
-    return await assemble(pool, opened, blockBytes, options.signal);
+    return await assemble(storage, opened, blockBytes, options.signal);
   } catch (error) {
-    await pool.close();
+    await storage.close();
     throw error;
   }
 }
 
 async function openFile(
-  pool: FilePool,
+  storage: Storage,
   path: string,
   column: string | undefined,
   signal: AbortSignal | undefined,
 ): Promise<OpenedFile> {
   signal?.throwIfAborted();
-  const file = await pool.add(path);
+  const file = await storage.open(path, signal);
   const index = await indexIpc(file, signal);
   const field: Field = chooseVectorColumn(index.schema, column, path);
   const vectors = await locateVectors(file, index, field, signal);
@@ -152,7 +155,7 @@ async function openFile(
 }
 
 async function assemble(
-  pool: FilePool,
+  storage: Storage,
   opened: readonly OpenedFile[],
   blockBytes: number,
   signal: AbortSignal | undefined,
@@ -166,7 +169,7 @@ async function assemble(
   const sources = opened.map((one) => one.vectors);
   const rowsPerBlock = Math.max(1, Math.floor(blockBytes / rowBytes));
   const blocks = planBlocks(sources, rowBytes, rowsPerBlock);
-  const corpus = new OpenCorpus(pool, opened, { dIn, type, column, blocks, rowsPerBlock });
+  const corpus = new OpenCorpus(storage, opened, { dIn, type, column, blocks, rowsPerBlock });
 
   // The fingerprint must not depend on the block size, so it has its own plan.
   const plan = planBlocks(sources, rowBytes, Math.max(1, Math.floor(DEFAULT_BLOCK_BYTES / rowBytes)));
@@ -219,12 +222,12 @@ class OpenCorpus implements Corpus {
   readonly blocks: readonly Block[];
   readonly rowsPerBlock: number;
   fingerprint = "";
-  readonly #pool: FilePool;
+  readonly #storage: Storage;
   readonly #opened: readonly OpenedFile[];
   readonly #rowBytes: number;
 
-  constructor(pool: FilePool, opened: readonly OpenedFile[], shape: CorpusShape) {
-    this.#pool = pool;
+  constructor(storage: Storage, opened: readonly OpenedFile[], shape: CorpusShape) {
+    this.#storage = storage;
     this.#opened = opened;
     this.#rowBytes = shape.dIn * valueBytes(shape.type);
     this.files = opened.map(({ file, index, vectors }) => ({
@@ -307,7 +310,7 @@ class OpenCorpus implements Corpus {
   }
 
   async close(): Promise<void> {
-    await this.#pool.close();
+    await this.#storage.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -7,8 +7,10 @@
 export type CorpusErrorKind =
   /** A path or pattern names no file. */
   | "not-found"
-  /** The operating system refused to open or read the file; see `cause`. */
+  /** The operating system, or a server, refused to open or read the file; see `cause`. */
   | "unreadable"
+  /** A server did not deliver, after all attempts; see `cause`. */
+  | "unreachable"
   /** The operating system refused to write the file; see `cause`. */
   | "unwritable"
   /** The bytes are not an Arrow IPC file or stream. */
@@ -35,7 +37,7 @@ export type CorpusErrorKind =
   | "dimension-mismatch"
   /** Nothing to read: no rows. */
   | "empty"
-  /** The file is not the one that was opened. */
+  /** The file or object is not the one that was opened. */
   | "changed"
   /** Writing would replace an existing file. */
   | "exists"

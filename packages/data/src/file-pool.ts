@@ -8,21 +8,10 @@ import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { CorpusError } from "./errors.ts";
 import { errorCode, isMissing } from "./paths.ts";
+import type { RangeReader } from "./range-reader.ts";
 
 /** Open handles kept at a time: far below the usual limit of 1,024 per process, far above the reads in flight. */
 const MAX_OPEN = 64;
-
-/** One file of a pool. */
-export interface PooledFile {
-  readonly path: string;
-  /** Size in bytes, when it was first opened. */
-  readonly size: number;
-  /**
-   * Fills `into` from byte `position` on.
-   * @throws CorpusError `changed` when the file has become shorter or is another one, `unreadable`.
-   */
-  read(into: Uint8Array, position: number, signal?: AbortSignal): Promise<void>;
-}
 
 interface Entry {
   readonly path: string;
@@ -38,14 +27,15 @@ export class FilePool {
   #clock = 0;
   #closed = false;
 
-  /** Opens a file and notes its size. @throws CorpusError not-found, unreadable. */
-  async add(path: string): Promise<PooledFile> {
+  /** Opens a file and notes its size and identity. @throws CorpusError not-found, unreadable. */
+  async add(path: string): Promise<RangeReader> {
     const entry: Entry = { path, identity: undefined, handle: undefined, users: 0, lastUse: 0 };
     this.#entries.push(entry);
     const size = await this.#use(entry, async (handle) => (await handle.stat()).size);
     return {
       path,
       size,
+      identity: entry.identity ?? "",
       read: (into, position, signal) =>
         this.#use(entry, (handle) => readFully(handle, path, into, position, signal)),
     };

@@ -4,7 +4,7 @@
  * a proof against a changed number in the middle. Depends on node:crypto only.
  */
 import { createHash } from "node:crypto";
-import { basename } from "node:path";
+import { fileName } from "./remote/address.ts";
 
 /** What is hashed of each file. */
 export interface FingerprintFile {
@@ -32,7 +32,7 @@ export function fingerprintOf(
   };
   part(column);
   for (const file of files) {
-    part(basename(file.path));
+    part(fileName(file.path));
     part(String(file.size));
     part(file.metadataBytes);
   }

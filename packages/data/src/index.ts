@@ -16,6 +16,8 @@ export type { CorpusErrorKind, CorpusErrorPlace } from "./errors.ts";
 // Opening and reading
 export { openCorpus } from "./corpus.ts";
 export type { Corpus, CorpusFile, CorpusOptions, LabelValues, RowPlace } from "./corpus.ts";
+export { absolutePath } from "./remote/address.ts";
+export type { RemoteOptions } from "./remote/options.ts";
 export type { Block, Segment } from "./blocks.ts";
 export type { IgnoredColumn, LabelColumn } from "./arrow/label-columns.ts";
 export type { LabelValue } from "./arrow/labels.ts";

@@ -1,26 +1,33 @@
 /**
- * From what the user typed (paths and globs) to an ordered list of files. Depends on node:fs only.
+ * From what the user typed (paths, globs, addresses) to an ordered list of files. Depends on node:fs only.
  */
 import { glob, stat } from "node:fs/promises";
-import { resolve } from "node:path";
 import { CorpusError } from "./errors.ts";
+import { absolutePath, isRemote } from "./remote/address.ts";
 
 /** What this package itself writes beside a corpus; a glob does not pick it up. */
 const OWN_FILES: readonly string[] = [".sparseloom.json", ".partial"];
 
+/** Finds what an address on a server names. */
+export type ListRemote = (address: string) => Promise<readonly string[]>;
+
 /**
  * The files that the patterns name, each once, ordered by the bytes of their absolute paths.
  * A pattern that names an existing file is that file, whatever characters it has; otherwise it is a glob.
+ * @param listRemote default: an address names itself.
  * @throws CorpusError not-found, unsupported (a folder), unreadable.
  */
-export async function resolvePaths(patterns: readonly string[]): Promise<readonly string[]> {
+export async function resolvePaths(
+  patterns: readonly string[],
+  listRemote: ListRemote = async (address) => [address],
+): Promise<readonly string[]> {
   if (patterns.length === 0) {
     throw new CorpusError("not-found", "no corpus was given: name at least one Arrow file, or a glob");
   }
   const pathOfFile = new Map<string, string>();
   for (const pattern of patterns) {
-    for (const path of await matches(pattern)) {
-      const absolute = resolve(path);
+    for (const path of isRemote(pattern) ? await listRemote(pattern) : await matches(pattern)) {
+      const absolute = absolutePath(path);
       if (!pathOfFile.has(absolute)) pathOfFile.set(absolute, path);
     }
   }

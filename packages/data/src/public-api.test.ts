@@ -9,6 +9,7 @@ it("exports these names and no others", () => {
       "RowSampler",
       "RowStream",
       "StatisticsAccumulator",
+      "absolutePath",
       "countRows",
       "createFeatureModel",
       "createSynthetic",

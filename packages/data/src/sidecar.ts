@@ -1,13 +1,15 @@
 /**
  * Statistics kept beside the corpus, so that they are computed once: `<first file>.sparseloom.json`, or, where
- * that folder cannot be written, a file in the user's cache folder. Valid only for the fingerprint that it names.
+ * that folder cannot be written or is on a server, a file in the user's cache folder. Valid only for the fingerprint that
+ * it names.
  */
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
-import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Corpus, RowPlace } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
 import { errorCode, isMissing } from "./paths.ts";
+import { isRemote } from "./remote/address.ts";
+import { userCacheFolder } from "./remote/options.ts";
 import { gammaOf } from "./statistics-accumulator.ts";
 import type { NormQuantiles } from "./statistics-accumulator.ts";
 import type { CorpusStatistics } from "./statistics.ts";
@@ -21,7 +23,9 @@ const VERSION = 2;
  * @throws CorpusError malformed when a sidecar of this corpus is damaged, unreadable.
  */
 export async function readStatistics(corpus: Corpus): Promise<CorpusStatistics | undefined> {
-  for (const path of sidecarPaths(corpus)) {
+  const { beside, cached } = sidecarPaths(corpus);
+  for (const path of [beside, cached]) {
+    if (path === undefined) continue;
     const text = await readIfThere(path);
     if (text === undefined) continue;
     const statistics = parse(path, text, corpus);
@@ -38,12 +42,14 @@ export async function readStatistics(corpus: Corpus): Promise<CorpusStatistics |
 export async function writeStatistics(corpus: Corpus, statistics: CorpusStatistics): Promise<string> {
   const record = { version: VERSION, fingerprint: corpus.fingerprint, statistics };
   const text = `${JSON.stringify(record, undefined, 1)}\n`;
-  const [beside, cached] = sidecarPaths(corpus);
-  try {
-    await replaceFile(beside, text);
-    return beside;
-  } catch (error) {
-    if (!["EACCES", "EPERM", "EROFS"].includes(errorCode(error))) throw unwritable(beside, error);
+  const { beside, cached } = sidecarPaths(corpus);
+  if (beside !== undefined) {
+    try {
+      await replaceFile(beside, text);
+      return beside;
+    } catch (error) {
+      if (!["EACCES", "EPERM", "EROFS"].includes(errorCode(error))) throw unwritable(beside, error);
+    }
   }
   try {
     await mkdir(dirname(cached), { recursive: true });
@@ -61,11 +67,13 @@ function unwritable(path: string, cause: unknown): CorpusError {
   });
 }
 
-function sidecarPaths(corpus: Corpus): readonly [beside: string, cached: string] {
+function sidecarPaths(corpus: Corpus): { beside: string | undefined; cached: string } {
   const first = corpus.files[0];
   if (first === undefined) throw new Error("internal: a corpus has files");
-  const cacheFolder = process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
-  return [`${first.path}.sparseloom.json`, join(cacheFolder, "sparseloom", `${corpus.fingerprint}.json`)];
+  return {
+    beside: isRemote(first.path) ? undefined : `${first.path}.sparseloom.json`,
+    cached: join(userCacheFolder(), `${corpus.fingerprint}.json`),
+  };
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

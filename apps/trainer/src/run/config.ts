@@ -3,7 +3,7 @@
  * options and the corpus by {@link resolveRun}; nothing of it depends on the number of workers.
  */
 import { readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import {
   automaticLearningRate,
   defaultDeadWindow,
@@ -14,6 +14,7 @@ import {
   ARCHITECTURES,
 } from "@sparseloom/core";
 import {
+  absolutePath,
   type Corpus,
   type CorpusStatistics,
   countRows,
@@ -32,7 +33,7 @@ export interface RunConfig {
   readonly corpus: {
     /** Paths and globs as they were given. */
     readonly patterns: readonly string[];
-    /** Absolute paths of the files that they named: what `--resume` reads, whatever a glob would find by then. */
+    /** Absolute paths, or addresses, of the files that they named: what `--resume` reads, whatever a glob would find by then. */
     readonly files: readonly string[];
     readonly fingerprint: string;
     readonly column: string;
@@ -113,7 +114,7 @@ export async function resolveRun(
     options,
     corpus: {
       patterns,
-      files: corpus.files.map(({ path }) => resolve(path)),
+      files: corpus.files.map(({ path }) => absolutePath(path)),
       fingerprint: corpus.fingerprint,
       column: corpus.column,
       dIn: corpus.dIn,

@@ -8,7 +8,7 @@
  */
 import type { Schema } from "apache-arrow";
 import { CorpusError } from "../errors.ts";
-import type { PooledFile } from "../file-pool.ts";
+import type { RangeReader } from "../range-reader.ts";
 import { BigEndianError, decodeFooter, decodeMessage } from "./headers.ts";
 import type { BatchHeader, FooterBlock, MessageHeader } from "./headers.ts";
 
@@ -43,7 +43,7 @@ const MAX_METADATA_BYTES = 256 * 1024 * 1024;
 const FIRST_READ_BYTES = 4096;
 
 /** @throws CorpusError empty, not-arrow, truncated, malformed, unsupported. */
-export async function indexIpc(file: PooledFile, signal?: AbortSignal): Promise<IpcIndex> {
+export async function indexIpc(file: RangeReader, signal?: AbortSignal): Promise<IpcIndex> {
   if (file.size === 0) throw new CorpusError("empty", "the file is empty (0 bytes)", { path: file.path });
   const start = new Uint8Array(Math.min(8, file.size));
   await file.read(start, 0, signal);
@@ -62,7 +62,7 @@ function notArrow(start: string): string {
   return `is not Arrow data (neither "ARROW1" nor a stream's FF FF FF FF at its start); ${right}`;
 }
 
-async function indexFile(file: PooledFile, signal: AbortSignal | undefined): Promise<IpcIndex> {
+async function indexFile(file: RangeReader, signal: AbortSignal | undefined): Promise<IpcIndex> {
   const { path, size } = file;
   const tail = new Uint8Array(10);
   if (size < 8 + tail.length) {
@@ -116,7 +116,7 @@ async function indexFile(file: PooledFile, signal: AbortSignal | undefined): Pro
   return { format: "file", schema: footer.schema, batches, dictionaries, metadataBytes };
 }
 
-async function indexStream(file: PooledFile, signal: AbortSignal | undefined): Promise<IpcIndex> {
+async function indexStream(file: RangeReader, signal: AbortSignal | undefined): Promise<IpcIndex> {
   const { path, size } = file;
   const first = await readMessage(file, 0, size, "the schema", signal);
   if (first?.header.kind !== "schema") {
@@ -154,7 +154,7 @@ interface ReadMessage {
 
 /** Reads one message's header; undefined at a stream's end mark. `limit` is where the messages must have ended. */
 async function readMessage(
-  file: PooledFile,
+  file: RangeReader,
   position: number,
   limit: number,
   name: string,

@@ -3,7 +3,7 @@
  */
 import { DataType, Precision } from "apache-arrow";
 import { CorpusError } from "../errors.ts";
-import type { PooledFile } from "../file-pool.ts";
+import type { RangeReader } from "../range-reader.ts";
 import { columnPlaces } from "./layout.ts";
 import type { IpcIndex, PlacedBatch } from "./ipc.ts";
 
@@ -12,7 +12,7 @@ export type LabelValue = string | number | bigint | boolean | null;
 
 /** The parts of a batch that hold one column (or the values of a dictionary). */
 interface ColumnSlice {
-  readonly file: PooledFile;
+  readonly file: RangeReader;
   readonly batch: PlacedBatch;
   readonly buffer: number;
   readonly nulls: boolean;
@@ -24,12 +24,12 @@ type Decoder = (slice: ColumnSlice, firstRow: number, rows: number) => Promise<L
 
 /** Reads the labels of one file. Keeps the dictionary that it decoded last, of each column. */
 export class LabelReader {
-  readonly #file: PooledFile;
+  readonly #file: RangeReader;
   readonly #index: IpcIndex;
   readonly #dictionaries: Map<number, { readonly parts: number; readonly values: readonly LabelValue[] }> =
     new Map();
 
-  constructor(file: PooledFile, index: IpcIndex) {
+  constructor(file: RangeReader, index: IpcIndex) {
     this.#file = file;
     this.#index = index;
   }

@@ -6,7 +6,7 @@
 import { DataType, Precision } from "apache-arrow";
 import type { Field, Schema } from "apache-arrow";
 import { CorpusError } from "../errors.ts";
-import type { PooledFile } from "../file-pool.ts";
+import type { RangeReader } from "../range-reader.ts";
 import type { IpcIndex, PlacedBatch } from "./ipc.ts";
 import { columnPlaces } from "./layout.ts";
 
@@ -77,7 +77,7 @@ export function chooseVectorColumn(schema: Schema, name: string | undefined, pat
  * @throws CorpusError unsupported, nulls, ragged, malformed.
  */
 export async function locateVectors(
-  file: PooledFile,
+  file: RangeReader,
   index: IpcIndex,
   field: Field,
   signal?: AbortSignal,
@@ -103,7 +103,7 @@ export async function locateVectors(
 }
 
 interface ColumnContext {
-  readonly file: PooledFile;
+  readonly file: RangeReader;
   readonly field: Field;
   readonly kind: ListKind;
   readonly type: ValueType;
