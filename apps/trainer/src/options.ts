@@ -77,7 +77,7 @@ export const trainSchema = z.strictObject({
     .string()
     .optional()
     .describe(
-      "label column by whose value rows are held out together (default: document, where there is one)",
+      "label column by whose value rows are held out together (default: document, else sequence, where there is one)",
     ),
   heldOut: z
     .number()

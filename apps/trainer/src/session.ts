@@ -206,9 +206,10 @@ async function evaluateSplit(session: Session, split: Split): Promise<Evaluation
 function checkLoss(arena: Arena, slot: number, step: number, corpus: Corpus, rowIds: Float64Array): void {
   const loss = arena.summaries[slot * SUMMARY_FIELDS + SUMMARY.loss] as number;
   if (Number.isFinite(loss)) return;
-  const { path, batch, row } = corpus.locate(rowIds[0] as number);
+  const { path, batch, row, position } = corpus.locate(rowIds[0] as number);
+  const from = `batch ${batch}, row ${row}${position === undefined ? "" : `, position ${position}`}`;
   throw new DivergedError(
-    `the loss of step ${step} is ${loss} (mini-batch from ${basename(path)}, batch ${batch}, row ${row} on): ` +
+    `the loss of step ${step} is ${loss} (mini-batch from ${basename(path)}, ${from} on): ` +
       `try a smaller --lr`,
   );
 }

@@ -1,18 +1,16 @@
 /**
- * Cuts a corpus into blocks: the unit of reading and shuffling. A pure plan over batch positions; reads nothing.
+ * Cuts a corpus into blocks: the unit of reading and shuffling. A pure plan over batch sizes; reads nothing.
  */
 
-/** Consecutive rows of one record batch, contiguous in the file. */
+/** Consecutive rows of one record batch, contiguous in its values. */
 export interface Segment {
   /** Index of the file in the corpus. */
   readonly file: number;
   /** Index of the record batch in the file. */
   readonly batch: number;
-  /** First row, within the batch. */
+  /** First row, among the batch's vectors. */
   readonly firstRow: number;
   readonly rows: number;
-  /** Byte position in the file. */
-  readonly position: number;
 }
 
 /** At most `blockBytes` of consecutive rows of one file. */
@@ -28,9 +26,9 @@ export interface Block {
   readonly segments: readonly Segment[];
 }
 
-/** Positions of a file's batches. */
+/** Sizes of a file's batches. */
 export interface BlockSource {
-  readonly batches: readonly { readonly rows: number; readonly position: number }[];
+  readonly batches: readonly { readonly rows: number }[];
 }
 
 /** The blocks of a corpus: full ones of `rowsPerBlock` rows, and a shorter one at the end of each file. */
@@ -54,13 +52,7 @@ export function planBlocks(
     for (const [batch, source] of batches.entries()) {
       for (let taken = 0; taken < source.rows; ) {
         const take = Math.min(rowsPerBlock - rows, source.rows - taken);
-        segments.push({
-          file,
-          batch,
-          firstRow: taken,
-          rows: take,
-          position: source.position + taken * rowBytes,
-        });
+        segments.push({ file, batch, firstRow: taken, rows: take });
         taken += take;
         rows += take;
         if (rows === rowsPerBlock) finish();

@@ -4,16 +4,20 @@
  * by block, straight into memory that the caller gives. Knows nothing of models, shuffling or statistics.
  */
 import type { Field } from "apache-arrow";
+import { BufferReader } from "./arrow/buffers.ts";
 import { indexIpc } from "./arrow/ipc.ts";
 import type { IpcIndex } from "./arrow/ipc.ts";
 import { commonLabels } from "./arrow/label-columns.ts";
 import type { IgnoredColumn, LabelColumn } from "./arrow/label-columns.ts";
 import { LabelReader } from "./arrow/labels.ts";
 import type { LabelValue } from "./arrow/labels.ts";
-import { chooseVectorColumn, locateVectors, valueBytes } from "./arrow/vector-column.ts";
-import type { ValueType, VectorColumn } from "./arrow/vector-column.ts";
+import { locateVectors } from "./arrow/vector-batches.ts";
+import type { VectorColumn } from "./arrow/vector-batches.ts";
+import { chooseVectorColumn, deliveredType, valueBytes } from "./arrow/vector-column.ts";
+import type { ValueType } from "./arrow/vector-column.ts";
+import { readVectors } from "./arrow/vector-reader.ts";
 import { findRow, planBlocks } from "./blocks.ts";
-import type { Block } from "./blocks.ts";
+import type { Block, Segment } from "./blocks.ts";
 import { CorpusError } from "./errors.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { resolvePaths } from "./paths.ts";
@@ -52,6 +56,8 @@ export interface RowPlace {
   readonly batch: number;
   /** Index of the row in the batch. */
   readonly row: number;
+  /** Index of the vector in the row, where a row of the file is a sequence of vectors. */
+  readonly position?: number;
 }
 
 /** The labels of some rows. */
@@ -70,8 +76,10 @@ export interface Corpus extends AsyncDisposable {
   readonly dIn: number;
   /** Name of the vector column. */
   readonly column: string;
-  /** How the numbers are stored. */
+  /** How the numbers are given: as they are stored, float64 and bfloat16 as float32. */
   readonly type: ValueType;
+  /** What a user should know of how the files are read (conversions, compression), each one line. */
+  readonly notes: readonly string[];
   /** Columns readable as labels: those that every file has, with one type. */
   readonly labels: readonly LabelColumn[];
   /** The other columns, and why they are not. */
@@ -84,9 +92,9 @@ export interface Corpus extends AsyncDisposable {
   readonly fingerprint: string;
 
   /**
-   * Reads a block's values as they are stored (little-endian float16 or float32, `[rows, dIn]`).
+   * Reads a block's values (little-endian float16 or float32, `[rows, dIn]`).
    * @param into at least `block.byteLength` bytes; may lie in shared memory.
-   * @throws CorpusError changed, unreadable; the signal's reason when it is aborted.
+   * @throws CorpusError changed, unreadable, malformed (damaged compressed data); the signal's reason when it is aborted.
    */
   readBlock(block: Block, into: Uint8Array, signal?: AbortSignal): Promise<void>;
   /**
@@ -113,7 +121,6 @@ interface OpenedFile {
   readonly file: RangeReader;
   readonly index: IpcIndex;
   readonly vectors: VectorColumn;
-  readonly labels: LabelReader;
 }
 
 /**
@@ -127,21 +134,31 @@ export async function openCorpus(patterns: readonly string[], options: CorpusOpt
     throw new CorpusError("invalid-option", what);
   }
   const storage = new Storage(options.remote);
+  const reader = new BufferReader();
   try {
     const paths = await resolvePaths(patterns, (address) => storage.list(address, options.signal));
     const opened: OpenedFile[] = [];
     for (const path of paths) {
-      opened.push(await openFile(storage, path, opened[0]?.vectors.column ?? options.column, options.signal));
+      const column = opened[0]?.vectors.column ?? options.column;
+      opened.push(await openFile(storage, reader, path, column, options.signal));
     }
-    return await assemble(storage, opened, blockBytes, options.signal);
+    return await assemble({ storage, reader, opened }, blockBytes, options.signal);
   } catch (error) {
     await storage.close();
     throw error;
   }
 }
 
+/** What a corpus reads from. */
+interface Sources {
+  readonly storage: Storage;
+  readonly reader: BufferReader;
+  readonly opened: readonly OpenedFile[];
+}
+
 async function openFile(
   storage: Storage,
+  reader: BufferReader,
   path: string,
   column: string | undefined,
   signal: AbortSignal | undefined,
@@ -150,29 +167,29 @@ async function openFile(
   const file = await storage.open(path, signal);
   const index = await indexIpc(file, signal);
   const field: Field = chooseVectorColumn(index.schema, column, path);
-  const vectors = await locateVectors(file, index, field, signal);
-  return { file, index, vectors, labels: new LabelReader(file, index) };
+  const vectors = await locateVectors(file, index, field, reader, signal);
+  return { file, index, vectors };
 }
 
 async function assemble(
-  storage: Storage,
-  opened: readonly OpenedFile[],
+  sources: Sources,
   blockBytes: number,
   signal: AbortSignal | undefined,
 ): Promise<Corpus> {
+  const { opened } = sources;
   const { dIn, type, column } = commonShape(opened);
   const rowBytes = dIn * valueBytes(type);
   if (rowBytes > MAX_BLOCK_BYTES) {
     const what = `a row of ${dIn} numbers takes ${rowBytes} bytes; at most ${MAX_BLOCK_BYTES} (16 MiB) are read`;
     throw new CorpusError("unsupported", what, { path: opened[0]?.file.path, column });
   }
-  const sources = opened.map((one) => one.vectors);
+  const columns = opened.map((one) => one.vectors);
   const rowsPerBlock = Math.max(1, Math.floor(blockBytes / rowBytes));
-  const blocks = planBlocks(sources, rowBytes, rowsPerBlock);
-  const corpus = new OpenCorpus(storage, opened, { dIn, type, column, blocks, rowsPerBlock });
+  const blocks = planBlocks(columns, rowBytes, rowsPerBlock);
+  const corpus = new OpenCorpus(sources, { dIn, type, column, blocks, rowsPerBlock });
 
   // The fingerprint must not depend on the block size, so it has its own plan.
-  const plan = planBlocks(sources, rowBytes, Math.max(1, Math.floor(DEFAULT_BLOCK_BYTES / rowBytes)));
+  const plan = planBlocks(columns, rowBytes, Math.max(1, Math.floor(DEFAULT_BLOCK_BYTES / rowBytes)));
   const ends: Uint8Array[] = [];
   for (const block of new Set([plan[0], plan.at(-1)])) {
     if (block === undefined) continue;
@@ -193,10 +210,11 @@ function commonShape(opened: readonly OpenedFile[]): { dIn: number; type: ValueT
     const path = opened.length === 1 ? opened[0]?.file.path : undefined;
     throw new CorpusError("empty", "there are no rows", { path });
   }
-  const { dIn, type, column } = first.vectors;
+  const { dIn, stored, column } = first.vectors;
+  const type = deliveredType(stored);
   for (const other of withRows) {
-    if (other.vectors.dIn !== dIn || other.vectors.type !== type) {
-      const what = `${other.vectors.dIn} x ${other.vectors.type}, but ${first.file.path} has ${dIn} x ${type}; the files of a corpus must agree`;
+    if (other.vectors.dIn !== dIn || deliveredType(other.vectors.stored) !== type) {
+      const what = `${other.vectors.dIn} x ${other.vectors.stored}, but ${first.file.path} has ${dIn} x ${type}; the files of a corpus must agree`;
       throw new CorpusError("dimension-mismatch", what, { path: other.file.path, column });
     }
   }
@@ -222,13 +240,14 @@ class OpenCorpus implements Corpus {
   readonly blocks: readonly Block[];
   readonly rowsPerBlock: number;
   fingerprint = "";
-  readonly #storage: Storage;
-  readonly #opened: readonly OpenedFile[];
+  readonly notes: readonly string[];
+  readonly #sources: Sources;
+  readonly #labelReaders: readonly LabelReader[];
   readonly #rowBytes: number;
 
-  constructor(storage: Storage, opened: readonly OpenedFile[], shape: CorpusShape) {
-    this.#storage = storage;
-    this.#opened = opened;
+  constructor(sources: Sources, shape: CorpusShape) {
+    this.#sources = sources;
+    const { opened, reader } = sources;
     this.#rowBytes = shape.dIn * valueBytes(shape.type);
     this.files = opened.map(({ file, index, vectors }) => ({
       path: file.path,
@@ -243,10 +262,21 @@ class OpenCorpus implements Corpus {
     this.type = shape.type;
     this.blocks = shape.blocks;
     this.rowsPerBlock = shape.rowsPerBlock;
-    const schemas = opened.map(({ file, index }) => ({ path: file.path, schema: index.schema }));
+    const schemas = opened.map(({ file, index, vectors }) => ({
+      path: file.path,
+      schema: index.schema,
+      nested: vectors.nested,
+    }));
     const columns = commonLabels(schemas, shape.column);
     this.labels = columns.labels;
     this.ignoredColumns = columns.ignored;
+    let firstSequence = 0;
+    this.#labelReaders = opened.map(({ file, index, vectors }) => {
+      const labels = new LabelReader(file, reader, index, vectors, firstSequence);
+      firstSequence += sequenceCount(vectors);
+      return labels;
+    });
+    this.notes = notesOn(opened);
   }
 
   async readBlock(block: Block, into: Uint8Array, signal?: AbortSignal): Promise<void> {
@@ -254,7 +284,7 @@ class OpenCorpus implements Corpus {
     let done = 0;
     for (const segment of block.segments) {
       const bytes = segment.rows * this.#rowBytes;
-      await this.#file(segment.file).file.read(into.subarray(done, done + bytes), segment.position, signal);
+      await this.#readRange(segment, segment.firstRow, into.subarray(done, done + bytes), signal);
       done += bytes;
     }
   }
@@ -271,8 +301,7 @@ class OpenCorpus implements Corpus {
         let run = 1;
         while (next + run < rows.length && rows[next + run] === row + run && row + run < endRow) run++;
         const target = into.subarray(next * rowBytes, (next + run) * rowBytes);
-        const position = segment.position + (row - firstRow) * rowBytes;
-        await this.#file(segment.file).file.read(target, position, signal);
+        await this.#readRange(segment, segment.firstRow + row - firstRow, target, signal);
         next += run;
       }
       firstRow = endRow;
@@ -293,7 +322,7 @@ class OpenCorpus implements Corpus {
       }
       const values: LabelValue[] = [];
       for (const { file: fileIndex, batch, firstRow, rows } of block.segments) {
-        const part = await this.#file(fileIndex).labels.read(batch, name, firstRow, rows, signal);
+        const part = await this.#labelReader(fileIndex).read(batch, name, firstRow, rows, signal);
         for (const value of part) values.push(value);
       }
       result.set(name, labelValues(values));
@@ -306,22 +335,66 @@ class OpenCorpus implements Corpus {
       throw new RangeError(`there is no row ${row} in a corpus of ${this.rows} rows`);
     }
     const { segment, batchRow } = findRow(this.blocks, row);
-    return { path: this.#file(segment.file).file.path, batch: segment.batch, row: batchRow };
+    const { batch } = segment;
+    const { file, vectors } = this.#file(segment.file);
+    const sequences = vectors.batches[batch]?.sequences;
+    return { path: file.path, batch, ...(sequences?.place(batchRow) ?? { row: batchRow }) };
   }
 
   async close(): Promise<void> {
-    await this.#storage.close();
+    this.#sources.reader.clear();
+    await this.#sources.storage.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
+  /** Fills `into` with rows of a segment's batch, from `firstRow` of the batch on. */
+  async #readRange(
+    { file: fileIndex, batch }: Segment,
+    firstRow: number,
+    into: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { file, vectors } = this.#file(fileIndex);
+    const range = { batch, firstRow, rows: into.byteLength / this.#rowBytes };
+    const place = { path: file.path, batch, column: this.column };
+    await readVectors(this.#sources.reader, vectors, this.dIn, range, into, place, signal);
+  }
+
   #file(index: number): OpenedFile {
-    const opened = this.#opened[index];
+    const opened = this.#sources.opened[index];
     if (opened === undefined) throw new RangeError("the block belongs to another corpus");
     return opened;
   }
+
+  #labelReader(index: number): LabelReader {
+    const reader = this.#labelReaders[index];
+    if (reader === undefined) throw new RangeError("the block belongs to another corpus");
+    return reader;
+  }
+}
+
+function sequenceCount(vectors: VectorColumn): number {
+  return vectors.batches.reduce((sum, { sequences }) => sum + (sequences?.count ?? 0), 0);
+}
+
+/** What is not read as it is stored. */
+function notesOn(opened: readonly OpenedFile[]): string[] {
+  const notes: string[] = [];
+  const sequences = opened.reduce((sum, { vectors }) => sum + sequenceCount(vectors), 0);
+  if (sequences > 0) notes.push(`${sequences} sequences are read as one row per vector`);
+  for (const type of ["float64", "bfloat16"] as const) {
+    if (opened.some(({ vectors }) => vectors.stored === type)) {
+      notes.push(`numbers stored as ${type} are converted to float32`);
+    }
+  }
+  const isPacked = opened.some(({ vectors }) => vectors.batches.some(({ source }) => source.packed));
+  if (isPacked) {
+    notes.push("compressed batches are unpacked whole: uncompressed files are read several times faster");
+  }
+  return notes;
 }
 
 function labelValues(values: readonly LabelValue[]): LabelValues {

@@ -19,9 +19,9 @@ export type CorpusErrorKind =
   | "truncated"
   /** The headers contradict themselves or the format. */
   | "malformed"
-  /** Valid Arrow that this package does not read: compression, float64, big-endian, folders. */
+  /** Valid data that this package does not read: compressed buffers above 1 GiB, big-endian, other folders. */
   | "unsupported"
-  /** No column holds vectors of float16 or float32. */
+  /** No column holds vectors of floating-point numbers. */
   | "no-vector-column"
   /** Several columns do, and none was named. */
   | "ambiguous-column"
@@ -54,6 +54,8 @@ export interface CorpusErrorPlace {
   readonly batch?: number | undefined;
   /** Index of the row in the record batch, from 0. */
   readonly row?: number | undefined;
+  /** Index of the vector in the row, from 0, where a row is a sequence of vectors. */
+  readonly position?: number | undefined;
   /** Name of the column. */
   readonly column?: string | undefined;
   /** The error that led to this one. */
@@ -61,13 +63,14 @@ export interface CorpusErrorPlace {
 }
 
 /**
- * The input was wrong. `message` is one line: where (file, batch, row, column), what, and what would be right.
+ * The input was wrong. `message` is one line: where (file, batch, row, position, column), what, and what would be right.
  */
 export class CorpusError extends Error {
   readonly kind: CorpusErrorKind;
   readonly path: string | undefined;
   readonly batch: number | undefined;
   readonly row: number | undefined;
+  readonly position: number | undefined;
   readonly column: string | undefined;
 
   /** @param what the sentence after the place: what is wrong, and what would be right. */
@@ -81,6 +84,7 @@ export class CorpusError extends Error {
     this.path = place.path;
     this.batch = place.batch;
     this.row = place.row;
+    this.position = place.position;
     this.column = place.column;
   }
 }
@@ -95,6 +99,7 @@ function describePlace(place: CorpusErrorPlace): string {
   if (place.path !== undefined) parts.push(place.path);
   if (place.batch !== undefined) parts.push(`batch ${place.batch}`);
   if (place.row !== undefined) parts.push(`row ${place.row}`);
+  if (place.position !== undefined) parts.push(`position ${place.position}`);
   if (place.column !== undefined) parts.push(`column "${place.column}"`);
   return parts.length === 0 ? "" : `${parts.join(", ")}: `;
 }

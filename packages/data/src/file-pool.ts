@@ -7,7 +7,7 @@
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { CorpusError } from "./errors.ts";
-import { errorCode, isMissing } from "./paths.ts";
+import { errorCode, isMissing } from "./file-errors.ts";
 import type { RangeReader } from "./range-reader.ts";
 
 /** Open handles kept at a time: far below the usual limit of 1,024 per process, far above the reads in flight. */

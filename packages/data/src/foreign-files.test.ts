@@ -1,5 +1,6 @@
-/** Files that pyarrow wrote: see test/fixtures/make_fixtures.py. */
+/** Files and folders that other writers made: see the scripts in test/fixtures. */
 import { copyFile } from "node:fs/promises";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { expectedValue } from "../test/arrow-files.ts";
@@ -16,21 +17,29 @@ function fixture(name: string): string {
 }
 
 const rowsOf = <T>(value: (row: number) => T): T[] => Array.from({ length: ROWS }, (_, row) => value(row));
+const VALUES = Float32Array.from(
+  rowsOf((row) => Array.from({ length: D }, (_, i) => expectedValue(row, i))).flat(),
+);
+const CONVERTED = "numbers stored as float64 are converted to float32";
+const PACKED = expect.stringContaining("compressed");
 
 describe("a file written by pyarrow", () => {
-  for (const [name, type, format] of [
-    ["float32.file.arrow", "float32", "file"],
-    ["float32.stream.arrow", "float32", "stream"],
-    ["float16.file.arrow", "float16", "file"],
-    ["float16.list.stream.arrow", "float16", "stream"],
-    ["float32.large-list.file.arrow", "float32", "file"],
+  for (const [name, type, format, notes] of [
+    ["float32.file.arrow", "float32", "file", []],
+    ["float32.stream.arrow", "float32", "stream", []],
+    ["float16.file.arrow", "float16", "file", []],
+    ["float16.list.stream.arrow", "float16", "stream", []],
+    ["float32.large-list.file.arrow", "float32", "file", []],
+    ["float64.list.file.arrow", "float32", "file", [CONVERTED]],
+    ["lz4.file.arrow", "float32", "file", [PACKED]],
+    ["zstd.stream.arrow", "float32", "stream", [PACKED]],
+    ["feather-default.feather", "float32", "file", [PACKED]],
   ] as const) {
     it(`is read with its vectors and labels: ${name}`, async () => {
       await using corpus = await openCorpus([fixture(name)], { blockBytes: 5 * D * 4 });
-      expect(corpus).toMatchObject({ rows: ROWS, dIn: D, type, column: "activation" });
-      expect(corpus.files).toMatchObject([{ format, batches: 4 }]);
-      const expected = rowsOf((row) => Array.from({ length: D }, (_, i) => expectedValue(row, i)));
-      expect(await readAll(corpus)).toEqual(Float32Array.from(expected.flat()));
+      expect(corpus).toMatchObject({ rows: ROWS, dIn: D, type, column: "activation", notes });
+      expect(corpus.files).toMatchObject([{ format, batches: name.startsWith("feather") ? 1 : 4 }]);
+      expect(await readAll(corpus)).toEqual(VALUES);
 
       expect(corpus.labels).toEqual([
         { name: "token", type: "Int64" },
@@ -55,12 +64,11 @@ describe("a file written by pyarrow", () => {
     });
   }
 
-  it("is refused when it is compressed, with the advice to write it uncompressed", async () => {
-    for (const name of ["lz4.file.arrow", "zstd.stream.arrow", "feather-default.feather"]) {
-      const error = await openCorpus([fixture(name)]).catch((reason: unknown) => reason);
-      expect(error).toMatchObject({ kind: "unsupported", path: fixture(name), batch: 0 });
-      expect(String(error)).toContain("compressed; write the file uncompressed");
-    }
+  it("is read as bfloat16 where the field's metadata say so", async () => {
+    await using corpus = await openCorpus([fixture("bfloat16.file.arrow")]);
+    const notes = ["numbers stored as bfloat16 are converted to float32"];
+    expect(corpus).toMatchObject({ rows: ROWS, dIn: D, type: "float32", notes });
+    expect(await readAll(corpus)).toEqual(VALUES);
   });
 
   it("and its stream twin make one corpus", async () => {
@@ -85,5 +93,130 @@ describe("a file written by pyarrow", () => {
       }
       expect(backwards).toEqual([...expected].reverse());
     }
+  });
+});
+
+describe("sequences of vectors written by pyarrow", () => {
+  const ragged = [4, 1, 6, 0, 3, 5, 2, 1];
+  for (const [name, lengths] of [
+    ["nested-list-list.stream.arrow", ragged],
+    ["nested-list-list.zstd.file.arrow", ragged],
+    ["nested-large-fixed.float16.file.arrow", ragged],
+    ["nested-fixed-fixed.file.arrow", Array<number>(11).fill(2)],
+  ] as const) {
+    it(`are read as one row per vector, with the labels of both: ${name}`, async () => {
+      await using corpus = await openCorpus([fixture(name)], { blockBytes: 5 * D * 4 });
+      expect(corpus).toMatchObject({ rows: ROWS, dIn: D, column: "activation" });
+      expect(corpus.notes).toContain(`${lengths.length} sequences are read as one row per vector`);
+      expect(await readAll(corpus)).toEqual(VALUES);
+      expect(corpus.labels).toEqual([
+        { name: "words", type: "Utf8" },
+        { name: "tokens", type: "Int32" },
+        { name: "document", type: "Utf8" },
+        { name: "sequence", type: "Uint32" },
+        { name: "position", type: "Int32" },
+      ]);
+      const places = lengths.flatMap((length, sequence) =>
+        Array.from({ length }, (_, position) => ({ sequence, position })),
+      );
+      expect(await readAllLabels(corpus, "words")).toEqual(rowsOf((row) => `w${row}`));
+      expect(await readAllLabels(corpus, "tokens")).toEqual(rowsOf((row) => (row === 3 ? null : 10 * row)));
+      expect(await readAllLabels(corpus, "document")).toEqual(places.map(({ sequence }) => `d${sequence}`));
+      expect(await readAllLabels(corpus, "sequence")).toEqual(places.map(({ sequence }) => sequence));
+      expect(await readAllLabels(corpus, "position")).toEqual(places.map(({ position }) => position));
+      // The second batch begins with the fourth sequence.
+      const located = places.map(({ sequence, position }) => ({
+        path: fixture(name),
+        batch: sequence < 3 ? 0 : 1,
+        row: sequence < 3 ? sequence : sequence - 3,
+        position,
+      }));
+      expect(rowsOf((row) => corpus.locate(row))).toEqual(located);
+    });
+  }
+});
+
+describe("a file written by polars", () => {
+  const names = ["float32.list", "float64.array", "float16.array"].flatMap((type) =>
+    ["uncompressed", "lz4", "zstd"].map((codec) => `polars-${codec}.${type}.file.arrow`),
+  );
+  for (const name of [...names, "polars-lz4.newest.stream.arrow"]) {
+    it(`is read with its vectors and labels: ${name}`, async () => {
+      await using corpus = await openCorpus([fixture(name)], { blockBytes: 5 * D * 4 });
+      expect(corpus).toMatchObject({ rows: ROWS, dIn: D, column: "activation" });
+      expect(await readAll(corpus)).toEqual(VALUES);
+      const tokens = rowsOf((row) => (row === 3 ? null : BigInt(10 * row)));
+      expect(await readAllLabels(corpus, "token")).toEqual(tokens);
+      expect(await readAllLabels(corpus, "final")).toEqual(rowsOf((row) => row % 5 === 0));
+      const texts = rowsOf((row) => `a text of more than twelve bytes ${row}`);
+      // Its newest strings are views, which are not read as labels.
+      const isView = name.includes("newest");
+      expect(corpus.ignoredColumns.map((column) => column.name)).toEqual(isView ? ["text"] : []);
+      const read = isView ? texts : await readAllLabels(corpus, "text");
+      expect(read).toEqual(texts);
+    });
+  }
+});
+
+describe("compressed buffers of several blocks", () => {
+  for (const name of [
+    "repetitive.lz4",
+    "repetitive.zstd",
+    "polars-repetitive.lz4",
+    "polars-repetitive.zstd",
+  ]) {
+    it(`are unpacked bit for bit, in any order of blocks: ${name}`, async () => {
+      await using corpus = await openCorpus([fixture(`${name}.file.arrow`)], { blockBytes: 10_000 });
+      expect(corpus).toMatchObject({ rows: 3000, dIn: 32 });
+      const all = new Float32Array(3000 * 32);
+      await Promise.all(
+        corpus.blocks.toReversed().map(async (block) => {
+          const part = all.subarray(block.firstRow * 32, (block.firstRow + block.rows) * 32);
+          await corpus.readBlock(block, new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+        }),
+      );
+      expect(all).toEqual(Float32Array.from(all, (_, n) => (Math.floor(n / 32) % 7) + (n % 32) / 8));
+    });
+  }
+});
+
+describe("a folder written by Hugging Face datasets", () => {
+  it("is read as one corpus of its data files", async () => {
+    await using corpus = await openCorpus([fixture("dataset")]);
+    expect(corpus).toMatchObject({ rows: 24, dIn: 3, column: "activation", notes: [] });
+    expect(corpus.files.map(({ format, rows }) => ({ format, rows }))).toEqual([
+      { format: "stream", rows: 12 },
+      { format: "stream", rows: 12 },
+    ]);
+    const texts = Array.from({ length: 24 }, (_, row) => `token ${row}`);
+    expect(await readAllLabels(corpus, "text")).toEqual(texts);
+  });
+
+  it("is read by the split that is named, with sequences of any length", async () => {
+    await expect(openCorpus([fixture("dataset-dict")])).rejects.toThrow("splits train, validation; name one");
+    await using corpus = await openCorpus([fixture("dataset-dict/train")]);
+    expect(corpus).toMatchObject({ rows: 8, dIn: 3, type: "float16" });
+    const tokens = [4, 1, 3].flatMap((length, s) => Array.from({ length }, (_, t) => ({ s, t })));
+    const values = tokens.flatMap(({ s, t }) => [0, 1, 2].map((i) => 10 * s + t + i / 8));
+    expect([...(await readAll(corpus))]).toEqual(values);
+    expect(await readAllLabels(corpus, "words")).toEqual(tokens.map(({ s, t }) => `${s}.${t}`));
+    expect(await readAllLabels(corpus, "document")).toEqual(tokens.map(({ s }) => `document ${s}`));
+  });
+});
+
+describe("an activation cache of SAELens", () => {
+  it("is read unchanged: a row per token, with its id, sequence and position", async () => {
+    await using corpus = await openCorpus([fixture("sae-lens-cache")], { blockBytes: 7 * 3 * 4 });
+    expect(corpus).toMatchObject({ rows: 40, dIn: 3, type: "float32", column: "blocks.0.hook_mlp_out" });
+    expect(corpus.notes).toEqual(["10 sequences are read as one row per vector"]);
+    const files = ["data-00000-of-00002.arrow", "data-00001-of-00002.arrow"];
+    expect(corpus.files.map((file) => basename(file.path))).toEqual(files);
+    const tokens = Array.from({ length: 40 }, (_, row) => ({ s: Math.floor(row / 4), t: row % 4 }));
+    const values = tokens.flatMap(({ s, t }) => [0, 1, 2].map((i) => 10 * s + t + i / 8));
+    expect([...(await readAll(corpus))]).toEqual(values);
+    expect(corpus.labels.map((label) => label.name)).toEqual(["token_ids", "sequence", "position"]);
+    expect(await readAllLabels(corpus, "token_ids")).toEqual(tokens.map(({ s, t }) => 100 * s + t));
+    expect(await readAllLabels(corpus, "sequence")).toEqual(tokens.map(({ s }) => s));
+    expect(await readAllLabels(corpus, "position")).toEqual(tokens.map(({ t }) => t));
   });
 });

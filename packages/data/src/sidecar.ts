@@ -7,7 +7,7 @@ import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Corpus, RowPlace } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
-import { errorCode, isMissing } from "./paths.ts";
+import { errorCode, isMissing } from "./file-errors.ts";
 import { isRemote } from "./remote/address.ts";
 import { userCacheFolder } from "./remote/options.ts";
 import { gammaOf } from "./statistics-accumulator.ts";

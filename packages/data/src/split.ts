@@ -17,7 +17,7 @@ export interface HeldOutOptions {
   readonly fraction?: number | undefined;
   /**
    * Label column whose value names a row's document; `null` holds out single rows. Default: the column
-   * `document` where there is one, else single rows.
+   * `document` where there is one, else `sequence` (which nested corpora always have), else single rows.
    */
   readonly documentColumn?: string | null | undefined;
   /** Decides who is held out. Any safe integer. Default: the seed of the options that these belong to. */
@@ -43,7 +43,7 @@ export interface ResolvedSplit {
 }
 
 const DEFAULT_FRACTION = 0.01;
-const DEFAULT_DOCUMENT_COLUMN = "document";
+const DEFAULT_DOCUMENT_COLUMNS = ["document", "sequence"] as const;
 
 /** @throws CorpusError invalid-option, no-label-column, unsupported (a document column of an unreadable type). */
 export function resolveSplit(corpus: Corpus, options: SplitOptions): ResolvedSplit {
@@ -63,14 +63,15 @@ export function resolveSplit(corpus: Corpus, options: SplitOptions): ResolvedSpl
 
 function documentColumn(corpus: Corpus, asked: string | null | undefined): string | undefined {
   if (asked === null) return undefined;
-  const name = asked ?? DEFAULT_DOCUMENT_COLUMN;
+  const names = [...corpus.labels, ...corpus.ignoredColumns].map((column) => column.name);
+  const name = asked ?? DEFAULT_DOCUMENT_COLUMNS.find((one) => names.includes(one));
+  if (name === undefined) return undefined;
   if (corpus.labels.some((label) => label.name === name)) return name;
   const ignored = corpus.ignoredColumns.find((column) => column.name === name);
   if (ignored !== undefined) {
     const what = `cannot serve to hold out whole documents: ${ignored.why}; name another column, or none`;
     throw new CorpusError("unsupported", what, { column: name });
   }
-  if (asked === undefined) return undefined;
   const known = corpus.labels.map((label) => `"${label.name}"`).join(", ") || "none";
   throw new CorpusError("no-label-column", `there is no document column "${name}"; label columns: ${known}`);
 }

@@ -14,7 +14,7 @@ import { CorpusError } from "./errors.ts";
 import { encodeFloat16 } from "./float16.ts";
 import { LabelBuilder } from "./label-builder.ts";
 import type { WrittenLabel } from "./label-builder.ts";
-import { errorCode, isMissing } from "./paths.ts";
+import { errorCode, isMissing } from "./file-errors.ts";
 
 /** Options of `writeCorpus`. */
 export interface WriteOptions {

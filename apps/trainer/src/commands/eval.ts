@@ -143,7 +143,7 @@ export function addEvalCommand(program: Command): void {
     .command("eval")
     .description("measure a model on a corpus: MSE, FVU, L0, dead latents, density")
     .argument("<model>", "model folder (SAELens format) or run directory")
-    .argument("<corpus...>", "Arrow IPC files or globs")
+    .argument("<corpus...>", "Arrow files, folders or globs")
     .option("--column <name>", "vector column (default: the only one there is)")
     .addOption(
       new Option("--split <split>", "which rows, by the seed and share in the model's metadata")

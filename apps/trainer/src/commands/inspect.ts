@@ -20,7 +20,7 @@ export function addInspectCommand(program: Command): void {
       "<model>",
       "model folder (SAELens format) or run directory; in a run directory the report is kept",
     )
-    .argument("<corpus...>", "Arrow IPC files or globs")
+    .argument("<corpus...>", "Arrow files, folders or globs")
     .option("--column <name>", "vector column (default: the only one there is)")
     .option("--label <name>", "label column to show (default: the first)")
     .option("--features <n>", "features to show", parseCount, 10)

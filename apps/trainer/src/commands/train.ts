@@ -18,7 +18,7 @@ export function addTrainCommand(program: Command): void {
   const command = program
     .command("train")
     .description("train an autoencoder on Arrow files of activations")
-    .argument("[corpus...]", "Arrow IPC files or globs; not needed with --resume")
+    .argument("[corpus...]", "Arrow files, folders or globs; not needed with --resume")
     .option(
       "--resume <run directory>",
       "continue a run from its newest checkpoint; bit for bit as if it had not stopped",

@@ -15,6 +15,7 @@
 import { Message } from "apache-arrow";
 import type { Schema } from "apache-arrow";
 import { Footer } from "apache-arrow/ipc/metadata/file";
+import type { Codec } from "./compression.ts";
 import { FlatTable, length64At } from "./flatbuffer.ts";
 
 /** Length and nulls of one column, or child of a column, in a batch. */
@@ -35,7 +36,8 @@ export interface BatchHeader {
   readonly nodes: readonly FieldNode[];
   readonly buffers: readonly BufferRegion[];
   readonly variadicCounts: readonly number[];
-  readonly compressed: boolean;
+  /** How each buffer is compressed; undefined when none is. */
+  readonly compression: Codec | "unknown" | undefined;
 }
 
 /** A decoded message. */
@@ -66,6 +68,7 @@ const DICTIONARY_BATCH = 2;
 const RECORD_BATCH = 3;
 const VERSION_V4 = 3;
 const MAX_NESTING = 64;
+const MAX_FIELDS = 65_536;
 
 /**
  * Decodes a message's metadata (without its length prefix).
@@ -147,19 +150,30 @@ function decodeBatch(table: FlatTable): BatchHeader {
     nodes: pairs(nodes.position, nodes.count).map(([length, nullCount]) => ({ length, nullCount })),
     buffers: pairs(buffers.position, buffers.count).map(([offset, length]) => ({ offset, length })),
     variadicCounts: Array.from({ length: counts.count }, (_, i) => length64At(view, counts.position + 8 * i)),
-    compressed: table.table(3) !== undefined,
+    compression: codecOf(table.table(3)),
   };
+}
+
+/** BodyCompression: 0 codec (0 LZ4 frame, 1 ZSTD), 1 method (0 each buffer by itself). */
+function codecOf(compression: FlatTable | undefined): BatchHeader["compression"] {
+  if (compression === undefined) return undefined;
+  const codec = compression.uint8(0);
+  if (compression.uint8(1) !== 0 || codec > 1) return "unknown";
+  return codec === 0 ? "lz4" : "zstd";
 }
 
 function checkSchema(schema: FlatTable): void {
   if (schema.int16(0) !== 0) throw new BigEndianError("the file is big-endian");
   schema.structs(2, 4);
-  for (const field of schema.tables(1)) checkField(field, 0);
+  const budget = { fields: MAX_FIELDS };
+  for (const field of schema.tables(1)) checkField(field, 0, budget);
 }
 
-function checkField(field: FlatTable, depth: number): void {
+/** Tables of a flatbuffer may be shared, so a few damaged bytes can make a tree without end: it is counted. */
+function checkField(field: FlatTable, depth: number, budget: { fields: number }): void {
   if (depth > MAX_NESTING) throw new RangeError("the schema is nested too deeply");
+  if (--budget.fields < 0) throw new RangeError(`the schema has more than ${MAX_FIELDS} fields`);
   field.structs(0, 1);
   field.structs(6, 4);
-  for (const child of field.tables(5)) checkField(child, depth + 1);
+  for (const child of field.tables(5)) checkField(child, depth + 1, budget);
 }

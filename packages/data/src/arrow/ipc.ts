@@ -111,7 +111,7 @@ async function indexFile(file: RangeReader, signal: AbortSignal | undefined): Pr
     if (message.header.kind !== "batch") {
       throw new CorpusError("malformed", "the footer's entry is not a record batch", { path, batch: i });
     }
-    batches.push(placed(message));
+    batches.push(placed(message, batches.at(-1)));
   }
   return { format: "file", schema: footer.schema, batches, dictionaries, metadataBytes };
 }
@@ -128,7 +128,7 @@ async function indexStream(file: RangeReader, signal: AbortSignal | undefined): 
   while (position < size) {
     const message = await readMessage(file, position, size, `batch ${batches.length}`, signal);
     if (message === undefined) break;
-    if (message.header.kind === "batch") batches.push(placed(message));
+    if (message.header.kind === "batch") batches.push(placed(message, batches.at(-1)));
     else if (message.header.kind === "dictionary") {
       const tags = dictionaryTags(message.header);
       dictionaries.push({ ...placed(message), ...tags, fromBatch: batches.length });
@@ -205,11 +205,37 @@ async function readMessage(
   return { header, metadata, bodyPosition, end };
 }
 
-function placed(message: ReadMessage): PlacedBatch {
+/**
+ * @param previous the batch before: most batches have its lists, which are then shared, so that the index of a file
+ * of many small batches stays small.
+ */
+function placed(message: ReadMessage, previous?: PlacedBatch): PlacedBatch {
   if (message.header.kind !== "batch" && message.header.kind !== "dictionary") {
     throw new Error("internal: only batches have a place");
   }
-  return { ...message.header.batch, bodyPosition: message.bodyPosition };
+  const { batch } = message.header;
+  const { bodyPosition } = message;
+  const nodes = shared(
+    batch.nodes,
+    previous?.nodes,
+    (a, b) => a.length === b.length && a.nullCount === b.nullCount,
+  );
+  const buffers = shared(
+    batch.buffers,
+    previous?.buffers,
+    (a, b) => a.offset === b.offset && a.length === b.length,
+  );
+  const variadicCounts = shared(batch.variadicCounts, previous?.variadicCounts, (a, b) => a === b);
+  return { rows: batch.rows, nodes, buffers, variadicCounts, compression: batch.compression, bodyPosition };
+}
+
+function shared<T>(
+  own: readonly T[],
+  other: readonly T[] | undefined,
+  equal: (a: T, b: T) => boolean,
+): readonly T[] {
+  const same = other?.length === own.length && own.every((item, i) => equal(item, other[i]!));
+  return same ? other : own;
 }
 
 function dictionaryTags(header: { id: number; isDelta: boolean }): { id: number; isDelta: boolean } {

@@ -3,7 +3,7 @@
  * only; the values are read by `labels.ts`.
  */
 import type { Field, Schema } from "apache-arrow";
-import { isLabelType } from "./labels.ts";
+import { SEQUENCE_LABELS, labelTypeOf } from "./labels.ts";
 
 /** A column beside the vectors that can be read. */
 export interface LabelColumn {
@@ -18,28 +18,39 @@ export interface IgnoredColumn {
   readonly why: string;
 }
 
+/** The schema of one file, and whether its rows are sequences of vectors. */
+interface LabelledFile {
+  readonly path: string;
+  readonly schema: Schema;
+  readonly nested: boolean;
+}
+
 /** Sorts a schema's columns, the vector column aside, into labels and the rest. */
 function labelColumns(
-  schema: Schema,
+  { schema, nested }: LabelledFile,
   vectorColumn: string,
 ): { labels: readonly LabelColumn[]; ignored: readonly IgnoredColumn[] } {
   const labels: LabelColumn[] = [];
   const ignored: IgnoredColumn[] = [];
   for (const field of schema.fields as readonly Field[]) {
     if (field.name === vectorColumn) continue;
-    const type = String(field.type);
-    if (isLabelType(field.type)) labels.push({ name: field.name, type });
-    else ignored.push({ name: field.name, why: `type ${type} is not read as a label` });
+    const type = labelTypeOf(field, nested);
+    if (type !== undefined) labels.push({ name: field.name, type });
+    else ignored.push({ name: field.name, why: `type ${String(field.type)} is not read as a label` });
+  }
+  if (nested) {
+    const names = new Set((schema.fields as readonly Field[]).map((field) => field.name));
+    labels.push(...SEQUENCE_LABELS.filter(({ name }) => !names.has(name)));
   }
   return { labels, ignored };
 }
 
 /** Label columns that all files have with one type; the rest is ignored, with the reason. */
 export function commonLabels(
-  files: readonly { readonly path: string; readonly schema: Schema }[],
+  files: readonly LabelledFile[],
   vectorColumn: string,
 ): { labels: readonly LabelColumn[]; ignored: readonly IgnoredColumn[] } {
-  const perFile = files.map(({ path, schema }) => ({ path, ...labelColumns(schema, vectorColumn) }));
+  const perFile = files.map((file) => ({ path: file.path, ...labelColumns(file, vectorColumn) }));
   const ignored = new Map<string, IgnoredColumn>();
   for (const { ignored: columns } of perFile) {
     for (const column of columns) if (!ignored.has(column.name)) ignored.set(column.name, column);

@@ -9,7 +9,7 @@ import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { CorpusError } from "../errors.ts";
-import { errorCode, isMissing } from "../paths.ts";
+import { errorCode, isMissing } from "../file-errors.ts";
 
 /** Marks an entry, and the version of its layout: "SLRANGE1", then length and CRC-32 as u32, little-endian. */
 const MAGIC = Buffer.from("SLRANGE1", "latin1");

@@ -6,7 +6,7 @@ import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import type { IncomingMessage, OutgoingHttpHeaders } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { CorpusError } from "../errors.ts";
-import { errorCode } from "../paths.ts";
+import { errorCode } from "../file-errors.ts";
 import { parseRetryAfter, TransferError } from "./source.ts";
 import type { RangeResponse, RangeSource, Validator } from "./source.ts";
 

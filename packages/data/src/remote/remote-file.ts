@@ -5,7 +5,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { CorpusError } from "../errors.ts";
 import type { CorpusErrorKind } from "../errors.ts";
-import { errorCode } from "../paths.ts";
+import { errorCode } from "../file-errors.ts";
 import type { RangeReader } from "../range-reader.ts";
 import type { TransferLimits } from "./options.ts";
 import { TransferError } from "./source.ts";

@@ -6,7 +6,7 @@ import { matchesGlob } from "node:path";
 import { Readable } from "node:stream";
 import type * as AwsS3 from "@aws-sdk/client-s3";
 import { CorpusError } from "../errors.ts";
-import { errorCode } from "../paths.ts";
+import { errorCode } from "../file-errors.ts";
 import type { ResolvedRemoteOptions } from "./options.ts";
 import { withAttempts } from "./remote-file.ts";
 import { parseRetryAfter, TransferError } from "./source.ts";

@@ -7,7 +7,7 @@ import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { CorpusError } from "../errors.ts";
-import { errorCode, isMissing } from "../paths.ts";
+import { errorCode, isMissing } from "../file-errors.ts";
 import { randomDirections, repelledDirections } from "./directions.ts";
 import type { OnDirectionStep } from "./directions.ts";
 import type { FeatureModelOptions } from "./feature-model.ts";

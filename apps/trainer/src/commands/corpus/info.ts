@@ -18,7 +18,7 @@ export function addCorpusInfo(corpus: Command): void {
   corpus
     .command("info")
     .description("schema, rows, dimensions, blocks, statistics and sample labels")
-    .argument("<corpus...>", "Arrow IPC files or globs")
+    .argument("<corpus...>", "Arrow files, folders or globs")
     .option("--column <name>", "vector column (default: the only one there is)")
     .option("--full", "statistics over all rows, kept beside the corpus for later runs")
     .option("--json", "print one JSON object")
@@ -38,14 +38,15 @@ async function runInfo(patterns: string[], flags: InfoFlags): Promise<void> {
   const samples = await sampleLabels(corpus);
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   if (flags.json) {
-    const { files, rows, dIn, column, type, labels, ignoredColumns, blocks, rowsPerBlock, fingerprint } =
-      corpus;
+    const { files, rows, dIn, column, type, notes, labels, ignoredColumns, blocks } = corpus;
+    const { rowsPerBlock, fingerprint } = corpus;
     const report = {
       files,
       rows,
       dIn,
       column,
       type,
+      notes,
       labels,
       ignoredColumns,
       blocks: blocks.length,
@@ -106,6 +107,7 @@ function describeCorpus(
     "",
     `vectors   column "${corpus.column}", ${formatCount(corpus.rows)} rows × ${corpus.dIn} dimensions, ${corpus.type}`,
     `blocks    ${formatCount(corpus.blocks.length)} of at most ${formatCount(corpus.rowsPerBlock)} rows`,
+    ...corpus.notes.map((note) => `note      ${note}`),
     ...corpus.labels.map(
       ({ name, type }) => `label     "${name}" (${type}): ${samples[name]?.map(onOneLine).join(", ")} …`,
     ),
