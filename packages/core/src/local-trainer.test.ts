@@ -4,7 +4,7 @@ import { parametersOf } from "./arena.ts";
 import { DeepAutoencoder } from "./deep-autoencoder.ts";
 import { OptionError } from "./errors.ts";
 import { LocalTrainer, type LocalTrainerOptions } from "./local-trainer.ts";
-import { meanMaximumCosine } from "./metrics.ts";
+import { meanMaximumCosine } from "./metrics/cosines.ts";
 import { PURPOSE, uniform } from "./random.ts";
 import type { DeepModelSetup } from "./setup.ts";
 import { SparseAutoencoder } from "./sparse-autoencoder.ts";

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { normals, randomArena, setBatch, setupOf, sparseModel } from "../test/support.ts";
-import { addSums, densityHistogram, emptySums, meanMaximumCosine, metricsOf } from "./metrics.ts";
-import { referenceKernels } from "./reference/index.ts";
-import { createProgram, runStep } from "./stages.ts";
+import { normals, randomArena, setBatch, setupOf, sparseModel } from "../../test/support.ts";
+import { addSums, emptySums, metricsOf } from "./row-sums.ts";
+import { referenceKernels } from "../reference/index.ts";
+import { createProgram, runStep } from "../stages.ts";
 
 describe("metricsOf", () => {
   it("divides squared error by rows, by variance about the mean, and active latents by rows", () => {
@@ -76,46 +76,5 @@ describe("addSums", () => {
     arena.W_enc.value.set([1, 0, 0, 1]);
     arena.W_dec.value.set([1, 0, 0, 1]);
     expect(fvu()).toBe(0);
-  });
-});
-
-describe("densityHistogram", () => {
-  it("bins densities into half decades, the rarest into the first, always-on into the last", () => {
-    const examples = 10_000_000;
-    // Densities: never, 1e-7, 2e-6, 4e-6, 0.02, 0.2, 0.5, 1.
-    const counts = [0, 1, 20, 40, 200_000, 2_000_000, 5_000_000, examples];
-    const { never, log10Edges, counts: binned } = densityHistogram(counts, examples);
-    expect(log10Edges).toEqual([-6, -5.5, -5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1, -0.5]);
-    expect(never).toBe(1);
-    expect(binned).toEqual([2, 1, 0, 0, 0, 0, 0, 0, 1, 0, 1, 2]);
-  });
-
-  it("puts a density on an edge into the bin that the edge opens", () => {
-    const { counts } = densityHistogram([1, 10, 100], 1000);
-    expect(counts).toEqual([0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 0]);
-  });
-
-  it("counts every latent once", () => {
-    const fireCount = normals(500, 1).map((value) => Math.round(Math.abs(value) * 1000));
-    const { never, counts } = densityHistogram(fireCount, 100_000);
-    expect(never + counts.reduce((sum, count) => sum + count, 0)).toBe(500);
-  });
-});
-
-describe("meanMaximumCosine", () => {
-  const features = Float32Array.of(1, 0, 0, 0, 2, 0);
-
-  it("is 1 when every feature is among the learned directions, whatever their lengths and order", () => {
-    expect(meanMaximumCosine(features, Float32Array.of(0, 0, 3, 0, 0.5, 0, 7, 0, 0), 3)).toBeCloseTo(1, 6);
-  });
-
-  it("averages the best cosine of each feature", () => {
-    // The first feature is at 45° to the only direction near it, the second is found.
-    const learned = Float32Array.of(1, 0, 1, 0, 1, 0);
-    expect(meanMaximumCosine(features, learned, 3)).toBeCloseTo((Math.SQRT1_2 + 1) / 2, 6);
-  });
-
-  it("knows a direction from its opposite, and ignores learned rows of zeros", () => {
-    expect(meanMaximumCosine(Float32Array.of(1, 0), Float32Array.of(-1, 0, 0, 0), 2)).toBe(-1);
   });
 });
