@@ -26,6 +26,8 @@ export type { ValueType } from "./arrow/vector-column.ts";
 // Splits and the shuffled stream
 export { countRows, keptRows } from "./split.ts";
 export type { HeldOutOptions, Split, SplitOptions } from "./split.ts";
+export { planWindows } from "./shuffle.ts";
+export type { Shuffle, WindowOptions, WindowPlan } from "./shuffle.ts";
 export { RowStream } from "./stream.ts";
 export type { RowStreamOptions, StreamPosition } from "./stream.ts";
 export type { RowTransform } from "./transform.ts";

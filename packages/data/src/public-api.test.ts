@@ -21,6 +21,7 @@ it("exports these names and no others", () => {
       "openCorpus",
       "openKnownFeatures",
       "parseScale",
+      "planWindows",
       "readStatistics",
       "sampleRows",
       "scaleFeatureModel",

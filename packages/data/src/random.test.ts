@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { gaussian, hash32, hashString, permutation, uniform } from "./random.ts";
+import { gaussian, hash32, hashString, IndexPermutation, permutation, uniform } from "./random.ts";
 
 describe("hash32", () => {
   it("keeps its values: a stream must be the same in every version", () => {
@@ -77,6 +77,76 @@ describe("permutation", () => {
     expect(counts.size).toBe(6);
     // 1000 expected, standard deviation 29.
     for (const count of counts.values()) expect(Math.abs(count - 1000)).toBeLessThan(145);
+  });
+});
+
+describe("IndexPermutation", () => {
+  const all = (length: number, seed: number, index = 0): number[] => {
+    const order = new IndexPermutation(length, seed, 1, index);
+    return Array.from({ length }, (_, place) => order.at(place));
+  };
+
+  it("holds every number once, and depends on nothing but its arguments", () => {
+    fc.assert(
+      fc.property(fc.nat(700), fc.maxSafeInteger(), fc.nat(1000), (length, seed, index) => {
+        const order = all(length, seed, index);
+        expect(order.toSorted((a, b) => a - b)).toEqual([...Array(length).keys()]);
+        expect(all(length, seed, index)).toEqual(order);
+      }),
+    );
+  });
+
+  it("keeps its values, and stays within a length beyond 32 bits", () => {
+    expect(all(10, 1)).toMatchInlineSnapshot(`
+      [
+        8,
+        9,
+        4,
+        1,
+        2,
+        3,
+        0,
+        6,
+        5,
+        7,
+      ]
+    `);
+    const length = 2 ** 40 + 7;
+    const order = new IndexPermutation(length, 5, 1);
+    const drawn = Array.from({ length: 1000 }, (_, place) => order.at(place));
+    expect(new Set(drawn).size).toBe(1000);
+    expect(drawn.every((value) => Number.isInteger(value) && value >= 0 && value < length)).toBe(true);
+    expect(drawn.filter((value) => value > length / 2).length).toBeGreaterThan(420);
+  });
+
+  it("draws without regard to where: places, neighbours and sums of windows are as chance has them", () => {
+    const length = 997;
+    const seeds = 3000;
+    const counts = new Float64Array(length);
+    let neighbours = 0;
+    const sums: number[] = [];
+    for (let seed = 0; seed < seeds; seed++) {
+      const order = new IndexPermutation(length, seed, 1);
+      counts[order.at(500)]! += 1;
+      let sum = 0;
+      for (let place = 0; place < 20; place++) {
+        const value = order.at(place);
+        sum += value;
+        if (Math.abs(order.at(place + 1) - value) === 1) neighbours++;
+      }
+      sums.push(sum / 20);
+    }
+    // Chi-square of 996 degrees of freedom: standard deviation 44.6, so five of them.
+    const expected = seeds / length;
+    const chiSquare = counts.reduce((total, count) => total + (count - expected) ** 2 / expected, 0);
+    expect(Math.abs(chiSquare - (length - 1))).toBeLessThan(223);
+    // 2 of 996 others are neighbours: 120 expected, standard deviation 11.
+    expect(Math.abs(neighbours - (seeds * 20 * 2) / length)).toBeLessThan(55);
+    // The variance of a mean of 20 drawn without replacement: 4,060, whose standard deviation is 105.
+    const mean = sums.reduce((a, b) => a + b) / seeds;
+    const variance = sums.reduce((a, b) => a + (b - mean) ** 2, 0) / seeds;
+    const single = (length ** 2 - 1) / 12;
+    expect(Math.abs(variance - ((single / 20) * (length - 20)) / (length - 1))).toBeLessThan(525);
   });
 });
 

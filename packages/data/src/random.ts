@@ -21,6 +21,7 @@ export const Purpose = {
   siblingOrder: 13,
   magnitudeSd: 14,
   bias: 15,
+  fullOrder: 32,
 } as const;
 
 const TWO_32 = 4294967296;
@@ -105,6 +106,52 @@ export function shuffleInPlace(
     const held = items[i]!;
     items[i] = items[j]!;
     items[j] = held;
+  }
+}
+
+/** Rounds of an `IndexPermutation`: neighbours are as far apart as chance has it after 4; the rest is margin. */
+const ROUNDS = 6;
+
+/**
+ * A permutation of 0 .. length - 1 of which any place can be asked, and that takes no memory. Not every order is
+ * possible, as it is with `permutation`: shuffle what was drawn together once more. A Feistel network over pairs
+ * (a, b) of remainders, whose few values beyond `length` are sent through again.
+ */
+export class IndexPermutation {
+  readonly #length: number;
+  readonly #rowsOfPairs: number;
+  readonly #columnsOfPairs: number;
+  readonly #keys: readonly { readonly x: number; readonly y: number }[];
+
+  /** @param length at most 2^53; arguments as in `hash32`, of which `index` is below 2^48. */
+  constructor(length: number, seed: number, purpose: number, index = 0) {
+    this.#length = length;
+    this.#columnsOfPairs = Math.max(1, Math.ceil(Math.sqrt(length)));
+    this.#rowsOfPairs = Math.max(1, Math.ceil(length / this.#columnsOfPairs));
+    this.#keys = Array.from({ length: ROUNDS }, (_, round) =>
+      hashPair(seed, purpose, index * ROUNDS + round),
+    );
+  }
+
+  /** What stands at `place`, an integer from 0 on, below the length. */
+  at(place: number): number {
+    const rows = this.#rowsOfPairs;
+    const columns = this.#columnsOfPairs;
+    let value = place;
+    do {
+      let a = Math.floor(value / columns);
+      let b = value - a * columns;
+      for (let round = 0; round < ROUNDS; round += 2) {
+        const even = this.#keys[round]!;
+        a += Math.floor((drawFrom(even.x, even.y, b) / TWO_32) * rows);
+        if (a >= rows) a -= rows;
+        const odd = this.#keys[round + 1]!;
+        b += Math.floor((drawFrom(odd.x, odd.y, a) / TWO_32) * columns);
+        if (b >= columns) b -= columns;
+      }
+      value = a * columns + b;
+    } while (value >= this.#length);
+    return value;
   }
 }
 

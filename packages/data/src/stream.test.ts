@@ -8,6 +8,7 @@ import { rowsOfSplit } from "../test/split-model.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
 import { openCorpus } from "./corpus.ts";
 import type { Corpus } from "./corpus.ts";
+import { planWindows } from "./shuffle.ts";
 import { RowStream } from "./stream.ts";
 import type { RowStreamOptions, StreamPosition } from "./stream.ts";
 
@@ -51,7 +52,7 @@ const corpusCases = fc.record({
 });
 const streamCases = fc.record({
   seed: fc.maxSafeInteger(),
-  shuffle: fc.constantFrom("window" as const, "none" as const),
+  shuffle: fc.constantFrom("window" as const, "none" as const, "full" as const),
   windowBytes: fc.integer({ min: 1, max: 400 }),
   split: fc.constantFrom("train" as const, "held-out" as const, "all" as const),
   heldOut: fc.record({ fraction: fc.constantFrom(0.02, 0.3, 0.8) }),
@@ -88,7 +89,7 @@ describe("RowStream", () => {
         expect(rowIds).toHaveLength(expected.length * options.epochs);
         for (let epoch = 0; epoch < options.epochs; epoch++) {
           const part = rowIds.slice(epoch * expected.length, (epoch + 1) * expected.length);
-          if (options.shuffle === "window") part.sort((a, b) => a - b);
+          if (options.shuffle !== "none") part.sort((a, b) => a - b);
           expect(part).toEqual(expected);
         }
         const row = (id: number): number[] =>
@@ -134,6 +135,16 @@ describe("RowStream", () => {
     expect((await deliver(corpus, { ...options, seed: 2 }, [64])).rowIds).not.toEqual(rowIds);
   });
 
+  it("takes the rows of a full shuffle from everywhere, in an order that changes with seed and epoch", async () => {
+    await using corpus = await openCorpus([path("order")], { blockBytes: 40 });
+    const options = { seed: 1, windowBytes: 80, epochs: 2, shuffle: "full" as const };
+    const { rowIds } = await deliver(corpus, options, [64]);
+    expect(rowIds.slice(0, 200)).not.toEqual(rowIds.slice(200));
+    expect((await deliver(corpus, { ...options, seed: 2 }, [64])).rowIds).not.toEqual(rowIds);
+    // 20 rows from 20 blocks of 10: 12.9 blocks on average, where windows of 2 blocks have 2.
+    expect(new Set(rowIds.slice(0, 20).map((row) => Math.floor(row / 10))).size).toBeGreaterThan(8);
+  });
+
   it("mixes rows of all the blocks of a window, and blocks of the whole corpus", async () => {
     await using corpus = await openCorpus([path("order")], { blockBytes: 40 });
     const { rowIds } = await deliver(corpus, { seed: 1, windowBytes: 200 }, [50], 50);
@@ -175,6 +186,27 @@ describe("RowStream", () => {
     into.fill(9);
     expect(await stream.fill(into, 8)).toBe(3);
     expect([...into]).toEqual([0, 1, 2, 9, 9, 9, 9, 9]);
+  });
+});
+
+describe("planWindows", () => {
+  it("gives as many blocks, or rows, as the memory holds, but one", async () => {
+    await using corpus = await openCorpus([path("order")], { blockBytes: 40 });
+    const plans = (["window", "none", "full"] as const).flatMap((shuffle) =>
+      [1, 130, 1e9].map((windowBytes) => planWindows(corpus, { shuffle, windowBytes })),
+    );
+    const blocks = [
+      { blocksPerWindow: 1, rowsPerWindow: 10, windowsPerEpoch: 20, bytesPerWindow: 40 },
+      { blocksPerWindow: 3, rowsPerWindow: 30, windowsPerEpoch: 7, bytesPerWindow: 120 },
+      { blocksPerWindow: 20, rowsPerWindow: 200, windowsPerEpoch: 1, bytesPerWindow: 800 },
+    ];
+    expect(plans).toEqual([
+      ...blocks.map((plan) => ({ shuffle: "window", ...plan })),
+      ...blocks.map((plan) => ({ shuffle: "none", ...plan })),
+      { shuffle: "full", blocksPerWindow: 1, rowsPerWindow: 1, windowsPerEpoch: 200, bytesPerWindow: 4 },
+      { shuffle: "full", blocksPerWindow: 20, rowsPerWindow: 32, windowsPerEpoch: 7, bytesPerWindow: 128 },
+      { shuffle: "full", blocksPerWindow: 20, rowsPerWindow: 200, windowsPerEpoch: 1, bytesPerWindow: 800 },
+    ]);
   });
 });
 

@@ -2,20 +2,19 @@
  * The stream of training rows: shuffled over the whole corpus without reading the whole corpus, transformed, and
  * restorable from three numbers. Knows nothing of models; starts no threads.
  *
- * Order: each epoch takes a seeded permutation of all blocks, in windows of K blocks; the rows of a window are
- * permuted. Two windows are held: one is delivered while the next is read.
+ * Two windows of rows (see shuffle.ts) are held: one is delivered while the next is read.
  */
 import { setImmediate } from "node:timers/promises";
 import PQueue from "p-queue";
-import { valueBytes } from "./arrow/vector-column.ts";
 import type { Corpus } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
+import { planWindows, WindowPlanner } from "./shuffle.ts";
+import type { WindowOptions, WindowPlan } from "./shuffle.ts";
 import { resolveSplit } from "./split.ts";
 import type { SplitOptions } from "./split.ts";
 import { meanAndScale } from "./transform.ts";
 import type { RowTransform } from "./transform.ts";
-import { Window, windowsPerEpoch } from "./window.ts";
-import type { WindowPlan } from "./window.ts";
+import { Window } from "./window.ts";
 
 /** A place in a stream: with the same corpus and options it restores the rest exactly. Plain JSON. */
 export interface StreamPosition {
@@ -28,11 +27,7 @@ export interface StreamPosition {
 }
 
 /** Options of a `RowStream`. */
-export interface RowStreamOptions extends SplitOptions {
-  /** `window` shuffles; `none` delivers file order. Default: `window`. */
-  readonly shuffle?: "window" | "none" | undefined;
-  /** Bytes of stored values in a window, of which two are held; at least one block is. Default: 32 MiB. */
-  readonly windowBytes?: number | undefined;
+export interface RowStreamOptions extends SplitOptions, WindowOptions {
   /** How often to run through the corpus; `Infinity` never ends. Default: 1. */
   readonly epochs?: number | undefined;
   /** Where to continue. Default: the start. */
@@ -41,9 +36,8 @@ export interface RowStreamOptions extends SplitOptions {
   readonly transform?: RowTransform | undefined;
 }
 
-const DEFAULT_WINDOW_BYTES = 32 * 1024 * 1024;
-/** Measured in the page cache: 8, 12 and 17 GB/s with 1, 2 and 4; one thread gathers less than the second. */
-const READS_IN_FLIGHT = 4;
+/** Local files are read by the 4 threads of libuv; remote ones take longer to answer than to send. */
+const READS_IN_FLIGHT = 8;
 
 /** Delivered between two turns of the event loop, 0.2 ms: it is what starts the next reads. */
 const BYTES_AT_A_TIME = 1024 * 1024;
@@ -58,9 +52,8 @@ interface Loading {
 /** Delivers rows. Close it before closing its corpus. */
 export class RowStream implements AsyncDisposable {
   readonly #corpus: Corpus;
-  readonly #plan: WindowPlan;
+  readonly #planner: WindowPlanner;
   readonly #epochs: number;
-  readonly #windows: number;
   readonly #rowsAtATime: number;
   readonly #queue: PQueue = new PQueue({ concurrency: READS_IN_FLIGHT });
   readonly #abort: AbortController = new AbortController();
@@ -82,27 +75,26 @@ export class RowStream implements AsyncDisposable {
    * @throws CorpusError invalid-option, no-label-column, unsupported; RangeError for a mean of another dimension.
    */
   constructor(corpus: Corpus, options: RowStreamOptions) {
-    const { windowBytes = DEFAULT_WINDOW_BYTES, epochs = 1, shuffle = "window" } = options;
-    if (!(windowBytes > 0) || !Number.isFinite(windowBytes)) {
-      throw new CorpusError("invalid-option", `windowBytes must be a positive number, got ${windowBytes}`);
-    }
+    const { epochs = 1 } = options;
+    const plan = planWindows(corpus, options);
     if (epochs !== Infinity && !(Number.isInteger(epochs) && epochs >= 0)) {
       throw new CorpusError("invalid-option", `epochs must be a whole number or Infinity, got ${epochs}`);
     }
-    const blockBytes = corpus.rowsPerBlock * corpus.dIn * valueBytes(corpus.type);
-    const blocksPerWindow = Math.max(1, Math.floor(windowBytes / blockBytes));
     this.#corpus = corpus;
-    this.#plan = { seed: options.seed, shuffle, blocksPerWindow, split: resolveSplit(corpus, options) };
+    this.#planner = new WindowPlanner(corpus, plan, resolveSplit(corpus, options), options.seed);
     this.#epochs = epochs;
     this.#rowsAtATime = Math.max(1, Math.floor(BYTES_AT_A_TIME / (4 * corpus.dIn)));
-    this.#windows = windowsPerEpoch(corpus, this.#plan);
-    const slots = Math.min(blocksPerWindow * corpus.rowsPerBlock, corpus.rows);
-    this.#memories = allocateWindows(corpus, slots, options.transform);
-    const from = checkPosition(options.from ?? { epoch: 0, window: 0, offset: 0 }, this.#windows);
+    this.#memories = allocateWindows(corpus, plan, options.transform);
+    const from = checkPosition(options.from ?? { epoch: 0, window: 0, offset: 0 }, plan.windowsPerEpoch);
     this.#epoch = from.epoch;
     this.#window = from.window;
     this.#offset = from.offset;
     this.#sawWholeEpoch = from.window === 0 && from.offset === 0;
+  }
+
+  /** How the corpus is cut into windows. */
+  get windows(): WindowPlan {
+    return this.#planner.plan;
   }
 
   /** The place after the last row that `fill` delivered. */
@@ -207,7 +199,7 @@ export class RowStream implements AsyncDisposable {
   }
 
   #start(epoch: number, window: number, memory: Window): Loading {
-    const filling = memory.fill(this.#corpus, this.#plan, epoch, window, this.#queue, this.#abort.signal);
+    const filling = memory.fill(this.#corpus, this.#planner, epoch, window, this.#queue, this.#abort.signal);
     const done = filling.then(
       () => undefined,
       (error: unknown) => ({ error }),
@@ -219,7 +211,7 @@ export class RowStream implements AsyncDisposable {
     const place = this.#following(this.#epoch, this.#window);
     if (place.epoch > this.#epoch) {
       if (this.#sawWholeEpoch && this.#rowsInEpoch === 0 && place.epoch < this.#epochs) {
-        const what = `the split "${this.#plan.split.split}" has no rows at a held-out fraction of ${this.#plan.split.fraction}`;
+        const what = `the split "${this.#planner.split.split}" has no rows at a held-out fraction of ${this.#planner.split.fraction}`;
         throw new CorpusError("empty", what);
       }
       this.#sawWholeEpoch = true;
@@ -232,22 +224,23 @@ export class RowStream implements AsyncDisposable {
   }
 
   #following(epoch: number, window: number): { epoch: number; window: number } {
-    return window + 1 < this.#windows ? { epoch, window: window + 1 } : { epoch: epoch + 1, window: 0 };
+    return window + 1 < this.windows.windowsPerEpoch
+      ? { epoch, window: window + 1 }
+      : { epoch: epoch + 1, window: 0 };
   }
 }
 
 function allocateWindows(
   corpus: Corpus,
-  slots: number,
+  { rowsPerWindow, bytesPerWindow }: WindowPlan,
   transform: RowTransform | undefined,
 ): readonly [Window, Window] {
   // Said here, because a RangeError below is one of memory.
   meanAndScale(corpus.dIn, transform);
   try {
-    return [new Window(corpus, slots, transform), new Window(corpus, slots, transform)];
+    return [new Window(corpus, rowsPerWindow, transform), new Window(corpus, rowsPerWindow, transform)];
   } catch (cause) {
-    const bytes = slots * corpus.dIn * valueBytes(corpus.type);
-    const what = `two windows of ${bytes} bytes cannot be allocated; lower windowBytes`;
+    const what = `two windows of ${bytesPerWindow} bytes cannot be allocated; lower windowBytes`;
     throw new CorpusError("invalid-option", what, { cause });
   }
 }

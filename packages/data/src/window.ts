@@ -1,32 +1,21 @@
 /**
- * A shuffle window: the rows of a few blocks in memory, in a seeded order. Filling one is planned purely from
- * (seed, epoch, window), so that any window can be made again. Used by the row stream only.
+ * A shuffle window: rows of a corpus in memory, in a seeded order. What it holds is planned in shuffle.ts. Used by
+ * the row stream only.
  */
 import type PQueue from "p-queue";
 import { valueBytes } from "./arrow/vector-column.ts";
 import { areFew } from "./blocks.ts";
-import type { Block } from "./blocks.ts";
 import type { Corpus } from "./corpus.ts";
 import { createRowStore } from "./gather.ts";
 import type { RowStore } from "./gather.ts";
-import { Purpose, permutation, shuffleInPlace } from "./random.ts";
+import { Purpose, shuffleInPlace } from "./random.ts";
+import type { WindowPart, WindowPlanner } from "./shuffle.ts";
 import { keptRowsOf } from "./split.ts";
 import type { ResolvedSplit } from "./split.ts";
 import type { RowTransform } from "./transform.ts";
 
-/** What decides the contents and order of windows. */
-export interface WindowPlan {
-  readonly seed: number;
-  readonly shuffle: "window" | "none";
-  /** Blocks of a window; the last of an epoch may have fewer. */
-  readonly blocksPerWindow: number;
-  readonly split: ResolvedSplit;
-}
-
-/** Windows of an epoch. */
-export function windowsPerEpoch(corpus: Corpus, plan: WindowPlan): number {
-  return Math.ceil(corpus.blocks.length / plan.blocksPerWindow);
-}
+/** Jobs that a window is read in, at most: more would only take memory while they wait. */
+const MOST_JOBS = 64;
 
 /** Memory for one window, and the window in it. Allocated once, filled again and again. */
 export class Window {
@@ -35,6 +24,8 @@ export class Window {
   readonly #store: RowStore;
   readonly #rowIds: Float64Array;
   readonly #rowBytes: number;
+  /** Memory for whole blocks, as many as are read at a time. */
+  readonly #spare: Uint8Array[] = [];
 
   /** @param slots most rows of a window. */
   constructor({ type, dIn }: Corpus, slots: number, transform: RowTransform | undefined) {
@@ -59,63 +50,89 @@ export class Window {
    */
   async fill(
     corpus: Corpus,
-    plan: WindowPlan,
+    planner: WindowPlanner,
     epoch: number,
     window: number,
     queue: PQueue,
     signal: AbortSignal,
   ): Promise<void> {
-    const blocks = windowBlocks(corpus, plan, epoch, window);
+    const parts = await planner.parts(epoch, window, signal);
+    const partsPerJob = Math.ceil(parts.length / MOST_JOBS);
+    const jobs: Promise<readonly Uint32Array[]>[] = [];
     let slot = 0;
-    const jobs = blocks.map((block) => {
+    for (let first = 0; first < parts.length; first += partsPerJob) {
+      const group = parts.slice(first, first + partsPerJob);
       const firstSlot = slot;
-      slot += block.rows;
-      return queue.add(() => this.#readBlock(corpus, plan, block, firstSlot, signal));
-    });
+      for (const { rows, block } of group) slot += rows?.length ?? block.rows;
+      jobs.push(queue.add(() => this.#readParts(corpus, planner.split, group, firstSlot, signal)));
+    }
     const results = await Promise.allSettled(jobs);
     const { order } = this.#store;
     this.rows = 0;
     for (const result of results) {
       if (result.status === "rejected") throw result.reason;
-      for (const kept of result.value) order[this.rows++] = kept;
+      for (const slots of result.value) {
+        order.set(slots, this.rows);
+        this.rows += slots.length;
+      }
     }
-    if (plan.shuffle === "window") {
+    if (planner.plan.shuffle !== "none") {
       // Two words of index: the window's number, and the epoch's above it.
-      shuffleInPlace(order, this.rows, plan.seed, Purpose.rowOrder, epoch * 2 ** 26 + window);
+      shuffleInPlace(order, this.rows, planner.seed, Purpose.rowOrder, epoch * 2 ** 26 + window);
     }
   }
 
-  /** Reads a block's kept rows into slots from `firstSlot` on, and returns their slots. */
-  async #readBlock(
+  /** Reads parts one after the other, into slots from `firstSlot` on, and returns the slots of each. */
+  async #readParts(
     corpus: Corpus,
-    plan: WindowPlan,
-    block: Block,
+    split: ResolvedSplit,
+    parts: readonly WindowPart[],
+    firstSlot: number,
+    signal: AbortSignal,
+  ): Promise<readonly Uint32Array[]> {
+    const slots: Uint32Array[] = [];
+    let slot = firstSlot;
+    for (const part of parts) {
+      slots.push(await this.#readPart(corpus, split, part, slot, signal));
+      slot += part.rows?.length ?? part.block.rows;
+    }
+    return slots;
+  }
+
+  /** Reads a part's rows into slots from `firstSlot` on, and returns their slots. */
+  async #readPart(
+    corpus: Corpus,
+    split: ResolvedSplit,
+    part: WindowPart,
     firstSlot: number,
     signal: AbortSignal,
   ): Promise<Uint32Array> {
     signal.throwIfAborted();
-    const kept = await keptRowsOf(corpus, block, plan.split, signal);
-    const start = firstSlot * this.#rowBytes;
-    const slots = new Uint32Array(kept.length);
+    const { block } = part;
+    const rows = part.rows ?? (await keptRowsOf(corpus, block, split, signal));
     const { bytes } = this.#store;
-    if (areFew(kept.length, block)) {
-      const target = bytes.subarray(start, start + kept.length * this.#rowBytes);
-      await corpus.readRows(block, kept, target, signal);
-      for (let i = 0; i < kept.length; i++) slots[i] = firstSlot + i;
-    } else {
+    const rowBytes = this.#rowBytes;
+    const start = firstSlot * rowBytes;
+    const slots = new Uint32Array(rows.length);
+    const few = areFew(rows.length, block);
+    if (few) {
+      await corpus.readRows(block, rows, bytes.subarray(start, start + rows.length * rowBytes), signal);
+    } else if (part.rows === undefined) {
       await corpus.readBlock(block, bytes.subarray(start, start + block.byteLength), signal);
-      for (let i = 0; i < kept.length; i++) slots[i] = firstSlot + kept[i]!;
+    } else {
+      // There is room for the rows that are wanted only.
+      const whole = this.#spare.pop() ?? new Uint8Array(corpus.rowsPerBlock * rowBytes);
+      await corpus.readBlock(block, whole, signal);
+      for (const [i, row] of rows.entries()) {
+        bytes.set(whole.subarray(row * rowBytes, (row + 1) * rowBytes), start + i * rowBytes);
+      }
+      this.#spare.push(whole);
     }
-    for (let i = 0; i < kept.length; i++) this.#rowIds[slots[i]!] = block.firstRow + kept[i]!;
+    const inPlace = !few && part.rows === undefined;
+    for (let i = 0; i < rows.length; i++) {
+      slots[i] = firstSlot + (inPlace ? rows[i]! : i);
+      this.#rowIds[slots[i]!] = block.firstRow + rows[i]!;
+    }
     return slots;
   }
-}
-
-function windowBlocks(corpus: Corpus, plan: WindowPlan, epoch: number, window: number): readonly Block[] {
-  const { blocks } = corpus;
-  const start = window * plan.blocksPerWindow;
-  const end = Math.min(start + plan.blocksPerWindow, blocks.length);
-  if (plan.shuffle === "none") return blocks.slice(start, end);
-  const order = permutation(blocks.length, plan.seed, Purpose.blockOrder, epoch);
-  return Array.from(order.subarray(start, end), (index) => blocks[index]!);
 }
