@@ -24,8 +24,9 @@ export type { LabelValue } from "./arrow/labels.ts";
 export type { ValueType } from "./arrow/vector-column.ts";
 
 // Splits and the shuffled stream
-export { countRows, keptRows } from "./split.ts";
-export type { HeldOutOptions, Split, SplitOptions } from "./split.ts";
+export { countRows, countSplit, keptRows } from "./split.ts";
+export type { HeldOutOptions, Split, SplitCount, SplitOptions } from "./split.ts";
+export type { RowFilters } from "./filter/row-filter.ts";
 export { planWindows } from "./shuffle.ts";
 export type { Shuffle, WindowOptions, WindowPlan } from "./shuffle.ts";
 export { RowStream } from "./stream.ts";

@@ -11,6 +11,7 @@ it("exports these names and no others", () => {
       "StatisticsAccumulator",
       "absolutePath",
       "countRows",
+      "countSplit",
       "createFeatureModel",
       "createSynthetic",
       "estimateStatistics",

@@ -8,7 +8,7 @@ import type { Block } from "./blocks.ts";
 import type { Corpus } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
 import { Purpose, permutation, shuffleInPlace } from "./random.ts";
-import { keptRowsOf, resolveSplit } from "./split.ts";
+import { resolveSplit, selectByLabels } from "./split.ts";
 import type { ResolvedSplit, SplitOptions } from "./split.ts";
 import { nonFinite } from "./stream.ts";
 import { createRowWriter, rawValues, rowTarget } from "./transform.ts";
@@ -51,22 +51,25 @@ export async function sampleRows(corpus: Corpus, options: SampleOptions): Promis
   const order = permutation(corpus.blocks.length, options.seed, Purpose.rowSample);
   const taken = new Map<number, number>();
   let rows = 0;
-  // The first pass takes the share from each block. Only where the split's size was overestimated is it short;
-  // the second then takes what is left.
+  // The first pass takes the share from each block. It is short where the split's size was overestimated, or a filter
+  // by norm leaves rows out; the second then takes what is left.
   for (const pass of [share, 1]) {
     for (const index of order) {
       if (rows === wanted) break;
       const block = corpus.blocks[index]!;
-      const kept = await keptRowsOf(corpus, block, split, options.signal);
+      const { rows: kept } = await selectByLabels(corpus, block, split, options.signal);
       shuffleInPlace(kept, kept.length, options.seed, Purpose.rowSample, 1 + index);
-      const from = taken.get(index) ?? 0;
-      const upTo = Math.min(Math.ceil(kept.length * pass), from + wanted - rows);
-      if (upTo <= from) continue;
-      const chosen = kept.slice(from, upTo).sort();
-      const target = values.subarray(rows * corpus.dIn);
-      await readSampled(corpus, block, chosen, memory, target, options.signal);
-      for (const row of chosen) rowIds[rows++] = block.firstRow + row;
-      taken.set(index, upTo);
+      let from = taken.get(index) ?? 0;
+      const most = Math.ceil(kept.length * pass);
+      while (from < most && rows < wanted) {
+        const upTo = Math.min(most, from + wanted - rows);
+        const asked = kept.slice(from, upTo).sort();
+        const target = values.subarray(rows * corpus.dIn);
+        const read = await readSampled(corpus, block, asked, memory, target, split, options.signal);
+        for (const row of read) rowIds[rows++] = block.firstRow + row;
+        from = upTo;
+      }
+      taken.set(index, from);
     }
   }
   return { rows, values: values.slice(0, rows * corpus.dIn), rowIds: rowIds.slice(0, rows) };
@@ -79,24 +82,32 @@ function expectedRows(corpus: Corpus, split: ResolvedSplit): number {
   return corpus.rows * fractions[split.split] * visited;
 }
 
+/** Reads rows of a block, one after the other into `into`; returns those that no filter by norm leaves out. */
 async function readSampled(
   corpus: Corpus,
   block: Block,
   rows: Uint32Array,
   memory: SampleMemory,
   into: Float32Array,
+  { filters }: ResolvedSplit,
   signal: AbortSignal | undefined,
-): Promise<void> {
+): Promise<readonly number[]> {
   const { dIn } = corpus;
   const few = areFew(rows.length, block);
   if (few) await corpus.readRows(block, rows, memory.bytes, signal);
   else await corpus.readBlock(block, memory.bytes, signal);
   const target = rowTarget(into);
+  const taken: number[] = [];
   for (const [i, row] of rows.entries()) {
-    if (!memory.writeRow(memory.values, (few ? i : row) * dIn, target, i * dIn)) {
-      throw nonFinite(corpus, block.firstRow + row, into.subarray(i * dIn, (i + 1) * dIn));
+    const from = (few ? i : row) * dIn;
+    if (filters?.isWithinNorm?.(memory.values, from) === false) continue;
+    const to = taken.length * dIn;
+    if (!memory.writeRow(memory.values, from, target, to)) {
+      throw nonFinite(corpus, block.firstRow + row, into.subarray(to, to + dIn));
     }
+    taken.push(row);
   }
+  return taken;
 }
 
 /** Room for one block, and the way to read it. */

@@ -1,13 +1,13 @@
 /**
  * Which rows a shuffle window has: planned purely from (seed, epoch, window), so that any window can be made again,
- * and without a list of all rows. Reads labels where documents are held out, and no values.
+ * and without a list of all rows. Reads labels where documents are held out or rows are filtered, and no values.
  */
 import { valueBytes } from "./arrow/vector-column.ts";
 import type { Block } from "./blocks.ts";
 import type { Corpus } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
 import { IndexPermutation, Purpose, permutation } from "./random.ts";
-import { keptRowsOf } from "./split.ts";
+import { selectByLabels } from "./split.ts";
 import type { ResolvedSplit } from "./split.ts";
 
 /**
@@ -68,10 +68,18 @@ export function planWindows(corpus: Corpus, options: WindowOptions = {}): Window
   };
 }
 
+/** What a window has of the corpus. */
+export interface WindowParts {
+  /** In the order of reading. */
+  readonly parts: readonly WindowPart[];
+  /** Rows known by now to be left out by filters, beside those that reading the parts finds. */
+  readonly filtered: number;
+}
+
 /** What a window has of one block. */
 export interface WindowPart {
   readonly block: Block;
-  /** Rows of the block, ascending; undefined: those of the split. */
+  /** Rows of the block, ascending, chosen by split and labels; undefined: still to be chosen. */
   readonly rows: Uint32Array | undefined;
 }
 
@@ -83,8 +91,8 @@ export class WindowPlanner {
   readonly #corpus: Corpus;
   /** The order of blocks in the epoch that was asked for last. */
   #blockOrder: { readonly epoch: number; readonly order: Uint32Array } | undefined;
-  /** One bit per row of the corpus, where `full` needs to know of single rows whether they are in the split. */
-  #kept: Promise<Uint8Array> | undefined;
+  /** Where `full` needs to know of single rows whether they are in the split. */
+  #membership: Promise<Membership> | undefined;
 
   constructor(corpus: Corpus, plan: WindowPlan, split: ResolvedSplit, seed: number) {
     this.#corpus = corpus;
@@ -93,14 +101,14 @@ export class WindowPlanner {
     this.seed = seed;
   }
 
-  /** The parts of window `window` of epoch `epoch`, blocks in the order of reading. */
-  async parts(epoch: number, window: number, signal: AbortSignal): Promise<readonly WindowPart[]> {
+  /** The parts of window `window` of epoch `epoch`. */
+  async parts(epoch: number, window: number, signal: AbortSignal): Promise<WindowParts> {
     const { shuffle, blocksPerWindow } = this.plan;
     if (shuffle === "full") return await this.#rowParts(epoch, window, signal);
     const { blocks } = this.#corpus;
     const start = window * blocksPerWindow;
     const end = Math.min(start + blocksPerWindow, blocks.length);
-    if (shuffle === "none") return blocks.slice(start, end).map((block) => ({ block, rows: undefined }));
+    if (shuffle === "none") return wholeBlocks(blocks.slice(start, end));
     if (this.#blockOrder?.epoch !== epoch) {
       this.#blockOrder = {
         epoch,
@@ -108,21 +116,25 @@ export class WindowPlanner {
       };
     }
     const chosen = this.#blockOrder.order.subarray(start, end);
-    return Array.from(chosen, (index) => ({ block: blocks[index]!, rows: undefined }));
+    return wholeBlocks(Array.from(chosen, (index) => blocks[index]!));
   }
 
   /** A part per block that has rows of the window, in file order. */
-  async #rowParts(epoch: number, window: number, signal: AbortSignal): Promise<readonly WindowPart[]> {
+  async #rowParts(epoch: number, window: number, signal: AbortSignal): Promise<WindowParts> {
     const { blocks, rows } = this.#corpus;
     const { rowsPerWindow } = this.plan;
     const order = new IndexPermutation(rows, this.seed, Purpose.fullOrder, epoch);
-    const kept = this.split.split === "all" ? undefined : await this.#keptRows(signal);
+    const { split, filters } = this.split;
+    const all = split === "all" && (filters?.columns ?? []).length === 0;
+    const members = all ? undefined : await this.#members(signal);
     const first = window * rowsPerWindow;
     const ids = new Float64Array(Math.min(rowsPerWindow, rows - first));
     let count = 0;
+    let filtered = 0;
     for (let i = 0; i < ids.length; i++) {
       const row = order.at(first + i);
-      if (kept === undefined || hasBit(kept, row)) ids[count++] = row;
+      if (members === undefined || hasBit(members.kept, row)) ids[count++] = row;
+      else if (members.filtered !== undefined && hasBit(members.filtered, row)) filtered++;
     }
     const sorted = ids.subarray(0, count).sort();
     const parts: WindowPart[] = [];
@@ -133,26 +145,47 @@ export class WindowPlanner {
       while (i < count && sorted[i]! < end) i++;
       parts.push({ block, rows: Uint32Array.from(sorted.subarray(from, i), (row) => row - block.firstRow) });
     }
-    return parts;
+    return { parts, filtered };
   }
 
-  /** The rows of the split, as bits; found out once. */
-  async #keptRows(signal: AbortSignal): Promise<Uint8Array> {
-    this.#kept ??= this.#findKeptRows(signal);
-    return await this.#kept;
+  /** Who is in the split; found out once. */
+  async #members(signal: AbortSignal): Promise<Membership> {
+    this.#membership ??= this.#findMembers(signal);
+    return await this.#membership;
   }
 
-  async #findKeptRows(signal: AbortSignal): Promise<Uint8Array> {
-    const bits = new Uint8Array(Math.ceil(this.#corpus.rows / 8));
-    for (const block of this.#corpus.blocks) {
+  async #findMembers(signal: AbortSignal): Promise<Membership> {
+    const corpus = this.#corpus;
+    const kept = new Uint8Array(Math.ceil(corpus.rows / 8));
+    const filtered = this.split.filters === undefined ? undefined : new Uint8Array(kept.length);
+    for (const block of corpus.blocks) {
       signal.throwIfAborted();
-      for (const row of await keptRowsOf(this.#corpus, block, this.split, signal)) {
-        const bit = block.firstRow + row;
-        bits[Math.floor(bit / 8)]! |= 1 << (bit % 8);
+      const { rows } = await selectByLabels(corpus, block, this.split, signal);
+      for (const row of rows) setBit(kept, block.firstRow + row);
+      if (filtered === undefined) continue;
+      const unfiltered = await selectByLabels(corpus, block, { ...this.split, filters: undefined }, signal);
+      for (const row of unfiltered.rows) {
+        if (!hasBit(kept, block.firstRow + row)) setBit(filtered, block.firstRow + row);
       }
     }
-    return bits;
+    return { kept, filtered };
   }
+}
+
+/** One bit for each row of the corpus. */
+interface Membership {
+  /** In the split, and left by the filters by label. */
+  readonly kept: Uint8Array;
+  /** In the split, and left out by them; undefined without filters. */
+  readonly filtered: Uint8Array | undefined;
+}
+
+function wholeBlocks(blocks: readonly Block[]): WindowParts {
+  return { parts: blocks.map((block) => ({ block, rows: undefined })), filtered: 0 };
+}
+
+function setBit(bits: Uint8Array, bit: number): void {
+  bits[Math.floor(bit / 8)]! |= 1 << (bit % 8);
 }
 
 function hasBit(bits: Uint8Array, bit: number): boolean {

@@ -1,13 +1,16 @@
 /**
  * Statistics kept beside the corpus, so that they are computed once: `<first file>.sparseloom.json`, or, where
- * that folder cannot be written or is on a server, a file in the user's cache folder. Valid only for the fingerprint that
- * it names.
+ * that folder cannot be written or is on a server, a file in the user's cache folder; with row filters, a file for each
+ * set of them. Valid only for the fingerprint and the filters that it names.
  */
+import { createHash } from "node:crypto";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Corpus, RowPlace } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
 import { errorCode, isMissing } from "./file-errors.ts";
+import { filtersKey } from "./filter/row-filter.ts";
+import type { RowFilters } from "./filter/row-filter.ts";
 import { isRemote } from "./remote/address.ts";
 import { userCacheFolder } from "./remote/options.ts";
 import { gammaOf } from "./statistics-accumulator.ts";
@@ -18,31 +21,40 @@ import type { CorpusStatistics } from "./statistics.ts";
 const VERSION = 2;
 
 /**
- * The statistics recorded for this corpus, beside it or in the cache folder; undefined when there are none, or
- * only those of another corpus (by fingerprint).
+ * The statistics recorded for this corpus under these filters, beside it or in the cache folder; undefined when
+ * there are none, or only those of another corpus (by fingerprint).
  * @throws CorpusError malformed when a sidecar of this corpus is damaged, unreadable.
  */
-export async function readStatistics(corpus: Corpus): Promise<CorpusStatistics | undefined> {
-  const { beside, cached } = sidecarPaths(corpus);
+export async function readStatistics(
+  corpus: Corpus,
+  filters?: RowFilters,
+): Promise<CorpusStatistics | undefined> {
+  const key = filtersKey(filters);
+  const { beside, cached } = sidecarPaths(corpus, key);
   for (const path of [beside, cached]) {
     if (path === undefined) continue;
     const text = await readIfThere(path);
     if (text === undefined) continue;
-    const statistics = parse(path, text, corpus);
+    const statistics = parse(path, text, corpus, key);
     if (statistics !== undefined) return statistics;
   }
   return undefined;
 }
 
 /**
- * Records statistics, atomically; replaces what was recorded before.
+ * Records statistics, atomically; replaces what was recorded before under the same filters.
  * @returns the path that was written.
  * @throws CorpusError unwritable when neither place can be written.
  */
-export async function writeStatistics(corpus: Corpus, statistics: CorpusStatistics): Promise<string> {
-  const record = { version: VERSION, fingerprint: corpus.fingerprint, statistics };
+export async function writeStatistics(
+  corpus: Corpus,
+  statistics: CorpusStatistics,
+  filters?: RowFilters,
+): Promise<string> {
+  const key = filtersKey(filters);
+  const record = { version: VERSION, fingerprint: corpus.fingerprint, filters: key, statistics };
   const text = `${JSON.stringify(record, undefined, 1)}\n`;
-  const { beside, cached } = sidecarPaths(corpus);
+  const { beside, cached } = sidecarPaths(corpus, key);
   if (beside !== undefined) {
     try {
       await replaceFile(beside, text);
@@ -67,12 +79,16 @@ function unwritable(path: string, cause: unknown): CorpusError {
   });
 }
 
-function sidecarPaths(corpus: Corpus): { beside: string | undefined; cached: string } {
+function sidecarPaths(
+  corpus: Corpus,
+  key: string | undefined,
+): { beside: string | undefined; cached: string } {
   const first = corpus.files[0];
   if (first === undefined) throw new Error("internal: a corpus has files");
+  const which = key === undefined ? "" : `.${createHash("sha256").update(key).digest("hex").slice(0, 12)}`;
   return {
-    beside: isRemote(first.path) ? undefined : `${first.path}.sparseloom.json`,
-    cached: join(userCacheFolder(), `${corpus.fingerprint}.json`),
+    beside: isRemote(first.path) ? undefined : `${first.path}${which}.sparseloom.json`,
+    cached: join(userCacheFolder(), `${corpus.fingerprint}${which}.json`),
   };
 }
 
@@ -85,7 +101,12 @@ async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-function parse(path: string, text: string, corpus: Corpus): CorpusStatistics | undefined {
+function parse(
+  path: string,
+  text: string,
+  corpus: Corpus,
+  key: string | undefined,
+): CorpusStatistics | undefined {
   let record: unknown;
   try {
     record = JSON.parse(text);
@@ -94,6 +115,7 @@ function parse(path: string, text: string, corpus: Corpus): CorpusStatistics | u
   }
   if (!isObject(record)) throw damaged(path, "is not an object");
   if (record["version"] !== VERSION || record["fingerprint"] !== corpus.fingerprint) return undefined;
+  if (record["filters"] !== key) return undefined;
   const found = record["statistics"];
   if (!isObject(found)) throw damaged(path, "has no statistics");
   const { exact, source, normQuantiles, nonFinitePlaces, outlierDimensions } = found;
@@ -142,6 +164,7 @@ function parse(path: string, text: string, corpus: Corpus): CorpusStatistics | u
     maxAbsCentred: perDimension("maxAbsCentred"),
     typicalMaxAbs: perDimension("typicalMaxAbs"),
     typicalMaxAbsCentred: perDimension("typicalMaxAbsCentred"),
+    filteredRows: numberOf("filteredRows"),
     nonFiniteRows: numberOf("nonFiniteRows"),
     nonFinitePlaces,
   };

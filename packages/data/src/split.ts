@@ -1,12 +1,16 @@
 /**
- * Which rows are held out: a seeded hash decides per document (rows that share a label), or per row where there
- * is no document column. A pure function of corpus, seed and fraction; nothing is stored.
+ * Which rows are read: those of a split that no filter leaves out. A seeded hash decides who is held out, per
+ * document (rows that share a label), or per row where there is no document column. A pure function of corpus and
+ * options; nothing is stored.
  */
 import type { LabelValue } from "./arrow/labels.ts";
 import type { Block } from "./blocks.ts";
 import type { Corpus } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
+import { resolveFilters } from "./filter/row-filter.ts";
+import type { ResolvedFilters, RowFilters } from "./filter/row-filter.ts";
 import { Purpose, hash32, hashString } from "./random.ts";
+import { rawValues } from "./transform.ts";
 
 /** Rows to train on, rows held out for evaluation, or both. */
 export type Split = "train" | "held-out" | "all";
@@ -31,6 +35,8 @@ export interface SplitOptions {
   /** Default: `all`. */
   readonly split?: Split | undefined;
   readonly heldOut?: HeldOutOptions | undefined;
+  /** Rows to leave out of every split. Who is held out does not depend on them. Default: none. */
+  readonly filters?: RowFilters | undefined;
 }
 
 /** Split options checked against a corpus. */
@@ -40,6 +46,8 @@ export interface ResolvedSplit {
   readonly fraction: number;
   /** Undefined: single rows are held out. */
   readonly documentColumn: string | undefined;
+  /** Undefined: no row is left out. */
+  readonly filters: ResolvedFilters | undefined;
 }
 
 const DEFAULT_FRACTION = 0.01;
@@ -58,7 +66,13 @@ export function resolveSplit(corpus: Corpus, options: SplitOptions): ResolvedSpl
     const what = `the held-out fraction must be between 0 and 1, got ${fraction}`;
     throw new CorpusError("invalid-option", what);
   }
-  return { split, seed, fraction, documentColumn: documentColumn(corpus, options.heldOut?.documentColumn) };
+  return {
+    split,
+    seed,
+    fraction,
+    documentColumn: documentColumn(corpus, options.heldOut?.documentColumn),
+    filters: resolveFilters(corpus, options.filters),
+  };
 }
 
 function documentColumn(corpus: Corpus, asked: string | null | undefined): string | undefined {
@@ -77,8 +91,8 @@ function documentColumn(corpus: Corpus, asked: string | null | undefined): strin
 }
 
 /**
- * The rows of a block that belong to the split: indices within the block, ascending. Reads the block's document
- * labels where documents are held out, and nothing else.
+ * The rows of a block that belong to the split and that no filter leaves out: indices within the block, ascending.
+ * Reads labels where documents are held out or filters ask for them, and the values for a filter by norm.
  */
 export async function keptRows(
   corpus: Corpus,
@@ -86,44 +100,100 @@ export async function keptRows(
   options: SplitOptions,
   signal?: AbortSignal,
 ): Promise<Uint32Array> {
-  return keptRowsOf(corpus, block, resolveSplit(corpus, options), signal);
+  return (await selectRows(corpus, block, resolveSplit(corpus, options), signal)).rows;
 }
 
-/** `keptRows` with options resolved once. */
-export async function keptRowsOf(
+/** Rows of a block, and how many of its split the filters leave out. */
+export interface SelectedRows {
+  /** Indices within the block, ascending. */
+  readonly rows: Uint32Array;
+  readonly filtered: number;
+}
+
+/** `keptRows` with options resolved once, and the count of rows left out. */
+export async function selectRows(
   corpus: Corpus,
   block: Block,
   resolved: ResolvedSplit,
   signal?: AbortSignal,
-): Promise<Uint32Array> {
-  const kept = new Uint32Array(block.rows);
-  let count = 0;
-  const isHeldOut = await membership(corpus, block, resolved, signal);
-  const wanted = resolved.split === "held-out";
-  for (let row = 0; row < block.rows; row++) {
-    if (resolved.split === "all" || isHeldOut(row) === wanted) kept[count++] = row;
-  }
-  return kept.slice(0, count);
+): Promise<SelectedRows> {
+  const selected = await selectByLabels(corpus, block, resolved, signal);
+  const isWithinNorm = resolved.filters?.isWithinNorm;
+  if (isWithinNorm === undefined || selected.rows.length === 0) return selected;
+  const bytes = new Uint8Array(block.byteLength);
+  await corpus.readBlock(block, bytes, signal);
+  const values = rawValues(corpus.type, bytes.buffer, 0, block.rows * corpus.dIn);
+  const rows = selected.rows.filter((row) => isWithinNorm(values, row * corpus.dIn));
+  return { rows, filtered: selected.filtered + selected.rows.length - rows.length };
 }
 
 /**
- * Exact number of rows in a split. Costs a hash per row, or one pass over the document labels.
+ * As `selectRows`, but for the filter by norm: for whoever reads the values anyway, and asks `isWithinNorm` then.
+ */
+export async function selectByLabels(
+  corpus: Corpus,
+  block: Block,
+  resolved: ResolvedSplit,
+  signal?: AbortSignal,
+): Promise<SelectedRows> {
+  const { split, filters } = resolved;
+  const isHeldOut = await membership(corpus, block, resolved, signal);
+  const wanted = split === "held-out";
+  const inSplit = (row: number): boolean => split === "all" || isHeldOut(row) === wanted;
+  const rows = new Uint32Array(block.rows);
+  let count = 0;
+  if (filters === undefined || filters.columns.length === 0) {
+    for (let row = 0; row < block.rows; row++) if (inSplit(row)) rows[count++] = row;
+    return { rows: rows.slice(0, count), filtered: 0 };
+  }
+  const isKept = filters.bind(await corpus.readLabels(block, filters.columns, signal));
+  let filtered = 0;
+  for (let row = 0; row < block.rows; row++) {
+    if (!inSplit(row)) continue;
+    if (isKept(row)) rows[count++] = row;
+    else filtered++;
+  }
+  return { rows: rows.slice(0, count), filtered };
+}
+
+/** Rows of a split. */
+export interface SplitCount {
+  /** Those that no filter leaves out. */
+  readonly rows: number;
+  readonly filteredRows: number;
+}
+
+/**
+ * Exact number of rows in a split without those that filters leave out. Costs a hash per row, or one pass over the
+ * labels; with a filter by norm one over the values.
  */
 export async function countRows(
   corpus: Corpus,
   options: SplitOptions,
   signal?: AbortSignal,
 ): Promise<number> {
+  return (await countSplit(corpus, options, signal)).rows;
+}
+
+/** As `countRows`, and how many rows of the split the filters leave out. */
+export async function countSplit(
+  corpus: Corpus,
+  options: SplitOptions,
+  signal?: AbortSignal,
+): Promise<SplitCount> {
   const resolved = resolveSplit(corpus, options);
-  if (resolved.split === "all") return corpus.rows;
-  const wanted = resolved.split === "held-out";
-  let count = 0;
+  if (resolved.split === "all" && resolved.filters === undefined) {
+    return { rows: corpus.rows, filteredRows: 0 };
+  }
+  let rows = 0;
+  let filteredRows = 0;
   for (const block of corpus.blocks) {
     signal?.throwIfAborted();
-    const isHeldOut = await membership(corpus, block, resolved, signal);
-    for (let row = 0; row < block.rows; row++) if (isHeldOut(row) === wanted) count++;
+    const selected = await selectRows(corpus, block, resolved, signal);
+    rows += selected.rows.length;
+    filteredRows += selected.filtered;
   }
-  return count;
+  return { rows, filteredRows };
 }
 
 /** Tells for each row of a block whether it is held out. */

@@ -9,7 +9,7 @@ import { CorpusError } from "./errors.ts";
 import { PilotAccumulator } from "./pilot.ts";
 import type { ProvisionalStatistics } from "./pilot.ts";
 import { Purpose, permutation } from "./random.ts";
-import { keptRowsOf, resolveSplit } from "./split.ts";
+import { resolveSplit, selectByLabels } from "./split.ts";
 import type { ResolvedSplit, SplitOptions } from "./split.ts";
 import { StatisticsAccumulator } from "./statistics-accumulator.ts";
 import type { RowStatistics } from "./statistics-accumulator.ts";
@@ -25,6 +25,8 @@ export interface CorpusStatistics extends RowStatistics {
   /** True when every row of the split was used. */
   readonly exact: boolean;
   readonly source: "sample" | "full";
+  /** Rows that filters left out of those read. */
+  readonly filteredRows: number;
   /** Rows with a number that is not finite, left out of all figures. */
   readonly nonFiniteRows: number;
   /** Where they are: the first ten. */
@@ -85,7 +87,7 @@ async function sampleBlocks(
   for (const index of permutation(corpus.blocks.length, options.seed, Purpose.statisticsSample)) {
     if (rows >= wanted) break;
     const block = corpus.blocks[index]!;
-    rows += (await keptRowsOf(corpus, block, split, options.signal)).length;
+    rows += (await selectByLabels(corpus, block, split, options.signal)).rows.length;
     chosen.push(block);
   }
   return chosen.sort((a, b) => a.index - b.index);
@@ -106,31 +108,38 @@ async function measure(
   const nonFinitePlaces: RowPlace[] = [];
   const rowsToRead = blocks.reduce((sum, block) => sum + block.rows, 0);
   let rowsRead = 0;
-  for await (const { block, kept, values } of readBlocks(corpus, blocks, split, options.signal)) {
+  let filteredRows = 0;
+  for await (const { block, kept, filtered, values } of readBlocks(corpus, blocks, split, options.signal)) {
     accumulator.add(values, kept.length, (i) => {
       const rowId = block.firstRow + kept[i]!;
       const row = values.subarray(i * corpus.dIn, (i + 1) * corpus.dIn);
       if (options.nonFinite !== "count") throw nonFinite(corpus, rowId, row);
       if (nonFinitePlaces.length < MOST_PLACES) nonFinitePlaces.push(corpus.locate(rowId));
     });
+    filteredRows += filtered;
     rowsRead += block.rows;
     options.onProgress?.(rowsRead, rowsToRead);
   }
-  if (accumulator.rows === 0) throw noRows(split, accumulator.nonFiniteRows);
+  if (accumulator.rows === 0) throw noRows(split, filteredRows, accumulator.nonFiniteRows);
   return {
     rows: corpus.rows,
     sampledRows: accumulator.rows,
     exact,
     source: exact ? "full" : "sample",
     ...accumulator.finish(),
+    filteredRows,
     nonFiniteRows: accumulator.nonFiniteRows,
     nonFinitePlaces,
   };
 }
 
-function noRows({ split }: ResolvedSplit, nonFiniteRows: number): CorpusError {
-  const why = nonFiniteRows > 0 ? `; ${nonFiniteRows} have numbers that are not finite` : "";
-  return new CorpusError("empty", `there are no rows in the split "${split}" to take statistics of${why}`);
+function noRows({ split }: ResolvedSplit, filteredRows: number, nonFiniteRows: number): CorpusError {
+  const why = [
+    ...(filteredRows > 0 ? [`the filters leave out ${filteredRows}`] : []),
+    ...(nonFiniteRows > 0 ? [`${nonFiniteRows} have numbers that are not finite`] : []),
+  ];
+  const what = `there are no rows in the split "${split}" to take statistics of`;
+  return new CorpusError("empty", [what, ...why].join("; "));
 }
 
 /** Undefined when none of the rows is finite, or there is none. */
@@ -152,6 +161,8 @@ interface ReadBlock {
   readonly block: Block;
   /** Their indices in the block. */
   readonly kept: Uint32Array;
+  /** How many the filters leave out. */
+  readonly filtered: number;
   /** `[kept.length, dIn]`, finite or not; in one buffer for all blocks, so nobody may keep it. */
   readonly values: Float32Array;
 }
@@ -167,11 +178,17 @@ async function* readBlocks(
   const stored = rawValues(type, bytes.buffer, 0, rowsPerBlock * dIn);
   const writeRow = createRowWriter(type, dIn);
   const target = rowTarget(new Float32Array(rowsPerBlock * dIn));
+  const isWithinNorm = split.filters?.isWithinNorm;
   for (const block of blocks) {
-    const kept = await keptRowsOf(corpus, block, split, signal);
-    if (kept.length > 0) await corpus.readBlock(block, bytes, signal);
+    const selected = await selectByLabels(corpus, block, split, signal);
+    if (selected.rows.length > 0) await corpus.readBlock(block, bytes, signal);
+    const kept =
+      isWithinNorm === undefined
+        ? selected.rows
+        : selected.rows.filter((row) => isWithinNorm(stored, row * dIn));
+    const filtered = selected.filtered + selected.rows.length - kept.length;
     const asStored = stored instanceof Float32Array && kept.length === block.rows;
     if (!asStored) for (const [i, index] of kept.entries()) writeRow(stored, index * dIn, target, i * dIn);
-    yield { block, kept, values: asStored ? stored : target.values };
+    yield { block, kept, filtered, values: asStored ? stored : target.values };
   }
 }

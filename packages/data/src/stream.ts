@@ -67,6 +67,9 @@ export class RowStream implements AsyncDisposable {
   /** Rows delivered since the last time that an epoch began, to notice a split without rows. */
   #rowsInEpoch = 0;
   #sawWholeEpoch: boolean;
+  /** Whose filtered rows have been counted. */
+  #counted: Loading | undefined;
+  #filteredRows = 0;
   #busy = false;
   #closed = false;
 
@@ -100,6 +103,11 @@ export class RowStream implements AsyncDisposable {
   /** The place after the last row that `fill` delivered. */
   get position(): StreamPosition {
     return { epoch: this.#epoch, window: this.#window, offset: this.#offset };
+  }
+
+  /** Rows that filters left out of the windows that rows were delivered from so far, by this stream. */
+  get filteredRows(): number {
+    return this.#filteredRows;
   }
 
   /**
@@ -190,6 +198,10 @@ export class RowStream implements AsyncDisposable {
     }
     const outcome = await this.#current.done;
     if (outcome !== undefined) throw outcome.error;
+    if (this.#counted !== this.#current) {
+      this.#counted = this.#current;
+      this.#filteredRows += this.#current.memory.filteredRows;
+    }
     if (this.#next === undefined) {
       const place = this.#following(this.#epoch, this.#window);
       const free = this.#memories[this.#current.memory === this.#memories[0] ? 1 : 0];
@@ -211,7 +223,9 @@ export class RowStream implements AsyncDisposable {
     const place = this.#following(this.#epoch, this.#window);
     if (place.epoch > this.#epoch) {
       if (this.#sawWholeEpoch && this.#rowsInEpoch === 0 && place.epoch < this.#epochs) {
-        const what = `the split "${this.#planner.split.split}" has no rows at a held-out fraction of ${this.#planner.split.fraction}`;
+        const { split, fraction, filters } = this.#planner.split;
+        const left = filters === undefined ? "" : " that the filters leave";
+        const what = `the split "${split}" has no rows${left} at a held-out fraction of ${fraction}`;
         throw new CorpusError("empty", what);
       }
       this.#sawWholeEpoch = true;

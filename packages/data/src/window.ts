@@ -10,8 +10,9 @@ import { createRowStore } from "./gather.ts";
 import type { RowStore } from "./gather.ts";
 import { Purpose, shuffleInPlace } from "./random.ts";
 import type { WindowPart, WindowPlanner } from "./shuffle.ts";
-import { keptRowsOf } from "./split.ts";
-import type { ResolvedSplit } from "./split.ts";
+import { selectByLabels } from "./split.ts";
+import type { ResolvedSplit, SelectedRows } from "./split.ts";
+import { rawValues } from "./transform.ts";
 import type { RowTransform } from "./transform.ts";
 
 /** Jobs that a window is read in, at most: more would only take memory while they wait. */
@@ -21,6 +22,8 @@ const MOST_JOBS = 64;
 export class Window {
   /** Number of rows to deliver. */
   rows = 0;
+  /** Number of rows of its blocks that the filters leave out. */
+  filteredRows = 0;
   readonly #store: RowStore;
   readonly #rowIds: Float64Array;
   readonly #rowBytes: number;
@@ -56,9 +59,9 @@ export class Window {
     queue: PQueue,
     signal: AbortSignal,
   ): Promise<void> {
-    const parts = await planner.parts(epoch, window, signal);
+    const { parts, filtered } = await planner.parts(epoch, window, signal);
     const partsPerJob = Math.ceil(parts.length / MOST_JOBS);
-    const jobs: Promise<readonly Uint32Array[]>[] = [];
+    const jobs: Promise<readonly SelectedRows[]>[] = [];
     let slot = 0;
     for (let first = 0; first < parts.length; first += partsPerJob) {
       const group = parts.slice(first, first + partsPerJob);
@@ -69,11 +72,13 @@ export class Window {
     const results = await Promise.allSettled(jobs);
     const { order } = this.#store;
     this.rows = 0;
+    this.filteredRows = filtered;
     for (const result of results) {
       if (result.status === "rejected") throw result.reason;
-      for (const slots of result.value) {
+      for (const { rows: slots, filtered: leftOut } of result.value) {
         order.set(slots, this.rows);
         this.rows += slots.length;
+        this.filteredRows += leftOut;
       }
     }
     if (planner.plan.shuffle !== "none") {
@@ -82,15 +87,15 @@ export class Window {
     }
   }
 
-  /** Reads parts one after the other, into slots from `firstSlot` on, and returns the slots of each. */
+  /** Reads parts one after the other, into slots from `firstSlot` on, and returns what there is of each. */
   async #readParts(
     corpus: Corpus,
     split: ResolvedSplit,
     parts: readonly WindowPart[],
     firstSlot: number,
     signal: AbortSignal,
-  ): Promise<readonly Uint32Array[]> {
-    const slots: Uint32Array[] = [];
+  ): Promise<readonly SelectedRows[]> {
+    const slots: SelectedRows[] = [];
     let slot = firstSlot;
     for (const part of parts) {
       slots.push(await this.#readPart(corpus, split, part, slot, signal));
@@ -99,17 +104,20 @@ export class Window {
     return slots;
   }
 
-  /** Reads a part's rows into slots from `firstSlot` on, and returns their slots. */
+  /** Reads a part's rows into slots from `firstSlot` on, and returns the slots of those that no filter leaves out. */
   async #readPart(
     corpus: Corpus,
     split: ResolvedSplit,
     part: WindowPart,
     firstSlot: number,
     signal: AbortSignal,
-  ): Promise<Uint32Array> {
+  ): Promise<SelectedRows> {
     signal.throwIfAborted();
     const { block } = part;
-    const rows = part.rows ?? (await keptRowsOf(corpus, block, split, signal));
+    const { rows, filtered } =
+      part.rows === undefined
+        ? await selectByLabels(corpus, block, split, signal)
+        : { rows: part.rows, filtered: 0 };
     const { bytes } = this.#store;
     const rowBytes = this.#rowBytes;
     const start = firstSlot * rowBytes;
@@ -133,6 +141,12 @@ export class Window {
       slots[i] = firstSlot + (inPlace ? rows[i]! : i);
       this.#rowIds[slots[i]!] = block.firstRow + rows[i]!;
     }
-    return slots;
+    const isWithinNorm = split.filters?.isWithinNorm;
+    if (isWithinNorm === undefined) return { rows: slots, filtered };
+    const { dIn, type } = corpus;
+    const count = (inPlace ? block.rows : rows.length) * dIn;
+    const values = rawValues(type, bytes.buffer, bytes.byteOffset + start, count);
+    const within = slots.filter((slot) => isWithinNorm(values, (slot - firstSlot) * dIn));
+    return { rows: within, filtered: filtered + slots.length - within.length };
   }
 }
