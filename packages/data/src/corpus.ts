@@ -18,6 +18,7 @@ import type { ValueType } from "./arrow/vector-column.ts";
 import { readVectors } from "./arrow/vector-reader.ts";
 import { findRow, planBlocks } from "./blocks.ts";
 import type { Block, Segment } from "./blocks.ts";
+import { mapConcurrently } from "./concurrently.ts";
 import { CorpusError } from "./errors.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { resolvePaths } from "./paths.ts";
@@ -117,6 +118,11 @@ export interface Corpus extends AsyncDisposable {
 const DEFAULT_BLOCK_BYTES = 4 * 1024 * 1024;
 const MAX_BLOCK_BYTES = 16 * 1024 * 1024;
 
+/** Files opened at a time: on a server each takes several round trips. */
+const FILES_IN_FLIGHT = 8;
+/** Segments of a block read at a time from a server; from a disk they are read in turn. */
+const REMOTE_SEGMENTS_IN_FLIGHT = 8;
+
 interface OpenedFile {
   readonly file: RangeReader;
   readonly index: IpcIndex;
@@ -137,11 +143,14 @@ export async function openCorpus(patterns: readonly string[], options: CorpusOpt
   const reader = new BufferReader();
   try {
     const paths = await resolvePaths(patterns, (address) => storage.list(address, options.signal));
-    const opened: OpenedFile[] = [];
-    for (const path of paths) {
-      const column = opened[0]?.vectors.column ?? options.column;
-      opened.push(await openFile(storage, reader, path, column, options.signal));
-    }
+    const open = (path: string, column: string | undefined): Promise<OpenedFile> =>
+      openFile(storage, reader, path, column, options.signal);
+    const [firstPath, ...otherPaths] = paths;
+    if (firstPath === undefined) throw new Error("internal: patterns name files");
+    const first = await open(firstPath, options.column);
+    const { column } = first.vectors;
+    const others = await mapConcurrently(otherPaths, FILES_IN_FLIGHT, (path) => open(path, column));
+    const opened = [first, ...others];
     return await assemble({ storage, reader, opened }, blockBytes, options.signal);
   } catch (error) {
     await storage.close();
@@ -244,10 +253,12 @@ class OpenCorpus implements Corpus {
   readonly #sources: Sources;
   readonly #labelReaders: readonly LabelReader[];
   readonly #rowBytes: number;
+  readonly #isRemote: boolean;
 
   constructor(sources: Sources, shape: CorpusShape) {
     this.#sources = sources;
     const { opened, reader } = sources;
+    this.#isRemote = sources.opened.some(({ file }) => file.isRemote);
     this.#rowBytes = shape.dIn * valueBytes(shape.type);
     this.files = opened.map(({ file, index, vectors }) => ({
       path: file.path,
@@ -281,17 +292,30 @@ class OpenCorpus implements Corpus {
 
   async readBlock(block: Block, into: Uint8Array, signal?: AbortSignal): Promise<void> {
     requireRoom(into, block.byteLength);
-    let done = 0;
-    for (const segment of block.segments) {
-      const bytes = segment.rows * this.#rowBytes;
-      await this.#readRange(segment, segment.firstRow, into.subarray(done, done + bytes), signal);
-      done += bytes;
-    }
+    let end = 0;
+    const parts = block.segments.map((segment) => {
+      const start = end;
+      end += segment.rows * this.#rowBytes;
+      return { segment, target: into.subarray(start, end) };
+    });
+    await mapConcurrently(parts, this.#isRemote ? REMOTE_SEGMENTS_IN_FLIGHT : 1, ({ segment, target }) =>
+      this.#readRange(segment, segment.firstRow, target, signal),
+    );
   }
 
   async readRows(block: Block, rows: Uint32Array, into: Uint8Array, signal?: AbortSignal): Promise<void> {
     const rowBytes = this.#rowBytes;
     requireRoom(into, rows.length * rowBytes);
+    if (this.#isRemote && rows.length > 1) {
+      // One round trip instead of several, and the cache keeps what the block's other readers ask for.
+      const bytes = new Uint8Array(block.byteLength);
+      await this.readBlock(block, bytes, signal);
+      for (const [i, row] of rows.entries()) {
+        if (row >= block.rows) throw outsideBlock(row, block);
+        into.set(bytes.subarray(row * rowBytes, (row + 1) * rowBytes), i * rowBytes);
+      }
+      return;
+    }
     let next = 0;
     let firstRow = 0;
     for (const segment of block.segments) {
@@ -306,7 +330,7 @@ class OpenCorpus implements Corpus {
       }
       firstRow = endRow;
     }
-    if (next < rows.length) throw new RangeError(`row ${rows[next]} is not in a block of ${block.rows} rows`);
+    if (next < rows.length) throw outsideBlock(rows[next]!, block);
   }
 
   async readLabels(
@@ -407,6 +431,10 @@ function labelValues(values: readonly LabelValue[]): LabelValues {
     },
     [Symbol.iterator]: () => values[Symbol.iterator](),
   };
+}
+
+function outsideBlock(row: number, block: Block): RangeError {
+  return new RangeError(`row ${row} is not in a block of ${block.rows} rows`);
 }
 
 function requireRoom(into: Uint8Array, byteLength: number): void {

@@ -36,6 +36,7 @@ export class FilePool {
       path,
       size,
       identity: entry.identity ?? "",
+      isRemote: false,
       read: (into, position, signal) =>
         this.#use(entry, (handle) => readFully(handle, path, into, position, signal)),
     };

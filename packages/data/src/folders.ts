@@ -67,7 +67,8 @@ export async function isIndexOfDataset(path: string): Promise<boolean> {
 
 const INDEX_NAME = /^cache-[0-9a-z_]+\.arrow$/;
 
-function isIndexFile(path: string, neighbours: readonly string[]): boolean {
+/** As `isIndexOfDataset`, by the names in its folder. */
+export function isIndexFile(path: string, neighbours: readonly string[]): boolean {
   const ofDataset = neighbours.includes("state.json") || neighbours.includes("dataset_info.json");
   return ofDataset && INDEX_NAME.test(basename(path));
 }

@@ -12,6 +12,11 @@ export interface RangeReader {
   /** Tells this content from another under the same name: ETag, or inode, size and time of change. */
   readonly identity: string;
   /**
+   * True when each read costs a round trip over a network: then few long reads, several at a time, are better than
+   * many short ones.
+   */
+  readonly isRemote: boolean;
+  /**
    * Fills `into`, which may lie in shared memory, from byte `position` on.
    * @throws CorpusError `changed` when it is not the content any more that was opened, `unreadable`, `unreachable`;
    * the signal's reason when it is aborted.

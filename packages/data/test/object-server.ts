@@ -187,11 +187,13 @@ export class ObjectServer implements AsyncDisposable {
   #list(url: URL, response: ServerResponse): void {
     const bucket = url.pathname.split("/")[1] ?? "";
     const prefix = url.searchParams.get("prefix") ?? "";
+    const delimiter = url.searchParams.get("delimiter");
     const after = url.searchParams.get("continuation-token") ?? "";
     const keys = [...this.#objects.keys()]
       .filter((path) => path.startsWith(`/${bucket}/`))
       .map((path) => path.slice(bucket.length + 2))
       .filter((key) => key.startsWith(prefix) && key > after)
+      .filter((key) => delimiter === null || !key.slice(prefix.length).includes(delimiter))
       .sort();
     const page = keys.slice(0, this.#pageKeys);
     const more = keys.length > page.length;

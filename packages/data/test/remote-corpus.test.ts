@@ -53,7 +53,10 @@ async function serve(credentials?: typeof KEYS): Promise<readonly string[]> {
     });
     server.put(`/acts/run/${name}`, await readFile(path(name)));
   }
-  server.put("/acts/run/notes.txt", Buffer.from("not activations"));
+  // A folder of datasets has an index beside its data, and splits below.
+  for (const other of ["notes.txt", "state.json", "cache-1a2b.arrow", "test/d.arrow"]) {
+    server.put(`/acts/run/${other}`, Buffer.from("not activations"));
+  }
   return names.map(path);
 }
 
@@ -156,7 +159,10 @@ describe("a corpus in S3", () => {
     await serve(KEYS);
     for (const [pattern, words] of [
       ["s3://acts/run/none.arrow", "there is no such object (404: NoSuchKey)"],
-      ["s3://acts/none/", "no .arrow, .arrows, .feather or .ipc object is there; name others by a glob"],
+      [
+        "s3://acts/none/",
+        "no .arrow, .arrows, .feather or .ipc object is there; name the folder that holds them, or a glob",
+      ],
       ["s3://acts/run/*.feather", "the pattern matches no object"],
       ["s3://", "names no object; an address is s3://bucket/key"],
     ] as const) {

@@ -7,6 +7,7 @@
  *   message: FF FF FF FF | i32 metadata length | metadata, padded to 8 | body
  */
 import type { Schema } from "apache-arrow";
+import { mapConcurrently } from "../concurrently.ts";
 import { CorpusError } from "../errors.ts";
 import type { RangeReader } from "../range-reader.ts";
 import { BigEndianError, decodeFooter, decodeMessage } from "./headers.ts";
@@ -39,6 +40,8 @@ export interface IpcIndex {
 const MAGIC = "ARROW1";
 /** No sane header is larger; the check keeps a damaged length from allocating gigabytes. */
 const MAX_METADATA_BYTES = 256 * 1024 * 1024;
+/** Headers of batches read at a time: on a server each costs a round trip. */
+const HEADERS_IN_FLIGHT = 16;
 /** First guess at a message's metadata: covers a batch of some hundred buffers in one read. */
 const FIRST_READ_BYTES = 4096;
 
@@ -106,8 +109,10 @@ async function indexFile(file: RangeReader, signal: AbortSignal | undefined): Pr
     }
     dictionaries.push({ ...placed(message), ...dictionaryTags(message.header), fromBatch: 0 });
   }
-  for (const [i, block] of footer.batches.entries()) {
-    const message = await readBlock(block, `batch ${i}`);
+  const messages = await mapConcurrently(footer.batches, HEADERS_IN_FLIGHT, (block, i) =>
+    readBlock(block, `batch ${i}`),
+  );
+  for (const [i, message] of messages.entries()) {
     if (message.header.kind !== "batch") {
       throw new CorpusError("malformed", "the footer's entry is not a record batch", { path, batch: i });
     }

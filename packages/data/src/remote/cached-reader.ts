@@ -2,6 +2,7 @@
  * Puts the block cache before a remote object, and turns small reads into reads of pages: headers, offsets and labels
  * are read a few bytes at a time, and each request costs a round trip.
  */
+import type PQueue from "p-queue";
 import { CorpusError } from "../errors.ts";
 import type { RangeReader } from "../range-reader.ts";
 import type { CachedRanges } from "./block-cache.ts";
@@ -12,26 +13,36 @@ export const PAGE_BYTES: number = 64 * 1024;
 /** Pages in memory, per object: the places that label columns of one window are read from. */
 const PAGES_KEPT = 32;
 
-/** @param cache undefined for none. */
-export function createCachedReader(object: OpenedRemote, cache: CachedRanges | undefined): RangeReader {
-  return new CachedReader(object, cache);
+/**
+ * @param cache undefined for none.
+ * @param transfers where reads from the server take turns: the limits of time begin with the turn.
+ */
+export function createCachedReader(
+  object: OpenedRemote,
+  cache: CachedRanges | undefined,
+  transfers: PQueue,
+): RangeReader {
+  return new CachedReader(object, cache, transfers);
 }
 
 class CachedReader implements RangeReader {
   readonly path: string;
   readonly size: number;
   readonly identity: string;
+  readonly isRemote = true;
   readonly #object: OpenedRemote;
   readonly #cache: CachedRanges | undefined;
+  readonly #transfers: PQueue;
   /** By page number, the one used longest ago first. */
   readonly #pages: Map<number, Promise<Uint8Array>> = new Map();
 
-  constructor(object: OpenedRemote, cache: CachedRanges | undefined) {
+  constructor(object: OpenedRemote, cache: CachedRanges | undefined, transfers: PQueue) {
     this.path = object.path;
     this.size = object.size;
     this.identity = object.identity;
     this.#object = object;
     this.#cache = cache;
+    this.#transfers = transfers;
     this.#pages.set(0, Promise.resolve(object.start));
   }
 
@@ -53,7 +64,7 @@ class CachedReader implements RangeReader {
 
   async #readRange(into: Uint8Array, position: number, signal: AbortSignal | undefined): Promise<void> {
     if (await this.#cache?.read(into, position)) return;
-    await this.#object.read(into, position, signal);
+    await this.#transfers.add(() => this.#object.read(into, position, signal));
     await this.#cache?.write(into, position);
   }
 

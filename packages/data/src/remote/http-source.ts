@@ -11,8 +11,6 @@ import { parseRetryAfter, TransferError } from "./source.ts";
 import type { RangeResponse, RangeSource, Validator } from "./source.ts";
 
 const MOST_REDIRECTS = 5;
-/** Connections at a time to one server: more than reads in flight; kept for reuse. */
-const CONNECTIONS = 16;
 
 /** The connections of one corpus. */
 export class HttpConnections {
@@ -23,7 +21,7 @@ export class HttpConnections {
   constructor() {
     // As Node's own agent does: the proxy of the environment, where that is asked for.
     const proxyEnv = process.env["NODE_USE_ENV_PROXY"] === "1" ? process.env : undefined;
-    const options = { keepAlive: true, maxSockets: CONNECTIONS, ...(proxyEnv && { proxyEnv }) };
+    const options = { keepAlive: true, ...(proxyEnv && { proxyEnv }) };
     this.#http = new HttpAgent(options);
     this.#https = new HttpsAgent(options);
   }

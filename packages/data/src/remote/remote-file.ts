@@ -59,6 +59,7 @@ class RemoteFile implements OpenedRemote {
   readonly path: string;
   readonly size: number;
   readonly identity: string;
+  readonly isRemote = true;
   readonly start: Uint8Array;
   readonly hasValidator: boolean;
   readonly #source: RangeSource;

@@ -2,6 +2,7 @@
  * What the remote files of one corpus share: connections and cache. Loaded only when a corpus has such files, since
  * Node's HTTP takes 20 MB.
  */
+import PQueue from "p-queue";
 import type { RangeReader } from "../range-reader.ts";
 import { isS3 } from "./address.ts";
 import { BlockCache } from "./block-cache.ts";
@@ -11,10 +12,14 @@ import type { ResolvedRemoteOptions } from "./options.ts";
 import { openRemote } from "./remote-file.ts";
 import { S3Connection } from "./s3-source.ts";
 
+/** Transfers at a time: one connection seldom fills a network, and more of them only wait for each other. */
+const TRANSFERS = 16;
+
 /** Opens remote objects. */
 export class RemoteStorage {
   readonly #options: ResolvedRemoteOptions;
   readonly #http: HttpConnections = new HttpConnections();
+  readonly #transfers: PQueue = new PQueue({ concurrency: TRANSFERS });
   readonly #cache: BlockCache | undefined;
   #s3: Promise<S3Connection> | undefined;
 
@@ -37,7 +42,7 @@ export class RemoteStorage {
     const object = await openRemote(source, this.#options.limits, PAGE_BYTES, signal);
     // Without an ETag or a date an entry could be of another content of that address.
     const cache = object.hasValidator ? this.#cache?.entries(source.url, object.identity) : undefined;
-    return createCachedReader(object, cache);
+    return createCachedReader(object, cache, this.#transfers);
   }
 
   /** Ends all connections; reads that are under way fail. Safe to call twice. */

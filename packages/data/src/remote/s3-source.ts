@@ -7,6 +7,7 @@ import { Readable } from "node:stream";
 import type * as AwsS3 from "@aws-sdk/client-s3";
 import { CorpusError } from "../errors.ts";
 import { errorCode } from "../file-errors.ts";
+import { isIndexFile } from "../folders.ts";
 import type { ResolvedRemoteOptions } from "./options.ts";
 import { withAttempts } from "./remote-file.ts";
 import { parseRetryAfter, TransferError } from "./source.ts";
@@ -18,6 +19,15 @@ type Sdk = typeof AwsS3;
 interface Address {
   readonly bucket: string;
   readonly key: string;
+}
+
+/** One page of a list. */
+interface ListRequest {
+  readonly bucket: string;
+  readonly prefix: string;
+  readonly isFolder: boolean;
+  /** Where the page begins. */
+  readonly token: string | undefined;
 }
 
 /** What tells objects that may be corpora from notes beside them, where only a folder is named. */
@@ -109,7 +119,7 @@ export class S3Connection {
   }
 
   /**
-   * The objects that a pattern names: `s3://bucket/key` itself; all of Arrow's usual names under
+   * The objects that a pattern names: `s3://bucket/key` itself; those of Arrow's usual names in
    * `s3://bucket/folder/`; or those that match a glob such as `s3://bucket/run-*.arrow`. In no order.
    * @throws CorpusError not-found, and as reading does.
    */
@@ -118,21 +128,24 @@ export class S3Connection {
     const isFolder = key === "" || key.endsWith("/");
     if (!isFolder && !GLOB.test(key)) return [pattern];
     const prefix = isFolder ? key : key.slice(0, key.search(GLOB));
-    const matches = (name: string): boolean => (isFolder ? ARROW_NAME.test(name) : matchesGlob(name, key));
-    const found: string[] = [];
+    const keys: string[] = [];
     let token: string | undefined;
     do {
-      const page = await this.#page(pattern, bucket, prefix, token, signal);
-      for (const name of page.keys) if (matches(name)) found.push(`s3://${bucket}/${name}`);
+      const page = await this.#page(pattern, { bucket, prefix, isFolder, token }, signal);
+      keys.push(...page.keys);
       token = page.next;
     } while (token !== undefined);
+    const names = keys.map((name) => name.slice(name.lastIndexOf("/") + 1));
+    const found = keys.filter(
+      (name) => (isFolder ? ARROW_NAME.test(name) : matchesGlob(name, key)) && !isIndexFile(name, names),
+    );
     if (found.length === 0) {
       const what = isFolder
-        ? "no .arrow, .arrows, .feather or .ipc object is there; name others by a glob"
+        ? "no .arrow, .arrows, .feather or .ipc object is there; name the folder that holds them, or a glob"
         : "the pattern matches no object";
       throw new CorpusError("not-found", what, { path: pattern });
     }
-    return found;
+    return found.map((name) => `s3://${bucket}/${name}`);
   }
 
   /** Ends all connections. */
@@ -143,14 +156,14 @@ export class S3Connection {
 
   async #page(
     pattern: string,
-    bucket: string,
-    prefix: string,
-    token: string | undefined,
+    { bucket, prefix, isFolder, token }: ListRequest,
     signal: AbortSignal | undefined,
   ): Promise<{ keys: readonly string[]; next: string | undefined }> {
     const command = new this.#sdk.ListObjectsV2Command({
       Bucket: bucket,
       Prefix: prefix,
+      // Not what is in folders of the folder.
+      ...(isFolder ? { Delimiter: "/" } : {}),
       ...(token === undefined ? {} : { ContinuationToken: token }),
     });
     return await withAttempts({ url: pattern }, this.#options.limits, signal, async (attempt) => {
