@@ -13,6 +13,9 @@ const list = z.array(whole(1)).min(3);
 /** Threads beyond this only take memory, some 10 MB each; a thousand of them take the machine. */
 export const MOST_WORKERS: number = Math.max(64, 4 * availableParallelism());
 
+/** Megabytes of a shuffle window: two of them must fit beside a small model in 250 MB. */
+export const DEFAULT_WINDOW_MB = 12;
+
 /** All options of a training run. Names are the flags in camelCase. */
 export const trainSchema = z.strictObject({
   arch: z.enum(["topk", "relu", "autoencoder"]).default("topk").describe("architecture"),
@@ -85,11 +88,16 @@ export const trainSchema = z.strictObject({
     .max(0.5)
     .default(0.01)
     .describe("share of documents (or rows) held out for evaluation"),
-  shuffle: z.enum(["window", "none"]).default("window").describe("order of rows"),
+  shuffle: z
+    .enum(["window", "full", "none"])
+    .default("window")
+    .describe(
+      "order of rows: blocks from anywhere, their rows mixed in windows; full: each row from anywhere, read by itself; none: as in the files",
+    ),
   windowMb: z
     .number()
     .positive()
-    .default(12)
+    .default(DEFAULT_WINDOW_MB)
     .describe("megabytes of raw rows shuffled together; two windows are held"),
   evalRows: whole(1)
     .optional()

@@ -12,7 +12,7 @@ import { DivergedError, RequestError, RunError, shellQuoted } from "./errors.ts"
 import { initialiseArena } from "./initialise-run.ts";
 import type { TrainOptions } from "./options.ts";
 import { listCheckpoints, loadCheckpoint, RUN_START, type RunState } from "./run/checkpoint.ts";
-import { readRunConfig, resolveRun, transformOf } from "./run/config.ts";
+import { BLOCK_BYTES, readRunConfig, resolveRun, transformOf } from "./run/config.ts";
 import {
   claimRunDirectory,
   readResult,
@@ -37,12 +37,6 @@ function startTeam(plan: Plan, options: TrainOptions, kernels: KernelVariant): T
     wideSimd: options.experimentalWideSimd,
   });
 }
-
-/**
- * Bytes of a block, the unit that is shuffled across the corpus. Small ones mix better, as a window takes its rows
- * from more places (12 by default); reading is no slower from 1 MiB on.
- */
-const BLOCK_BYTES = 2 ** 20;
 
 /** Trains a new run in `runDirectory` (made if missing; an error if it holds a run already). */
 export async function train(

@@ -414,8 +414,10 @@ describe("corpus", () => {
       dIn: 16,
       type: "float32",
       statistics: { exact: true },
+      windows: { shuffle: "window", blocksPerWindow: 1, rowsPerWindow: 500, windowsPerEpoch: 1 },
     });
     const text = await runCli(["corpus", "info", path]);
     expect(text.stdout).toMatch(/500 rows × 16 dimensions, float32/);
+    expect(text.stdout).toMatch(/^shuffle +all 500 rows \(0\.0 MB\) together$/m);
   });
 });

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { shellQuoted } from "../src/errors.ts";
 import { checkTrainRequest } from "../src/options.ts";
+import { readRunConfig } from "../src/run/config.ts";
 import { RunLock } from "../src/run/lock.ts";
 import { resume, train } from "../src/train.ts";
 import { CLI, stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
@@ -39,6 +40,26 @@ function logOf(runDirectory: string): object[] {
       return rest;
     });
 }
+
+describe("a resumed run", () => {
+  it.each(["window", "full", "none"] as const)(
+    "ends with the bytes of one without a stop, by --shuffle %s in small windows",
+    async (shuffle) => {
+      const options = { ...OPTIONS, shuffle, windowMb: 0.01, examples: 30 * 64, checkpointEvery: 100 };
+      await train([corpus], options, at(`${shuffle}-whole`));
+      await train([corpus], { ...options, stopAt: 17 }, at(`${shuffle}-stopped`));
+      await resume(at(`${shuffle}-stopped`), {});
+      const [whole, stopped] = await Promise.all(
+        ["whole", "stopped"].map((name) => stateBytes(at(`${shuffle}-${name}`), 30)),
+      );
+      expect(stopped).toEqual(whole);
+      const { corpus: found } = await readRunConfig(at(`${shuffle}-whole`));
+      expect(found.windows.shuffle).toBe(shuffle);
+      // The corpus is one block; rows by themselves do without.
+      expect(found.windows.windowsPerEpoch > 3).toBe(shuffle === "full");
+    },
+  );
+});
 
 describe("metrics.jsonl of a resumed run", () => {
   let whole: object[];

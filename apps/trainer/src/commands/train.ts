@@ -8,6 +8,7 @@ import { listenForInterrupts } from "../interrupts.ts";
 import { checkTrainRequest, flagOf, RESUME_OPTIONS, type TrainOptions } from "../options.ts";
 import { formatCount, Progress } from "../progress.ts";
 import { readRunConfig, type RunConfig } from "../run/config.ts";
+import { describeWindows } from "../run/describe-windows.ts";
 import type { ModelSetup } from "@sparseloom/core";
 import type { TrainResult } from "../run/result.ts";
 import type { TrainHooks } from "../session.ts";
@@ -113,7 +114,8 @@ function describeRun({ setup, corpus, totalExamples, totalSteps, options }: RunC
       : String(training.learningRate.peak);
   return (
     `${shape} on ${formatCount(corpus.rows)} × ${corpus.dIn} activations: ${formatCount(totalExamples)} examples, ` +
-    `${formatCount(totalSteps)} steps of ${formatCount(training.batchRows)}, learning rate ${rate}, seed ${options.seed}`
+    `${formatCount(totalSteps)} steps of ${formatCount(training.batchRows)}, learning rate ${rate}, seed ${options.seed}; shuffle: ` +
+    describeWindows(corpus.windows)
   );
 }
 

@@ -5,12 +5,17 @@ import {
   estimateStatistics,
   fullStatistics,
   openCorpus,
+  planWindows,
   readStatistics,
+  type WindowPlan,
   writeStatistics,
 } from "@sparseloom/data";
 import type { Command } from "commander";
 import { formatCount, Progress } from "../../progress.ts";
+import { BLOCK_BYTES } from "../../run/config.ts";
 import { formatTable } from "../../table.ts";
+import { DEFAULT_WINDOW_MB } from "../../options.ts";
+import { describeWindows } from "../../run/describe-windows.ts";
 import { describeStatistics, statisticsWarnings } from "./describe-statistics.ts";
 
 /** Adds the command to the group `corpus`. */
@@ -32,7 +37,8 @@ interface InfoFlags {
 }
 
 async function runInfo(patterns: string[], flags: InfoFlags): Promise<void> {
-  await using corpus = await openCorpus(patterns, flags.column === undefined ? {} : { column: flags.column });
+  await using corpus = await openCorpus(patterns, { column: flags.column, blockBytes: BLOCK_BYTES });
+  const windows = planWindows(corpus, { windowBytes: DEFAULT_WINDOW_MB * 1e6 });
   const statistics = await statisticsOf(corpus, flags.full === true);
   const warnings = statisticsWarnings(statistics);
   const samples = await sampleLabels(corpus);
@@ -51,6 +57,7 @@ async function runInfo(patterns: string[], flags: InfoFlags): Promise<void> {
       ignoredColumns,
       blocks: blocks.length,
       rowsPerBlock,
+      windows,
       fingerprint,
       statistics,
       warnings,
@@ -58,7 +65,7 @@ async function runInfo(patterns: string[], flags: InfoFlags): Promise<void> {
     };
     process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
   } else {
-    process.stdout.write(`${describeCorpus(corpus, statistics, samples)}\n`);
+    process.stdout.write(`${describeCorpus(corpus, windows, statistics, samples)}\n`);
   }
 }
 
@@ -92,6 +99,7 @@ async function sampleLabels(corpus: Corpus): Promise<Record<string, string[]>> {
 
 function describeCorpus(
   corpus: Corpus,
+  windows: WindowPlan,
   statistics: CorpusStatistics,
   samples: Record<string, string[]>,
 ): string {
@@ -107,6 +115,7 @@ function describeCorpus(
     "",
     `vectors   column "${corpus.column}", ${formatCount(corpus.rows)} rows × ${corpus.dIn} dimensions, ${corpus.type}`,
     `blocks    ${formatCount(corpus.blocks.length)} of at most ${formatCount(corpus.rowsPerBlock)} rows`,
+    `shuffle   ${describeWindows(windows)}`,
     ...corpus.notes.map((note) => `note      ${note}`),
     ...corpus.labels.map(
       ({ name, type }) => `label     "${name}" (${type}): ${samples[name]?.map(onOneLine).join(", ")} …`,

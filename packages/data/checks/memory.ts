@@ -1,0 +1,153 @@
+/**
+ * Streams corpora of several sizes in a bare process and compares its peak resident memory with its bound: 110 MB
+ * plus two windows and the slots, however large the corpus and however its batches are cut. The files are sparse,
+ * and larger corpora are one file under many names, so that the disk need not hold them. Linux only: reads VmHWM.
+ *
+ *   node packages/data/checks/memory.ts [--gb 2,50] [--shuffle window|full|none] [--window-mb 12]
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { FileEncoder } from "../src/arrow/encode.ts";
+import { openCorpus, RowStream } from "../src/index.ts";
+import type { Shuffle } from "../src/index.ts";
+
+const BOUND_MB = 110;
+/** What a larger corpus may add: its index of batches and blocks. */
+const GROWTH_MB = 10;
+const D_IN = 768;
+const BATCH_ROWS = 4096;
+const BLOCK_BYTES = 2 ** 20;
+const FILE_GB = 3;
+
+const { values: flags, positionals } = parseArgs({
+  options: {
+    gb: { type: "string", default: "2,50" },
+    shuffle: { type: "string", default: "window" },
+    "window-mb": { type: "string", default: "12" },
+  },
+  allowPositionals: true,
+});
+const windowBytes = Number(flags["window-mb"]) * 1e6;
+const slotBytes = 2 * BATCH_ROWS * D_IN * 4;
+
+/** What the streaming process reports. */
+interface Peak {
+  readonly rows: number;
+  readonly seconds: number;
+  readonly peakMb: number;
+  readonly windowMb: number;
+}
+
+if (positionals[0] === "stream") process.stdout.write(JSON.stringify(await streamAll(positionals.slice(1))));
+else await compare();
+
+/** In the bare process: one epoch into two slots of shared memory. */
+async function streamAll(paths: readonly string[]): Promise<Peak> {
+  const began = performance.now();
+  await using corpus = await openCorpus(paths, { blockBytes: BLOCK_BYTES });
+  const transform = { mean: new Float32Array(D_IN).fill(1), scale: 2 };
+  const shuffle = flags.shuffle as Shuffle;
+  await using stream = new RowStream(corpus, { seed: 1, windowBytes, shuffle, transform });
+  const slots = [0, 1].map(() => new Float32Array(new SharedArrayBuffer(slotBytes / 2)));
+  let rows = 0;
+  for (let slot = 0, count; (count = await stream.fill(slots[slot]!, BATCH_ROWS)) > 0; slot = 1 - slot) {
+    rows += count;
+  }
+  if (rows !== corpus.rows) throw new Error(`${rows} rows were delivered of ${corpus.rows}`);
+  const found = /VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"));
+  if (found === null) throw new Error("this check needs Linux: /proc/self/status has no VmHWM");
+  return {
+    rows,
+    seconds: (performance.now() - began) / 1000,
+    peakMb: (Number(found[1]) * 1024) / 1e6,
+    windowMb: stream.windows.bytesPerWindow / 1e6,
+  };
+}
+
+async function compare(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "sparseloom-memory-"));
+  try {
+    for (const rowsPerBatch of [1000, Infinity]) {
+      let smallest: number | undefined;
+      for (const gb of flags.gb.split(",").map(Number)) {
+        const { name, paths } = await corpusOf(folder, gb, rowsPerBatch);
+        // Once to fill the compile cache: what is measured starts as compiled JavaScript would.
+        if (smallest === undefined) run(folder, paths.slice(0, 1));
+        const { peakMb, windowMb, seconds } = run(folder, paths);
+        const bound = BOUND_MB + 2 * windowMb + slotBytes / 1e6;
+        smallest ??= peakMb;
+        const fits = peakMb <= bound && peakMb <= smallest + GROWTH_MB;
+        if (!fits) process.exitCode = 1;
+        process.stdout.write(
+          `${gb} GB, ${name}, shuffle ${flags.shuffle}: peak ${peakMb.toFixed(0)} MB, bound ${bound.toFixed(0)} MB, ` +
+            `${(gb / seconds).toFixed(1)} GB/s: ${fits ? "ok" : "TOO MUCH"}\n`,
+        );
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Streams in a process of its own. */
+function run(folder: string, paths: readonly string[]): Peak {
+  const options = [`--shuffle=${flags.shuffle}`, `--window-mb=${flags["window-mb"]}`];
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [fileURLToPath(import.meta.url), ...options, "stream", ...paths],
+    { encoding: "utf8", env: { ...process.env, NODE_COMPILE_CACHE: join(folder, "compile-cache") } },
+  );
+  if (status !== 0) throw new Error(`the streaming process ended with status ${status}: ${stderr}`);
+  return JSON.parse(stdout) as Peak;
+}
+
+/** A corpus of about `gb` 10⁹ bytes: files of the same contents. */
+async function corpusOf(
+  folder: string,
+  gb: number,
+  rowsPerBatch: number,
+): Promise<{ name: string; paths: string[] }> {
+  const files = Math.ceil(gb / FILE_GB);
+  const rows = Math.ceil((gb * 1e9) / files / (4 * D_IN));
+  const name = rowsPerBatch === Infinity ? "one batch per file" : `batches of ${rowsPerBatch} rows`;
+  const stem = join(folder, `${gb}-${rowsPerBatch}`);
+  const first = `${stem}-0.arrow`;
+  await writeSparse(first, rows, Math.min(rows, rowsPerBatch));
+  const paths = [first];
+  for (let i = 1; i < files; i++) {
+    const path = `${stem}-${i}.arrow`;
+    symlinkSync(first, path);
+    paths.push(path);
+  }
+  return { name: `${files} files, ${name}`, paths };
+}
+
+/** An Arrow file of rows of zeros that are not on the disk. */
+async function writeSparse(path: string, rows: number, rowsPerBatch: number): Promise<void> {
+  const encoder = new FileEncoder({ column: "activation", dIn: D_IN, type: "float32", labels: {} });
+  // Never written to nor read, so it takes no memory.
+  const zeros = new Uint8Array(rowsPerBatch * D_IN * 4);
+  const file = await open(path, "w");
+  try {
+    let position = 0;
+    const write = async (chunks: readonly Uint8Array[]): Promise<void> => {
+      for (const chunk of chunks) {
+        if (chunk.buffer !== zeros.buffer) await file.write(chunk, 0, chunk.length, position);
+        position += chunk.length;
+      }
+    };
+    await write(encoder.start());
+    for (let done = 0; done < rows; done += rowsPerBatch) {
+      const count = Math.min(rowsPerBatch, rows - done);
+      await write(encoder.batch(count, zeros.subarray(0, count * D_IN * 4), []));
+    }
+    await write(encoder.end());
+  } finally {
+    await file.close();
+  }
+}
