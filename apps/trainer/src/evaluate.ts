@@ -21,8 +21,8 @@ export interface Evaluation extends Metrics {
   readonly fireCount: Float64Array;
 }
 
-/** Called with the arena while it still holds the records of rows `rowIds`. */
-export type OnRows = (arena: Arena, rowIds: Float64Array, rows: number) => void;
+/** Called with the arena while it still holds the records of rows `rowIds`, which are in `slot`. */
+export type OnRows = (arena: Arena, rowIds: Float64Array, rows: number, slot: number) => void;
 
 /** Rows whose records fit at once, whatever is active in them. */
 export function evaluationRows(arena: Arena): number {
@@ -71,7 +71,7 @@ export async function evaluate(
         }
       }
     }
-    onRows?.(arena, rowIds, rows);
+    onRows?.(arena, rowIds, rows, slot);
   }
   let neverActive = 0;
   for (const count of fireCount) if (count === 0) neverActive++;

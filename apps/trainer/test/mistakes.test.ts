@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { evaluateModel } from "../src/commands/eval.ts";
+import { evaluateModel } from "../src/eval/evaluate-model.ts";
 import { inspect } from "../src/inspect.ts";
 import { RequestError } from "../src/errors.ts";
 import { checkTrainRequest, MOST_WORKERS } from "../src/options.ts";

@@ -4,7 +4,7 @@ import type { FloatArray } from "../arena.ts";
 /** Sums over rows, to be added up by {@link addReconstructions}. */
 export interface ReconstructionSums {
   rows: number;
-  /** Σ cos(x, x̂); 0 where one of them is 0. */
+  /** Σ cos(x, x̂) over rows that are not 0; 0 where x̂ is. */
   cosine: number;
   /** Σ ‖x̂‖/‖x‖ over rows that are not 0. */
   normRatio: number;
@@ -54,9 +54,9 @@ export function addReconstructions(
 
 /** Reported numbers of a set of rows. NaN where there is no row to measure. */
 export interface ReconstructionMetrics {
-  /** Mean cosine between row and reconstruction. */
+  /** Mean cosine between row and reconstruction, over rows that are not 0. */
   readonly cosineSimilarity: number;
-  /** Mean of ‖x̂‖/‖x‖: below 1 when the penalty shrinks activations. */
+  /** Mean of ‖x̂‖/‖x‖ over rows that are not 0: below 1 when the penalty shrinks activations. */
   readonly shrinkage: number;
   /** γ = mean ‖x̂‖² / mean x·x̂: 1 without bias, below 1 when reconstructions are too short (Rajamanoharan 2024). */
   readonly relativeBias: number;
@@ -65,7 +65,7 @@ export interface ReconstructionMetrics {
 /** The reported numbers of `sums`. */
 export function reconstructionMetrics(sums: ReconstructionSums): ReconstructionMetrics {
   return {
-    cosineSimilarity: sums.cosine / sums.rows,
+    cosineSimilarity: sums.cosine / sums.nonZeroRows,
     shrinkage: sums.normRatio / sums.nonZeroRows,
     relativeBias: sums.squares / sums.products,
   };

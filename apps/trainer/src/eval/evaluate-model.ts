@@ -1,0 +1,150 @@
+/** Evaluates a model on a corpus, in raw units, on a worker team of its own. */
+import { densityHistogram, type DensityHistogram } from "@sparseloom/core";
+import {
+  type Corpus,
+  type CorpusStatistics,
+  estimateStatistics,
+  openCorpus,
+  readStatistics,
+  RowStream,
+  type Split,
+} from "@sparseloom/data";
+import { RequestError } from "../errors.ts";
+import { evaluate } from "../evaluate.ts";
+import { startModelTeam } from "../model-team.ts";
+import { type LoadedModel, readModel } from "../run/model-folder.ts";
+import { findGroundTruth } from "./ground-truth.ts";
+import { type Quality, QualityMeter } from "./quality.ts";
+
+/** What `eval --json` prints. */
+export interface EvalResult extends Quality {
+  readonly model: string;
+  readonly split: Split;
+  readonly rows: number;
+  /** Mean over rows of ‖x − x̂‖², raw units. */
+  readonly mse: number;
+  readonly fvu: number;
+  readonly l0: number;
+  /** Latents that no evaluated row activated; the window is all evaluated rows. */
+  readonly dead: number;
+  readonly latents: number;
+  readonly density: DensityHistogram;
+}
+
+/** Options of {@link evaluateModel}. */
+export interface EvalOptions {
+  readonly column?: string | undefined;
+  readonly split: Split;
+  /** Rows at most. */
+  readonly rows: number;
+  readonly workers: number;
+  /** File of true features. Default: the one beside the corpus, if there is one. */
+  readonly features?: string | undefined;
+}
+
+/** Evaluates a model folder (or a run's model) on a corpus. */
+export async function evaluateModel(
+  path: string,
+  patterns: readonly string[],
+  options: EvalOptions,
+): Promise<EvalResult> {
+  const loaded = await readModel(path);
+  await using corpus = await openCorpus(
+    patterns,
+    options.column === undefined ? {} : { column: options.column },
+  );
+  const { seed, heldOut, documentColumn } = recordOf(loaded);
+  const split = {
+    seed,
+    split: options.split,
+    heldOut: documentColumn === undefined ? { fraction: heldOut } : { fraction: heldOut, documentColumn },
+  };
+  // Variance is measured about the whole corpus's mean, whichever split is evaluated.
+  const statistics =
+    (await readStatistics(corpus)) ?? (await estimateStatistics(corpus, { ...split, split: "all" }));
+  const { team: started, transform } = startModelTeam(loaded, corpus, statistics.mean, options.workers);
+  await using team = started;
+  const meter = new QualityMeter(team.arena, transform, await findGroundTruth(corpus, options.features));
+  await using stream = new RowStream(corpus, { ...split, shuffle: "window", epochs: 1, transform });
+  const found = await evaluate(team, stream, options.rows, (arena, rowIds, rows, slot) =>
+    meter.add(arena, rowIds, rows, slot),
+  );
+  await team.stop();
+  if (found.rows === 0) {
+    throw new RequestError(
+      `no row of the corpus is in the split "${options.split}" at a held-out share of ${heldOut}: take --split all`,
+    );
+  }
+  const quality = meter.result();
+  return {
+    model: loaded.path,
+    split: options.split,
+    rows: found.rows,
+    mse: found.mse / transform.scale ** 2,
+    fvu: found.fvu,
+    l0: found.l0,
+    dead: found.neverActive,
+    latents: found.fireCount.length,
+    density: densityHistogram(found.fireCount, found.rows),
+    ...quality,
+    warnings: [
+      ...quality.warnings,
+      ...foreignSplit(loaded, corpus, options.split),
+      ...mismatches(loaded, statistics),
+    ],
+  };
+}
+
+interface TrainingRecord {
+  readonly seed: number;
+  readonly heldOut: number;
+  readonly documentColumn: string | undefined;
+  /** Of the corpus that it was trained on. */
+  readonly fingerprint: string | undefined;
+  readonly corpus: { readonly meanNorm?: number; readonly totalVariance?: number; readonly gamma?: number };
+}
+
+/** What the model says of its training; a model of another tool says nothing. */
+function recordOf({ cfg }: LoadedModel): TrainingRecord {
+  const metadata = (cfg["metadata"] ?? {}) as Record<string, unknown>;
+  const record = (metadata["sparseloom"] ?? {}) as Record<string, unknown>;
+  return {
+    seed: typeof record["seed"] === "number" ? record["seed"] : 0,
+    heldOut: typeof record["heldOut"] === "number" ? record["heldOut"] : 0.01,
+    documentColumn: typeof record["documentColumn"] === "string" ? record["documentColumn"] : undefined,
+    fingerprint: typeof record["corpusFingerprint"] === "string" ? record["corpusFingerprint"] : undefined,
+    corpus: (record["corpus"] ?? {}) as TrainingRecord["corpus"],
+  };
+}
+
+/** Who is held out follows from a row's place in the corpus: in another corpus it says nothing about training. */
+function foreignSplit(loaded: LoadedModel, corpus: Corpus, split: Split): string[] {
+  const { fingerprint } = recordOf(loaded);
+  if (split === "all" || fingerprint === corpus.fingerprint) return [];
+  return [
+    `the model was not trained on this very corpus (or does not say so): its "${split}" rows are not those of the training`,
+  ];
+}
+
+/** Ratios of mean norm or variance beyond which a corpus is probably another layer, model or scaling. */
+const MISMATCH_RATIO = 1.25;
+
+function mismatches(loaded: LoadedModel, here: CorpusStatistics): string[] {
+  const { corpus: there } = recordOf(loaded);
+  const warning = (name: string, now: number, then: number): string =>
+    `the corpus's ${name} is ${now.toPrecision(4)}, the model was trained on ${then.toPrecision(4)}: is it the same place in the same model?`;
+  const warnings = (["meanNorm", "totalVariance"] as const).flatMap((key) => {
+    const [now, then] = [here[key], there[key]];
+    if (then === undefined || then === 0 || now === 0) return [];
+    if (Math.max(now / then, then / now) <= MISMATCH_RATIO) return [];
+    return [warning(key === "meanNorm" ? "mean norm" : "total variance", now, then)];
+  });
+  // ‖mean‖ = γ·sd: a mean that came or went need not show in the norms.
+  const { meanNorm, gamma, totalVariance } = there;
+  if (meanNorm === undefined || typeof gamma !== "number" || totalVariance === undefined) return warnings;
+  const now = Math.hypot(...here.mean);
+  const then = gamma * Math.sqrt(totalVariance);
+  return Math.abs(now - then) > (MISMATCH_RATIO - 1) * meanNorm
+    ? [...warnings, warning("mean's length", now, then)]
+    : warnings;
+}
