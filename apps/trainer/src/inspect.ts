@@ -3,17 +3,11 @@
  * are. A latent whose top rows point the same way is one that a person can read.
  */
 import { DeepAutoencoder } from "@sparseloom/core";
-import {
-  type Block,
-  type Corpus,
-  estimateStatistics,
-  openCorpus,
-  readStatistics,
-  RowStream,
-} from "@sparseloom/data";
+import { type Block, type Corpus, estimateStatistics, readStatistics, RowStream } from "@sparseloom/data";
 import { RequestError } from "./errors.ts";
 import { evaluate } from "./evaluate.ts";
 import { startModelTeam } from "./model-team.ts";
+import { openInput } from "./open-corpus.ts";
 import { readModel } from "./run/model-folder.ts";
 import { TopRows } from "./top-rows.ts";
 
@@ -66,8 +60,9 @@ export async function inspect(
   const { model } = loaded;
   if (model instanceof DeepAutoencoder)
     throw new RequestError(`${path} is a deep autoencoder: it has no sparse features to inspect`);
-  await using corpus = await openCorpus(
+  await using corpus = await openInput(
     patterns,
+    options.workers,
     options.column === undefined ? {} : { column: options.column },
   );
   const label = options.label ?? corpus.labels[0]?.name ?? null;

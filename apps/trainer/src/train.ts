@@ -7,9 +7,10 @@ import {
   planRun,
   transformRows,
 } from "@sparseloom/core";
-import { isCorpusError, openCorpus } from "@sparseloom/data";
+import { isCorpusError } from "@sparseloom/data";
 import { DivergedError, RequestError, RunError, shellQuoted } from "./errors.ts";
 import { initialiseArena } from "./initialise-run.ts";
+import { openInput } from "./open-corpus.ts";
 import type { TrainOptions } from "./options.ts";
 import { listCheckpoints, loadCheckpoint, RUN_START, type RunState } from "./run/checkpoint.ts";
 import { BLOCK_BYTES, readRunConfig, resolveRun, transformOf } from "./run/config.ts";
@@ -47,8 +48,9 @@ export async function train(
 ): Promise<TrainResult> {
   // Looked at first, because what follows may take minutes; claimed when there is something to write.
   await refuseTakenDirectory(runDirectory);
-  await using corpus = await openCorpus(
+  await using corpus = await openInput(
     patterns,
+    options.workers,
     options.column === undefined
       ? { blockBytes: BLOCK_BYTES }
       : { column: options.column, blockBytes: BLOCK_BYTES },
@@ -92,7 +94,7 @@ export async function resume(
       `the run was made with kernels ${config.kernelVariant}, these are ${kernels} and may give other last bits: add --allow-different-kernels to go on all the same`,
     );
   }
-  await using corpus = await openCorpus(config.corpus.files, {
+  await using corpus = await openInput(config.corpus.files, options.workers, {
     column: config.corpus.column,
     blockBytes: config.corpus.blockBytes,
   });

@@ -25,6 +25,8 @@ import { resolvePaths } from "./paths.ts";
 import type { RangeReader } from "./range-reader.ts";
 import type { RemoteOptions } from "./remote/options.ts";
 import { Storage } from "./storage.ts";
+import { openSyntheticCorpus } from "./synthetic/corpus.ts";
+import { isSyntheticPath } from "./synthetic/path.ts";
 
 /** Options of `openCorpus`. */
 export interface CorpusOptions {
@@ -43,8 +45,8 @@ export interface CorpusFile {
   readonly path: string;
   /** Bytes. */
   readonly size: number;
-  /** Arrow IPC file or stream, by its content. */
-  readonly format: "file" | "stream";
+  /** Arrow IPC file or stream, by its content; or no file at all. */
+  readonly format: "file" | "stream" | "synthetic";
   readonly rows: number;
   /** Number of record batches. */
   readonly batches: number;
@@ -130,7 +132,8 @@ interface OpenedFile {
 }
 
 /**
- * Opens the files that the patterns (paths and globs) name as one corpus, ordered by the bytes of their paths.
+ * Opens the files that the patterns (paths and globs) name as one corpus, ordered by the bytes of their paths; or
+ * the one synthetic corpus that `synth:<preset>` names.
  * @throws CorpusError for whatever is wrong with the patterns, the options or the files.
  */
 export async function openCorpus(patterns: readonly string[], options: CorpusOptions = {}): Promise<Corpus> {
@@ -138,6 +141,13 @@ export async function openCorpus(patterns: readonly string[], options: CorpusOpt
   if (!Number.isInteger(blockBytes) || blockBytes < 1 || blockBytes > MAX_BLOCK_BYTES) {
     const what = `blockBytes must be an integer between 1 and ${MAX_BLOCK_BYTES} (16 MiB), got ${blockBytes}`;
     throw new CorpusError("invalid-option", what);
+  }
+  const synthetic = patterns.find(isSyntheticPath);
+  if (synthetic !== undefined) {
+    if (patterns.length === 1) return await openSyntheticCorpus(synthetic, { ...options, blockBytes });
+    throw new CorpusError("invalid-option", "a synthetic corpus stands alone: name it without others", {
+      path: synthetic,
+    });
   }
   const storage = new Storage(options.remote);
   const reader = new BufferReader();

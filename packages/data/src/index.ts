@@ -68,6 +68,10 @@ export {
 export type { FeatureModelPreset } from "./synthetic/presets.ts";
 export { openKnownFeatures } from "./synthetic/known-features.ts";
 export type { KnownFeatures, KnownFeaturesOptions } from "./synthetic/known-features.ts";
+export { openSyntheticCorpus } from "./synthetic/corpus.ts";
+export type { RowMaker, SyntheticCorpusOptions } from "./synthetic/corpus.ts";
+export { isSyntheticPath, parseSyntheticPath } from "./synthetic/path.ts";
+export type { SyntheticPath } from "./synthetic/path.ts";
 export { RowSampler } from "./synthetic/row-sampler.ts";
 export type { ActiveFeaturesOfRow } from "./synthetic/row-sampler.ts";
 export type { FeatureTables } from "./synthetic/tables.ts";

@@ -87,7 +87,10 @@ function sidecarPaths(
   if (first === undefined) throw new Error("internal: a corpus has files");
   const which = key === undefined ? "" : `.${createHash("sha256").update(key).digest("hex").slice(0, 12)}`;
   return {
-    beside: isRemote(first.path) ? undefined : `${first.path}${which}.sparseloom.json`,
+    beside:
+      isRemote(first.path) || first.format === "synthetic"
+        ? undefined
+        : `${first.path}${which}.sparseloom.json`,
     cached: join(userCacheFolder(), `${corpus.fingerprint}${which}.json`),
   };
 }

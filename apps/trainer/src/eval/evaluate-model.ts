@@ -4,7 +4,6 @@ import {
   type Corpus,
   type CorpusStatistics,
   estimateStatistics,
-  openCorpus,
   readStatistics,
   RowStream,
   type Split,
@@ -12,6 +11,7 @@ import {
 import { RequestError } from "../errors.ts";
 import { evaluate } from "../evaluate.ts";
 import { startModelTeam } from "../model-team.ts";
+import { openInput } from "../open-corpus.ts";
 import { type LoadedModel, readModel } from "../run/model-folder.ts";
 import { findGroundTruth } from "./ground-truth.ts";
 import { type Quality, QualityMeter } from "./quality.ts";
@@ -49,8 +49,9 @@ export async function evaluateModel(
   options: EvalOptions,
 ): Promise<EvalResult> {
   const loaded = await readModel(path);
-  await using corpus = await openCorpus(
+  await using corpus = await openInput(
     patterns,
+    options.workers,
     options.column === undefined ? {} : { column: options.column },
   );
   const { seed, heldOut, documentColumn } = recordOf(loaded);

@@ -8,7 +8,9 @@ import {
   type Corpus,
   createSynthetic,
   type FeatureModelOptions,
+  type KnownFeatures,
   openKnownFeatures,
+  parseSyntheticPath,
   type SyntheticOptions,
 } from "@sparseloom/data";
 import { RequestError } from "../errors.ts";
@@ -33,7 +35,8 @@ export interface RowGenerator {
 }
 
 /**
- * The ground truth at `path`, or beside the corpus where that is one file; undefined where there is none.
+ * The ground truth at `path`, that of a synthetic corpus by its name, or the file beside a corpus of one file;
+ * undefined where there is none.
  *
  * @throws RequestError if the file is not of that kind, or of other dimensions
  */
@@ -44,6 +47,12 @@ export async function findGroundTruth(
   if (path !== undefined) return await readGroundTruth(path, corpus);
   const [file, ...others] = corpus.files;
   if (file === undefined || others.length > 0) return undefined;
+  if (file.format === "synthetic") {
+    const { options } = parseSyntheticPath(file.path);
+    const known = await openKnownFeatures(options);
+    const { features } = options;
+    return { path: file.path, directions: known.directions, features, generator: generatorFrom(known) };
+  }
   const beside = `${file.path}.features.safetensors`;
   return (await isFile(beside)) ? await readGroundTruth(beside, corpus) : undefined;
 }
@@ -84,7 +93,10 @@ async function generatorOf(path: string, text: string | undefined): Promise<RowG
     throw new RequestError(`true features ${path}: the generator's options are not JSON`, { cause: error });
   }
   if ("active" in options) return toyGenerator(options);
-  const known = await openKnownFeatures(options);
+  return generatorFrom(await openKnownFeatures(options));
+}
+
+function generatorFrom(known: KnownFeatures): RowGenerator {
   return {
     fill: (into, row) => known.fill(into, row, 1),
     activeFeatures: (row) => known.activeFeatures(row).features,

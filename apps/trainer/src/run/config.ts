@@ -124,7 +124,7 @@ export async function resolveRun(
     options,
     corpus: {
       patterns,
-      files: corpus.files.map(({ path }) => absolutePath(path)),
+      files: corpus.files.map(({ path, format }) => (format === "synthetic" ? path : absolutePath(path))),
       fingerprint: corpus.fingerprint,
       column: corpus.column,
       dIn: corpus.dIn,

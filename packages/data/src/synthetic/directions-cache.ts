@@ -4,10 +4,10 @@
  */
 import { createHash } from "node:crypto";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { CorpusError } from "../errors.ts";
 import { errorCode, isMissing } from "../file-errors.ts";
+import { userCacheFolder } from "../remote/options.ts";
 import { randomDirections, repelledDirections } from "./directions.ts";
 import type { OnDirectionStep } from "./directions.ts";
 import type { FeatureModelOptions } from "./feature-model.ts";
@@ -20,7 +20,7 @@ const HASH_BYTES = 32;
 
 /** Options of `directionsOf`. */
 export interface DirectionsOptions {
-  /** Default: `$XDG_CACHE_HOME/sparseloom`, else `~/.cache/sparseloom`. */
+  /** Default: the user's, `$XDG_CACHE_HOME/sparseloom` or `~/.cache/sparseloom`. */
   readonly cacheFolder?: string | undefined;
   readonly onStep?: OnDirectionStep | undefined;
   /** Called with one line when the directions cannot be kept. */
@@ -37,8 +37,7 @@ export async function directionsOf(
   const compute = (): Float32Array => repelledDirections(dIn, features, seed, directions, options.onStep);
   if (directions.steps * features * dIn * dIn * 1.5 < WORTH_KEEPING) return compute();
 
-  const folder =
-    options.cacheFolder ?? join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "sparseloom");
+  const folder = options.cacheFolder ?? userCacheFolder();
   const key = createHash("sha256").update(JSON.stringify([VERSION, features, dIn, seed, directions]));
   const path = join(folder, `directions-${key.digest("hex").slice(0, 32)}`);
   const kept = await readKept(path, features * dIn);

@@ -196,7 +196,8 @@ function sdOf({ magnitudeSd, seed }: FeatureModelOptions, feature: number): numb
 function biasOf(dIn: number, seed: number, norm: number): Float32Array {
   const raw = Array.from({ length: dIn }, (_, i) => gaussian(seed, Purpose.bias, 0, i));
   const factor = norm / Math.hypot(...raw);
-  return Float32Array.from(raw, (x) => x * factor);
+  // Adding 0 makes 0 of -0, which a norm of 0 would leave.
+  return Float32Array.from(raw, (x) => x * factor + 0);
 }
 
 /** @throws CorpusError invalid-option, saying which and what would be right. */

@@ -1,16 +1,17 @@
 /** `sparseloom corpus info`: schema, rows, dimensions, blocks, statistics and sample labels. */
+import { availableParallelism } from "node:os";
 import {
   type Corpus,
   type CorpusStatistics,
   estimateStatistics,
   fullStatistics,
-  openCorpus,
   planWindows,
   readStatistics,
   type WindowPlan,
   writeStatistics,
 } from "@sparseloom/data";
 import type { Command } from "commander";
+import { openInput } from "../../open-corpus.ts";
 import { formatCount, Progress } from "../../progress.ts";
 import { BLOCK_BYTES } from "../../run/config.ts";
 import { formatTable } from "../../table.ts";
@@ -37,7 +38,10 @@ interface InfoFlags {
 }
 
 async function runInfo(patterns: string[], flags: InfoFlags): Promise<void> {
-  await using corpus = await openCorpus(patterns, { column: flags.column, blockBytes: BLOCK_BYTES });
+  await using corpus = await openInput(patterns, availableParallelism(), {
+    column: flags.column,
+    blockBytes: BLOCK_BYTES,
+  });
   const windows = planWindows(corpus, { windowBytes: DEFAULT_WINDOW_MB * 1e6 });
   const statistics = await statisticsOf(corpus, flags.full === true);
   const warnings = statisticsWarnings(statistics);
