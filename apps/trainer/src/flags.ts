@@ -3,9 +3,13 @@ import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { z } from "zod";
 import { RequestError } from "./errors.ts";
-import { flagOf, trainSchema } from "./options.ts";
+import { describeIssue, flagOf, trainSchema } from "./options.ts";
+import { type FilterRequest, filterShape } from "./row-filters.ts";
 
-type Kind = "number" | "numbers" | "boolean" | "string";
+type Kind = "number" | "numbers" | "texts" | "boolean" | "string";
+
+/** Options by key: a schema's. */
+type Shape = Readonly<Record<string, z.ZodType>>;
 
 interface Field {
   readonly kind: Kind;
@@ -15,11 +19,12 @@ interface Field {
 }
 
 /** What a key of the schema looks like on the command line, read off its JSON schema. */
-function fieldOf(key: keyof typeof trainSchema.shape): Field {
-  const json = z.toJSONSchema(trainSchema.shape[key], { io: "input" }) as Record<string, unknown>;
-  const { type, default: fallback, description = "" } = json;
+function fieldOf(schema: z.ZodType): Field {
+  const json = z.toJSONSchema(schema, { io: "input" }) as Record<string, unknown>;
+  const { type, items, default: fallback, description = "" } = json;
+  const list = (items as { type?: string } | undefined)?.type === "integer" ? "numbers" : "texts";
   const kind =
-    type === "boolean" ? "boolean" : type === "array" ? "numbers" : type === "string" ? "string" : "number";
+    type === "boolean" ? "boolean" : type === "array" ? list : type === "string" ? "string" : "number";
   return { kind, choices: json["enum"] as string[] | undefined, description: String(description), fallback };
 }
 
@@ -29,13 +34,28 @@ function parserOf(kind: Kind): (text: string) => unknown {
     text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
   if (kind === "number") return number;
   if (kind === "numbers") return (text) => text.split(/[,-]/).map(number);
+  if (kind === "texts") return (text) => text.split(",");
   return (text) => text;
 }
 
-/** Adds a flag for every option of the schema. Defaults are shown, but filled in by the schema. */
+/** What stands for an option's value in `--help`. */
+const ARGUMENTS: Readonly<Record<Kind, string>> = {
+  number: "<n>",
+  numbers: "<n,n,…>",
+  texts: "<text,…>",
+  string: "<text>",
+  boolean: "",
+};
+
+/** Adds a flag for every option of `train`. */
 export function addTrainFlags(command: Command): void {
-  for (const key of Object.keys(trainSchema.shape) as (keyof typeof trainSchema.shape)[]) {
-    const { kind, choices, description, fallback } = fieldOf(key);
+  addFlags(command, trainSchema.shape);
+}
+
+/** Adds a flag for every option of a schema. Defaults are shown, but filled in by the schema. */
+export function addFlags(command: Command, shape: Shape): void {
+  for (const [key, schema] of Object.entries(shape)) {
+    const { kind, choices, description, fallback } = fieldOf(schema);
     const shown =
       fallback === undefined ? description : `${description} (default ${JSON.stringify(fallback)})`;
     if (kind === "boolean") {
@@ -48,14 +68,7 @@ export function addTrainFlags(command: Command): void {
       if (fallback === true) command.addOption(new Option(flagOf(key)).hideHelp());
       continue;
     }
-    const argument =
-      choices === undefined
-        ? kind === "numbers"
-          ? "<n,n,…>"
-          : kind === "number"
-            ? "<n>"
-            : "<text>"
-        : `<${choices.join("|")}>`;
+    const argument = choices === undefined ? ARGUMENTS[kind] : `<${choices.join("|")}>`;
     command.addOption(new Option(`${flagOf(key)} ${argument}`, shown).argParser(parserOf(kind)));
   }
 }
@@ -65,10 +78,26 @@ export async function gatherRequest(command: Command): Promise<Record<string, un
   const flags = command.opts<Record<string, unknown>>();
   const request: Record<string, unknown> = {};
   if (typeof flags["config"] === "string") Object.assign(request, await readConfigFile(flags["config"]));
-  for (const key of Object.keys(trainSchema.shape)) {
-    if (command.getOptionValueSource(key) === "cli") request[key] = flags[key];
-  }
-  return request;
+  return { ...request, ...givenFlags(command, trainSchema.shape) };
+}
+
+/** The options of a schema that were given as flags. */
+export function givenFlags(command: Command, shape: Shape): Record<string, unknown> {
+  const flags = command.opts<Record<string, unknown>>();
+  const given = Object.keys(shape).filter((key) => command.getOptionValueSource(key) === "cli");
+  return Object.fromEntries(given.map((key) => [key, flags[key]]));
+}
+
+/**
+ * The row filters that were given as flags, of a command to which they were added.
+ *
+ * @throws RequestError naming the first that is wrong
+ */
+export function givenFilters(command: Command): FilterRequest {
+  const given = givenFlags(command, filterShape);
+  const parsed = z.strictObject(filterShape).safeParse(given);
+  if (!parsed.success) throw new RequestError(describeIssue(parsed.error, given));
+  return parsed.data;
 }
 
 async function readConfigFile(path: string): Promise<Record<string, unknown>> {

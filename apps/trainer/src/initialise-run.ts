@@ -13,7 +13,11 @@ export async function initialiseArena(arena: Arena, corpus: Corpus, config: RunC
   const { dIn } = corpus;
   const transform = transformOf(config);
   const sample = async (rows: number): Promise<Float32Array> => {
-    const { values } = await sampleRows(corpus, { ...splitOptions(options), split: "train", rows });
+    const { values } = await sampleRows(corpus, {
+      ...splitOptions(options, config.filters),
+      split: "train",
+      rows,
+    });
     return transformRows(values, dIn, transform);
   };
   const mean = transformRows(statistics.mean, dIn, transform);

@@ -9,6 +9,7 @@ import { evaluate } from "./evaluate.ts";
 import { startModelTeam } from "./model-team.ts";
 import { openInput } from "./open-corpus.ts";
 import { readModel } from "./run/model-folder.ts";
+import { filtersForModel, type ModelFilterOptions } from "./row-filters.ts";
 import { TopRows } from "./top-rows.ts";
 
 export interface InspectOptions {
@@ -22,6 +23,8 @@ export interface InspectOptions {
   /** Rows at most to look at. */
   readonly rows: number;
   readonly workers: number;
+  /** Default: the model's own filters. */
+  readonly filters?: ModelFilterOptions | undefined;
 }
 
 /** A feature and what it responds to. */
@@ -37,6 +40,8 @@ export interface FeatureReport {
 export interface InspectReport {
   readonly model: string;
   readonly rows: number;
+  /** Rows that the row filters left out where those were read. */
+  readonly filteredRows: number;
   readonly latents: number;
   readonly neverActive: number;
   /** Name of the label column; null when the corpus has none and rows are named by their index. */
@@ -66,10 +71,12 @@ export async function inspect(
     options.column === undefined ? {} : { column: options.column },
   );
   const label = options.label ?? corpus.labels[0]?.name ?? null;
-  const statistics = (await readStatistics(corpus)) ?? (await estimateStatistics(corpus, { seed: 0 }));
+  const filters = await filtersForModel(loaded.cfg, corpus, options.filters, { seed: 0 });
+  const statistics =
+    (await readStatistics(corpus, filters)) ?? (await estimateStatistics(corpus, { seed: 0, filters }));
   const { team: started, transform } = startModelTeam(loaded, corpus, statistics.mean, options.workers);
   await using team = started;
-  await using stream = new RowStream(corpus, { seed: 0, shuffle: "window", epochs: 1, transform });
+  await using stream = new RowStream(corpus, { seed: 0, filters, shuffle: "window", epochs: 1, transform });
   const tops = new TopRows(model.latents, options.top);
   const found = await evaluate(team, stream, options.rows, (arena, rowIds, rows) => {
     if (arena.kind === "sparse") tops.add(arena, rowIds, rows);
@@ -106,6 +113,7 @@ export async function inspect(
   return {
     model: loaded.path,
     rows: found.rows,
+    filteredRows: stream.filteredRows,
     latents: model.latents,
     neverActive: found.neverActive,
     label,

@@ -6,6 +6,7 @@ import { availableParallelism } from "node:os";
 import { ARCHITECTURES } from "@sparseloom/core";
 import { z } from "zod";
 import { RequestError } from "./errors.ts";
+import { filterShape } from "./row-filters.ts";
 
 const whole = (least: number) => z.number().int().min(least);
 const list = z.array(whole(1)).min(3);
@@ -88,6 +89,7 @@ export const trainSchema = z.strictObject({
     .max(0.5)
     .default(0.01)
     .describe("share of documents (or rows) held out for evaluation"),
+  ...filterShape,
   shuffle: z
     .enum(["window", "full", "none"])
     .default("window")
@@ -219,7 +221,7 @@ export function checkTrainRequest(request: unknown): TrainOptions {
 }
 
 /** One line: the option, what would be right, and what was given. */
-function describeIssue(error: z.ZodError, request: unknown): string {
+export function describeIssue(error: z.ZodError, request: unknown): string {
   const [issue] = error.issues;
   if (issue === undefined) return error.message;
   if (issue.code === "unrecognized_keys") return `unknown option ${issue.keys.map(flagOf).join(", ")}`;
@@ -245,8 +247,8 @@ function expectationOf(issue: z.core.$ZodIssue): string {
     case "invalid_value":
       return issue.values.map(String).join(" or ");
     case "invalid_union":
-      // Of --lr, the only option that may be of two kinds.
-      return "a number above 0, or auto";
+      // The two options that may be of two kinds.
+      return issue.path[0] === "lr" ? "a number above 0, or auto" : "a token's id or text";
     case "unrecognized_keys":
     case "custom":
     case "invalid_element":

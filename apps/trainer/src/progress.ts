@@ -30,17 +30,11 @@ export class Progress {
         : []),
       `${formatCount(metrics.activationsPerSecond)} activations/s`,
     ];
-    this.show(share, parts, step);
-  }
-
-  /** Shows that `share` (0 to 1) is done, with `parts` beside it; `detail` goes where there is room. */
-  show(share: number, parts: readonly string[], detail?: string): void {
     const percent = `${Math.floor(100 * share)} %`;
-    const details = detail === undefined ? [] : [detail];
     if (this.#stream.isTTY) {
-      // What does not fit goes: first most of the bar, then the detail, which the percentage tells as well.
+      // What does not fit goes: first most of the bar, then the step, which the percentage tells as well.
       const { columns } = this.#stream;
-      const whole = [percent, ...details, ...parts].join("  ");
+      const whole = [percent, step, ...parts].join("  ");
       const text = whole.length + 1 + LEAST_BAR < columns ? whole : [percent, ...parts].join("  ");
       const width = Math.min(BAR_WIDTH, Math.max(LEAST_BAR, columns - text.length - 2));
       const filled = Math.round(width * share);
@@ -49,7 +43,7 @@ export class Progress {
       this.#drawn = true;
     } else if (performance.now() - this.#lastLine >= LINE_EVERY_MS || share === 1) {
       this.#lastLine = performance.now();
-      this.#stream.write(`${[percent, ...details, ...parts].join("  ")}\n`);
+      this.#stream.write(`${[percent, step, ...parts].join("  ")}\n`);
     }
   }
 

@@ -55,6 +55,7 @@ export async function runToEnd(session: Session): Promise<TrainResult> {
     steps: state.step,
     examples: state.examples,
     seconds: state.seconds,
+    filteredRows: config.corpus.filteredRows,
     activationsPerSecond: seconds > 0 ? (state.examples - start.examples) / seconds : 0,
     loss: last.loss,
     dead: last.dead,
@@ -178,7 +179,7 @@ function openStream(
   from?: RunState["position"],
 ): RowStream {
   return new RowStream(corpus, {
-    ...splitOptions(config.options),
+    ...splitOptions(config.options, config.filters),
     split,
     shuffle: config.options.shuffle,
     windowBytes,

@@ -29,7 +29,7 @@ it("counts and names rows that are not finite, and warns of what spoils training
     expect.stringMatching(/0\.1 % of the rows hold 9\d\.\d % of the total variance/),
     expect.stringMatching(/1 rows have numbers that are not finite \(sinks\.arrow, batch 0, row 70\)/),
   ]);
-  expect(stderr).toMatch(/2,000 of 2,000 rows.*statistics kept in .*sinks\.arrow\.sparseloom\.json/s);
+  expect(stderr).toMatch(/statistics kept in .*sinks\.arrow\.sparseloom\.json/s);
 
   // From the sidecar.
   const text = await runCli(["corpus", "info", path]);

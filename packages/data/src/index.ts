@@ -26,6 +26,7 @@ export type { ValueType } from "./arrow/vector-column.ts";
 // Splits and the shuffled stream
 export { countRows, countSplit, keptRows } from "./split.ts";
 export type { HeldOutOptions, Split, SplitCount, SplitOptions } from "./split.ts";
+export { checkFilters } from "./filter/row-filter.ts";
 export type { RowFilters } from "./filter/row-filter.ts";
 export { planWindows } from "./shuffle.ts";
 export type { Shuffle, WindowOptions, WindowPlan } from "./shuffle.ts";

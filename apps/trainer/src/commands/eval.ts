@@ -3,11 +3,13 @@ import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
 import { describeEvaluation } from "../eval/describe.ts";
 import { type EvalOptions, evaluateModel } from "../eval/evaluate-model.ts";
+import { addFlags, givenFilters } from "../flags.ts";
+import { filterShape } from "../row-filters.ts";
 import { parseCount, parseWorkers } from "./arguments.ts";
 
 /** Adds the command to `program`. */
 export function addEvalCommand(program: Command): void {
-  program
+  const command = program
     .command("eval")
     .description(
       "measure a model on a corpus: errors, sparsity, dead latents, density, and true features found",
@@ -26,12 +28,22 @@ export function addEvalCommand(program: Command): void {
     )
     .option("--rows <n>", "rows at most", parseCount, 1_000_000)
     .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
-    .option("--json", "print one JSON object")
-    .action(async (model: string, patterns: string[], flags: EvalOptions & { json?: boolean }) => {
-      const result = await evaluateModel(model, patterns, flags);
-      for (const warning of result.warnings) process.stderr.write(`warning: ${warning}\n`);
-      process.stdout.write(
-        flags.json ? `${JSON.stringify(result, undefined, 2)}\n` : `${describeEvaluation(result)}\n`,
-      );
-    });
+    .option("--json", "print one JSON object");
+  addFlags(command, filterShape);
+  command
+    .option("--no-filters", "measure all rows, whatever the model was trained without")
+    .action(
+      async (
+        model: string,
+        patterns: string[],
+        flags: Omit<EvalOptions, "filters"> & { json?: boolean; filters: boolean },
+      ) => {
+        const filters = { request: givenFilters(command), useModels: flags.filters };
+        const result = await evaluateModel(model, patterns, { ...flags, filters });
+        for (const warning of result.warnings) process.stderr.write(`warning: ${warning}\n`);
+        process.stdout.write(
+          flags.json ? `${JSON.stringify(result, undefined, 2)}\n` : `${describeEvaluation(result)}\n`,
+        );
+      },
+    );
 }

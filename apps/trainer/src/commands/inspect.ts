@@ -3,15 +3,17 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { inspect, type InspectOptions, type InspectReport } from "../inspect.ts";
+import { addFlags, givenFilters } from "../flags.ts";
 import { formatCount } from "../progress.ts";
 import { isFile } from "../run/entries.ts";
 import { writeFileWhole } from "../run/write-folder.ts";
 import { formatTable } from "../table.ts";
+import { describeFiltered, filterShape } from "../row-filters.ts";
 import { parseCount, parseWorkers } from "./arguments.ts";
 
 /** Adds the command to `program`. */
 export function addInspectCommand(program: Command): void {
-  program
+  const command = program
     .command("inspect")
     .description(
       "what features respond to: the rows that activate them most, the most readable features first",
@@ -27,14 +29,24 @@ export function addInspectCommand(program: Command): void {
     .option("--top <n>", "rows to show of each", parseCount, 8)
     .option("--rows <n>", "rows to look at, at most", parseCount, 1_000_000)
     .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
-    .option("--json", "print one JSON object")
-    .action(async (model: string, patterns: string[], flags: InspectOptions & { json?: boolean }) => {
-      const report = await inspect(model, patterns, flags);
-      await keepReport(model, report);
-      process.stdout.write(
-        flags.json ? `${JSON.stringify(report, undefined, 2)}\n` : `${describeFeatures(report)}\n`,
-      );
-    });
+    .option("--json", "print one JSON object");
+  addFlags(command, filterShape);
+  command
+    .option("--no-filters", "look at all rows, whatever the model was trained without")
+    .action(
+      async (
+        model: string,
+        patterns: string[],
+        flags: Omit<InspectOptions, "filters"> & { json?: boolean; filters: boolean },
+      ) => {
+        const filters = { request: givenFilters(command), useModels: flags.filters };
+        const report = await inspect(model, patterns, { ...flags, filters });
+        await keepReport(model, report);
+        process.stdout.write(
+          flags.json ? `${JSON.stringify(report, undefined, 2)}\n` : `${describeFeatures(report)}\n`,
+        );
+      },
+    );
 }
 
 /** Keeps the report in the run directory, if `path` is one. */
@@ -53,6 +65,6 @@ export function describeFeatures(report: InspectReport): string {
     feature.coherence.toFixed(2),
     feature.top.map(({ label }) => label).join(", "),
   ]);
-  const head = `${report.features.length} of ${formatCount(report.latents)} features, the most coherent first (${formatCount(report.rows)} rows, ${formatCount(report.neverActive)} never active)`;
+  const head = `${report.features.length} of ${formatCount(report.latents)} features, the most coherent first (${formatCount(report.rows)} rows${describeFiltered(report.filteredRows)}, ${formatCount(report.neverActive)} never active)`;
   return `${head}\n${formatTable(["feature", "active", "coherence", `top ${report.label ?? "rows"}`], rows)}`;
 }

@@ -127,6 +127,9 @@ export function describeResult(result: TrainResult, model: ModelSetup): string {
   return [
     `${result.complete ? "trained" : "stopped after"} ${formatCount(result.steps)} steps, ${formatCount(result.examples)} examples in ` +
       `${result.seconds.toFixed(1)} s (${formatCount(result.activationsPerSecond)} activations/s, ${result.workers} workers)`,
+    ...(result.filteredRows > 0
+      ? [`row filters left out ${formatCount(result.filteredRows)} training rows of each epoch`]
+      : []),
     set("training rows", result),
     ...(result.heldOut === undefined
       ? []

@@ -1,12 +1,13 @@
 /** An evaluation as tables for people. */
 import { formatCount } from "../progress.ts";
+import { describeFiltered } from "../row-filters.ts";
 import { formatTable } from "../table.ts";
 import type { EvalResult } from "./evaluate-model.ts";
 
 /** The result of `sparseloom eval` as text. */
 export function describeEvaluation(result: EvalResult): string {
   return [
-    `${result.model} on ${formatCount(result.rows)} rows (${result.split})`,
+    `${result.model} on ${formatCount(result.rows)} rows (${result.split})${describeFiltered(result.filteredRows)}`,
     formatTable(["measure", "value", "meaning"], measures(result)),
     ...truthLines(result),
     ...histogramLines(result),

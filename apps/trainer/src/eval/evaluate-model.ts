@@ -12,6 +12,7 @@ import { RequestError } from "../errors.ts";
 import { evaluate } from "../evaluate.ts";
 import { startModelTeam } from "../model-team.ts";
 import { openInput } from "../open-corpus.ts";
+import { filtersForModel, type ModelFilterOptions, type RecordedFilters } from "../row-filters.ts";
 import { type LoadedModel, readModel } from "../run/model-folder.ts";
 import { findGroundTruth } from "./ground-truth.ts";
 import { type Quality, QualityMeter } from "./quality.ts";
@@ -21,6 +22,10 @@ export interface EvalResult extends Quality {
   readonly model: string;
   readonly split: Split;
   readonly rows: number;
+  /** Rows that the row filters left out where those were read. */
+  readonly filteredRows: number;
+  /** The row filters; null: none. */
+  readonly filters: RecordedFilters | null;
   /** Mean over rows of ‖x − x̂‖², raw units. */
   readonly mse: number;
   readonly fvu: number;
@@ -40,6 +45,8 @@ export interface EvalOptions {
   readonly workers: number;
   /** File of true features. Default: the one beside the corpus, if there is one. */
   readonly features?: string | undefined;
+  /** Default: the model's own filters. */
+  readonly filters?: ModelFilterOptions | undefined;
 }
 
 /** Evaluates a model folder (or a run's model) on a corpus. */
@@ -55,14 +62,19 @@ export async function evaluateModel(
     options.column === undefined ? {} : { column: options.column },
   );
   const { seed, heldOut, documentColumn } = recordOf(loaded);
-  const split = {
+  const unfiltered = {
     seed,
     split: options.split,
     heldOut: documentColumn === undefined ? { fraction: heldOut } : { fraction: heldOut, documentColumn },
   };
+  const filters = await filtersForModel(loaded.cfg, corpus, options.filters, {
+    ...unfiltered,
+    split: "all",
+  });
+  const split = { ...unfiltered, filters };
   // Variance is measured about the whole corpus's mean, whichever split is evaluated.
   const statistics =
-    (await readStatistics(corpus)) ?? (await estimateStatistics(corpus, { ...split, split: "all" }));
+    (await readStatistics(corpus, filters)) ?? (await estimateStatistics(corpus, { ...split, split: "all" }));
   const { team: started, transform } = startModelTeam(loaded, corpus, statistics.mean, options.workers);
   await using team = started;
   const meter = new QualityMeter(team.arena, transform, await findGroundTruth(corpus, options.features));
@@ -73,7 +85,9 @@ export async function evaluateModel(
   await team.stop();
   if (found.rows === 0) {
     throw new RequestError(
-      `no row of the corpus is in the split "${options.split}" at a held-out share of ${heldOut}: take --split all`,
+      stream.filteredRows > 0
+        ? `the row filters leave out all ${stream.filteredRows} rows of the split "${options.split}"`
+        : `no row of the corpus is in the split "${options.split}" at a held-out share of ${heldOut}: take --split all`,
     );
   }
   const quality = meter.result();
@@ -81,6 +95,8 @@ export async function evaluateModel(
     model: loaded.path,
     split: options.split,
     rows: found.rows,
+    filteredRows: stream.filteredRows,
+    filters: filters ?? null,
     mse: found.mse / transform.scale ** 2,
     fvu: found.fvu,
     l0: found.l0,

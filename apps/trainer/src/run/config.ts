@@ -17,7 +17,7 @@ import {
   absolutePath,
   type Corpus,
   type CorpusStatistics,
-  countRows,
+  countSplit,
   estimateStatistics,
   planWindows,
   readStatistics,
@@ -25,6 +25,7 @@ import {
 } from "@sparseloom/data";
 import { RequestError, RunError } from "../errors.ts";
 import type { TrainOptions } from "../options.ts";
+import { type RecordedFilters, resolveFilterRequest } from "../row-filters.ts";
 import { VERSION } from "../version.ts";
 
 export interface RunConfig {
@@ -45,9 +46,13 @@ export interface RunConfig {
     readonly blockBytes: number;
     /** How the training rows are shuffled: the windows that `--window-mb` makes of the corpus. */
     readonly windows: WindowPlan;
-    /** Rows of the training split. */
+    /** Rows of the training split that no filter leaves out. */
     readonly trainRows: number;
+    /** Rows of the training split that the filters leave out. */
+    readonly filteredRows: number;
   };
+  /** Rows left out of training, statistics and evaluation; null: none. */
+  readonly filters: RecordedFilters | null;
   readonly statistics: CorpusStatistics;
   /** Rows are trained on as x′ = scale·(x − mean). */
   readonly transform: { readonly mean: readonly number[] | null; readonly scale: number };
@@ -81,17 +86,22 @@ export async function resolveRun(
   kernelVariant: string,
   blockBytes: number,
 ): Promise<RunConfig> {
-  const split = splitOptions(options);
-  const trainRows = await countRows(corpus, { ...split, split: "train" });
+  const unfiltered = { ...splitOptions(options, null), split: "train" } as const;
+  const filters = (await resolveFilterRequest(corpus, options, unfiltered)) ?? null;
+  const split = splitOptions(options, filters);
+  const { rows: trainRows, filteredRows } = await countSplit(corpus, { ...split, split: "train" });
   if (trainRows === 0)
     throw new RequestError(
-      `no rows are left to train on: the corpus has ${corpus.rows}, --held-out ${options.heldOut} takes all`,
+      `no rows are left to train on: the corpus has ${corpus.rows}, ` +
+        (filteredRows > 0
+          ? `the filters leave out all ${filteredRows} of the training split`
+          : `--held-out ${options.heldOut} takes all`),
     );
   const totalExamples = options.examples ?? (options.epochs ?? 1) * trainRows;
   const batchRows = Math.min(options.batch, totalExamples);
   const totalSteps = Math.ceil(totalExamples / batchRows);
 
-  const saved = await readStatistics(corpus);
+  const saved = await readStatistics(corpus, filters ?? undefined);
   const statistics = saved ?? (await estimateStatistics(corpus, { ...split, split: "train" }));
   const transform = rowTransform(options.normalize, options.center, statistics);
   const model = modelSetup(options, corpus.dIn);
@@ -132,7 +142,9 @@ export async function resolveRun(
       blockBytes,
       windows: planWindows(corpus, { shuffle: options.shuffle, windowBytes: options.windowMb * 1e6 }),
       trainRows,
+      filteredRows,
     },
+    filters,
     statistics,
     transform: { mean: transform.mean === undefined ? null : [...transform.mean], scale: transform.scale },
     setup,
@@ -172,13 +184,21 @@ function automaticRate(model: ModelSetup): number {
   return model.architecture === "topk" ? automaticLearningRate(model.latents) : 3e-4;
 }
 
-/** Who is held out: the same for training, statistics and evaluation. */
-export function splitOptions(options: TrainOptions): {
+/** Who is held out, and who is left out: the same for training, statistics and evaluation. */
+export function splitOptions(
+  options: TrainOptions,
+  filters: RecordedFilters | null,
+): {
   seed: number;
   heldOut: { fraction: number; documentColumn?: string };
+  filters: RecordedFilters | undefined;
 } {
   const { seed, heldOut: fraction, documentColumn } = options;
-  return { seed, heldOut: documentColumn === undefined ? { fraction } : { fraction, documentColumn } };
+  return {
+    seed,
+    heldOut: documentColumn === undefined ? { fraction } : { fraction, documentColumn },
+    filters: filters ?? undefined,
+  };
 }
 
 /** The run's row transform, as the data path and the export apply it. */

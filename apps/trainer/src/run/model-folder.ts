@@ -11,7 +11,7 @@ import {
   safetensorsParts,
   SparseAutoencoder,
 } from "@sparseloom/core";
-import { exportSaeLens } from "@sparseloom/interop";
+import { exportSaeLens, type JsonValue } from "@sparseloom/interop";
 import { RequestError } from "../errors.ts";
 import { type RunConfig, transformOf } from "./config.ts";
 import { isFolder } from "./entries.ts";
@@ -70,6 +70,8 @@ function metadataOf(config: RunConfig) {
     column: config.corpus.column,
     heldOut: options.heldOut,
     documentColumn: options.documentColumn ?? null,
+    // Of runs before there were filters the configuration has none.
+    rowFilters: JSON.parse(JSON.stringify(config.filters ?? null)) as JsonValue,
     scaling: { normalize: options.normalize, center: options.center, scale: config.transform.scale },
     lossConvention: "mean over rows of the squared error summed over dimensions, on scaled rows",
     deadWindow: setup.training.deadWindow,

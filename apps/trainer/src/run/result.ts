@@ -8,6 +8,8 @@ export interface TrainResult {
   readonly complete: boolean;
   readonly steps: number;
   readonly examples: number;
+  /** Rows of the training split that the row filters left out of every epoch. */
+  readonly filteredRows: number;
   /** Seconds of training, over all sessions of the run. */
   readonly seconds: number;
   readonly activationsPerSecond: number;

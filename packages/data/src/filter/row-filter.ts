@@ -82,6 +82,11 @@ export function resolveFilters(corpus: Corpus, filters: RowFilters | undefined):
   };
 }
 
+/** Checks filters against a corpus. @throws as {@link resolveFilters}. */
+export function checkFilters(corpus: Corpus, filters: RowFilters): void {
+  resolveFilters(corpus, filters);
+}
+
 function isIn(values: ReadonlySet<string>, label: LabelValue): boolean {
   return label !== null && values.has(String(label));
 }

@@ -23,6 +23,9 @@ export function describeStatistics(statistics: CorpusStatistics): string[] {
     `  total variance ${short(totalVariance)}, of which the top 0.1 % of rows hold ${percent(statistics.topVarianceShare)}`,
     `  γ = ‖mean‖/sd ${short(gamma)}`,
     ...describeOutliers(statistics),
+    ...(statistics.filteredRows > 0
+      ? [`  rows left out by the row filters: ${formatCount(statistics.filteredRows)}`]
+      : []),
     ...(statistics.nonFiniteRows > 0
       ? [`  rows with numbers that are not finite: ${formatCount(statistics.nonFiniteRows)}`]
       : []),
@@ -44,7 +47,7 @@ export function statisticsWarnings(statistics: CorpusStatistics): string[] {
   const warnings: string[] = [];
   if (statistics.sampledRows >= LEAST_ROWS && topVarianceShare > TOP_SHARE) {
     warnings.push(
-      `0.1 % of the rows hold ${percent(topVarianceShare)} of the total variance (attention sinks?): they cost explained variance, spike the loss and kill latents`,
+      `0.1 % of the rows hold ${percent(topVarianceShare)} of the total variance (attention sinks?): they cost explained variance, spike the loss and kill latents; leave them out with --max-norm-multiple 10, or --exclude-positions 0`,
     );
   }
   if (gamma > HIGH_GAMMA) {

@@ -11,24 +11,35 @@ import {
   writeStatistics,
 } from "@sparseloom/data";
 import type { Command } from "commander";
+import { addFlags, givenFilters } from "../../flags.ts";
 import { openInput } from "../../open-corpus.ts";
-import { formatCount, Progress } from "../../progress.ts";
-import { BLOCK_BYTES } from "../../run/config.ts";
-import { formatTable } from "../../table.ts";
 import { DEFAULT_WINDOW_MB } from "../../options.ts";
+import { formatCount } from "../../progress.ts";
+import {
+  type FilterRequest,
+  filterShape,
+  type RecordedFilters,
+  resolveFilterRequest,
+} from "../../row-filters.ts";
+import { BLOCK_BYTES } from "../../run/config.ts";
 import { describeWindows } from "../../run/describe-windows.ts";
+import { formatTable } from "../../table.ts";
+import { TaskProgress } from "../../task-progress.ts";
 import { describeStatistics, statisticsWarnings } from "./describe-statistics.ts";
 
 /** Adds the command to the group `corpus`. */
 export function addCorpusInfo(corpus: Command): void {
-  corpus
+  const command = corpus
     .command("info")
     .description("schema, rows, dimensions, blocks, statistics and sample labels")
     .argument("<corpus...>", "Arrow files, folders or globs")
     .option("--column <name>", "vector column (default: the only one there is)")
     .option("--full", "statistics over all rows, kept beside the corpus for later runs")
-    .option("--json", "print one JSON object")
-    .action(runInfo);
+    .option("--json", "print one JSON object");
+  addFlags(command, filterShape);
+  command.action(async (patterns: string[], flags: InfoFlags) => {
+    await runInfo(patterns, flags, givenFilters(command));
+  });
 }
 
 interface InfoFlags {
@@ -37,13 +48,17 @@ interface InfoFlags {
   readonly json?: boolean;
 }
 
-async function runInfo(patterns: string[], flags: InfoFlags): Promise<void> {
+/** Rows that are not finite are counted: whoever looks at a corpus wants to know of them all. */
+const STATISTICS = { seed: 0, nonFinite: "count" } as const;
+
+async function runInfo(patterns: string[], flags: InfoFlags, request: FilterRequest): Promise<void> {
   await using corpus = await openInput(patterns, availableParallelism(), {
     column: flags.column,
     blockBytes: BLOCK_BYTES,
   });
   const windows = planWindows(corpus, { windowBytes: DEFAULT_WINDOW_MB * 1e6 });
-  const statistics = await statisticsOf(corpus, flags.full === true);
+  const filters = await resolveFilterRequest(corpus, request, STATISTICS);
+  const statistics = await statisticsOf(corpus, filters, flags.full === true);
   const warnings = statisticsWarnings(statistics);
   const samples = await sampleLabels(corpus);
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
@@ -63,6 +78,7 @@ async function runInfo(patterns: string[], flags: InfoFlags): Promise<void> {
       rowsPerBlock,
       windows,
       fingerprint,
+      filters: filters ?? null,
       statistics,
       warnings,
       samples,
@@ -73,20 +89,20 @@ async function runInfo(patterns: string[], flags: InfoFlags): Promise<void> {
   }
 }
 
-/** Rows that are not finite are counted here: whoever looks at a corpus wants to know of them all. */
-async function statisticsOf(corpus: Corpus, full: boolean): Promise<CorpusStatistics> {
-  const options = { seed: 0, nonFinite: "count" } as const;
-  if (!full) return (await readStatistics(corpus)) ?? (await estimateStatistics(corpus, options));
-  const progress = new Progress();
-  try {
-    const onProgress = (rows: number, all: number): void =>
-      progress.show(rows / all, [`${formatCount(rows)} of ${formatCount(all)} rows`]);
-    const statistics = await fullStatistics(corpus, { ...options, onProgress });
-    progress.line(`statistics kept in ${await writeStatistics(corpus, statistics)}`);
-    return statistics;
-  } finally {
-    progress.end();
-  }
+async function statisticsOf(
+  corpus: Corpus,
+  filters: RecordedFilters | undefined,
+  full: boolean,
+): Promise<CorpusStatistics> {
+  const options = { ...STATISTICS, filters };
+  if (!full) return (await readStatistics(corpus, filters)) ?? (await estimateStatistics(corpus, options));
+  using progress = new TaskProgress("reading all rows");
+  const onProgress = (rows: number, all: number): void => progress.update(rows, all);
+  const statistics = await fullStatistics(corpus, { ...options, onProgress });
+  const path = await writeStatistics(corpus, statistics, filters);
+  progress[Symbol.dispose]();
+  process.stderr.write(`statistics kept in ${path}\n`);
+  return statistics;
 }
 
 const SAMPLE_ROWS = 8;

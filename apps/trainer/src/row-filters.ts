@@ -1,0 +1,150 @@
+/**
+ * Row filters as a user asks for them: the options, what they come to on a corpus, and which ones hold for a finished
+ * model. What is left out is recorded as numbers, so that training, resuming and measuring leave out the same rows.
+ */
+import {
+  checkFilters,
+  type Corpus,
+  estimateStatistics,
+  isCorpusError,
+  readStatistics,
+  type RowFilters,
+  type StatisticsOptions,
+} from "@sparseloom/data";
+import { z } from "zod";
+import { RequestError } from "./errors.ts";
+import { formatCount } from "./progress.ts";
+
+/** The options, for whatever command reads rows. Names are the flags in camelCase. */
+export const filterShape = {
+  excludeTokens: z
+    .array(z.union([z.string(), z.number().int()]))
+    .min(1)
+    .optional()
+    .describe("leave out rows of these tokens, by id or text"),
+  excludePositions: z
+    .array(z.number().int().min(0))
+    .min(1)
+    .optional()
+    .describe("leave out rows at these positions of their document, e.g. 0"),
+  maxNormMultiple: z
+    .number()
+    .positive()
+    .optional()
+    .describe("leave out rows with a norm above this multiple of the median, e.g. 10"),
+  where: z
+    .string()
+    .optional()
+    .describe(
+      `keep only rows for which an expression over labels is true, e.g. "position > 0 and lang = 'en'"`,
+    ),
+  tokenColumn: z
+    .string()
+    .optional()
+    .describe("label column for --exclude-tokens (default: token_ids, token_id or token)"),
+  positionColumn: z.string().optional().describe("label column for --exclude-positions (default: position)"),
+};
+
+const filterSchema = z.object(filterShape);
+
+/** Filters as they were asked for. */
+export type FilterRequest = z.infer<typeof filterSchema>;
+
+/** Filters as they are applied and recorded: the largest norm is a number. */
+export interface RecordedFilters extends RowFilters {
+  /** What `maxNorm` comes from. */
+  readonly maxNormMultiple?: number;
+  readonly medianNorm?: number;
+}
+
+/** True when a request has any filter. */
+export function asksForFilters(request: FilterRequest): boolean {
+  const { excludeTokens, excludePositions, maxNormMultiple, where } = request;
+  return [excludeTokens, excludePositions, maxNormMultiple, where].some((value) => value !== undefined);
+}
+
+/**
+ * What a request comes to on a corpus; undefined when it has no filter. The median norm is that of the rows that the
+ * other filters leave, from the statistics on record or an estimate.
+ *
+ * @throws RequestError or CorpusError when the corpus has no such labels, or the expression is wrong
+ */
+export async function resolveFilterRequest(
+  corpus: Corpus,
+  request: FilterRequest,
+  options: StatisticsOptions,
+): Promise<RecordedFilters | undefined> {
+  const { excludeTokens, excludePositions, where, tokenColumn, positionColumn, maxNormMultiple } = request;
+  if (tokenColumn !== undefined && excludeTokens === undefined)
+    throw new RequestError("--token-column goes with --exclude-tokens, which is missing");
+  if (positionColumn !== undefined && excludePositions === undefined)
+    throw new RequestError("--position-column goes with --exclude-positions, which is missing");
+  if (!asksForFilters(request)) return undefined;
+  const byLabel: RowFilters = withoutUndefined({
+    excludeTokens,
+    excludePositions,
+    where,
+    tokenColumn,
+    positionColumn,
+  });
+  if (maxNormMultiple === undefined) return byLabel;
+  const statistics =
+    (await readStatistics(corpus, byLabel)) ??
+    (await estimateStatistics(corpus, { ...options, filters: byLabel }));
+  const medianNorm = statistics.normQuantiles.p50;
+  if (medianNorm === 0)
+    throw new RequestError("--max-norm-multiple cannot be used: the median norm of the rows is 0");
+  return { ...byLabel, maxNormMultiple, medianNorm, maxNorm: maxNormMultiple * medianNorm };
+}
+
+function withoutUndefined(filters: RowFilters): RowFilters {
+  return Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== undefined));
+}
+
+/** Which rows of a corpus a finished model is measured on: options of `eval` and `inspect`. */
+export interface ModelFilterOptions {
+  /** In place of the model's own. */
+  readonly request: FilterRequest;
+  /** False: all rows, whatever the model was trained without. */
+  readonly useModels: boolean;
+}
+
+/**
+ * The filters asked for, or else those that the model was trained with.
+ *
+ * @throws RequestError when the model's own cannot be applied to this corpus
+ */
+export async function filtersForModel(
+  cfg: Readonly<Record<string, unknown>>,
+  corpus: Corpus,
+  { request, useModels }: ModelFilterOptions = { request: {}, useModels: true },
+  options: StatisticsOptions,
+): Promise<RecordedFilters | undefined> {
+  const asked = await resolveFilterRequest(corpus, request, options);
+  if (asked !== undefined || !useModels) return asked;
+  const recorded = recordedFilters(cfg);
+  if (recorded === undefined) return undefined;
+  try {
+    checkFilters(corpus, recorded);
+  } catch (error) {
+    if (!isCorpusError(error, "no-label-column", "invalid-option")) throw error;
+    throw new RequestError(
+      `the model was trained with row filters that this corpus cannot have (${error.message}): give others, or --no-filters for all rows`,
+      { cause: error },
+    );
+  }
+  return recorded;
+}
+
+/** What reports say of rows left out, after the rows that they are about. */
+export function describeFiltered(filteredRows: number): string {
+  return filteredRows === 0 ? "" : `, ${formatCount(filteredRows)} left out by the row filters`;
+}
+
+/** The filters in a model's metadata. */
+function recordedFilters(cfg: Readonly<Record<string, unknown>>): RecordedFilters | undefined {
+  const metadata = (cfg["metadata"] ?? {}) as Record<string, unknown>;
+  const record = (metadata["sparseloom"] ?? {}) as Record<string, unknown>;
+  const filters = record["rowFilters"];
+  return typeof filters === "object" && filters !== null ? (filters as RecordedFilters) : undefined;
+}
