@@ -32,7 +32,8 @@ let server: ObjectServer;
 
 /** The arguments of Node for a command of README. */
 function nodeArguments(command: string): string[] {
-  const [runner, file, ...rest] = command.replace("https://example.org", server.origin).split(" ");
+  const words = command.replace("https://example.org", server.origin).match(/"[^"]*"|\S+/g) ?? [];
+  const [runner, file, ...rest] = words.map((word) => word.replaceAll('"', ""));
   if (runner === "pnpm" && file === "sparseloom") return [CLI, ...rest];
   if (runner === "node_modules/.bin/node" && file !== undefined) return [join(ROOT, file), ...rest];
   throw new Error(`this test does not know how to run README's command: ${command}`);
