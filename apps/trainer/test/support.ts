@@ -17,29 +17,40 @@ export function temporaryFolder(): string {
   return path;
 }
 
-/** Writes a synthetic corpus and returns its true features [features, dIn]. */
+/**
+ * Writes a synthetic corpus and returns its true features [features, dIn]. With `rowsPerDocument` rows have a label
+ * `document`.
+ */
 export async function writeSynthetic(
   path: string,
   rows: number,
   options: SyntheticOptions,
+  rowsPerDocument?: number,
 ): Promise<Float32Array> {
   const synthetic = createSynthetic(options);
   const values = new Float32Array(rows * options.dIn);
   synthetic.fill(values, 0, rows);
-  await writeCorpus(path, { dIn: options.dIn, type: "float32" }, [{ values }]);
+  const document = Array.from({ length: rows }, (_, row) => Math.floor(row / (rowsPerDocument ?? 1)));
+  const labelled = rowsPerDocument !== undefined;
+  await writeCorpus(
+    path,
+    { dIn: options.dIn, type: "float32", ...(labelled ? { labels: { document: "int32" } } : {}) },
+    [{ values, ...(labelled ? { labels: { document } } : {}) }],
+  );
   return synthetic.directions;
 }
 
 /** A small corpus of 12 dimensions for tests that do not care what it holds. */
-export async function writeSmallCorpus(path: string, rows = 3000): Promise<void> {
-  await writeSynthetic(path, rows, {
+export async function writeSmallCorpus(path: string, rows = 3000, rowsPerDocument?: number): Promise<void> {
+  const options: SyntheticOptions = {
     dIn: 12,
     features: 24,
     seed: 5,
     active: { kind: "bernoulli", probability: 0.15 },
     magnitude: { kind: "normal", mean: 1, sd: 0.3 },
     noise: 0.05,
-  });
+  };
+  await writeSynthetic(path, rows, options, rowsPerDocument);
 }
 
 export interface CliResult {

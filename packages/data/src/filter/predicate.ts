@@ -40,7 +40,7 @@ export function compilePredicate(text: string, labels: readonly LabelColumn[]): 
     const label = labels.find(({ name }) => name === operand.name);
     if (label === undefined) {
       const known = labels.map(({ name }) => name).join(", ") || "none";
-      const hint = `; a string takes quotes, as in '${operand.name}'`;
+      const hint = labels.length === 0 ? "" : `; a string takes quotes, as in '${operand.name}'`;
       throw mistakeAt(
         text,
         operand.at,
