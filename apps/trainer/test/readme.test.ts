@@ -53,7 +53,7 @@ async function runNode(args: readonly string[]): Promise<{ stdout: string; stder
 
 beforeAll(async () => {
   // What README's Python example would have written, only smaller.
-  await writeSmallCorpus(join(folder, "acts.arrow"), 3000, 30);
+  await writeSmallCorpus(join(folder, "acts.arrow"), 3000, 6);
   await writeFile(join(folder, "tokens.csv"), "token,x,y\nriver,1,0\nlake,2,0.5\npeak,-1,3\n");
   server = await ObjectServer.start();
   for (const path of ["/acts.arrow", "/example/acts/acts.arrow"]) {
