@@ -31,6 +31,61 @@ export interface BlockSource {
   readonly batches: readonly { readonly rows: number }[];
 }
 
+/** Where the batches of a file begin, for all of its blocks. */
+interface FileRows {
+  /** Index of the file. */
+  readonly file: number;
+  /** Global index of the file's first row. */
+  readonly firstRow: number;
+  readonly rowBytes: number;
+  /** First row of each batch in the file, and the file's rows at the end. */
+  readonly starts: Float64Array;
+}
+
+/** A block that finds its segments when it is asked for them: a large corpus has a million blocks. */
+class PlannedBlock implements Block {
+  readonly index: number;
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly #file: FileRows;
+
+  constructor(file: FileRows, index: number, firstRow: number, rows: number) {
+    this.#file = file;
+    this.index = index;
+    this.firstRow = firstRow;
+    this.rows = rows;
+  }
+
+  get byteLength(): number {
+    return this.rows * this.#file.rowBytes;
+  }
+
+  get segments(): readonly Segment[] {
+    const { file, firstRow, starts } = this.#file;
+    const segments: Segment[] = [];
+    let row = this.firstRow - firstRow;
+    const end = row + this.rows;
+    for (let batch = lastAtMost(starts, row); row < end; batch++) {
+      const rows = Math.min(end, starts[batch + 1]!) - row;
+      if (rows > 0) segments.push({ file, batch, firstRow: row - starts[batch]!, rows });
+      row += rows;
+    }
+    return segments;
+  }
+}
+
+/** Index of the last number of an ascending list that is at most `value`; the first must be. */
+function lastAtMost(ascending: Float64Array, value: number): number {
+  let low = 0;
+  let high = ascending.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (ascending[middle]! <= value) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
 /** The blocks of a corpus: full ones of `rowsPerBlock` rows, and a shorter one at the end of each file. */
 export function planBlocks(
   files: readonly BlockSource[],
@@ -40,25 +95,15 @@ export function planBlocks(
   const blocks: Block[] = [];
   let firstRow = 0;
   for (const [file, { batches }] of files.entries()) {
-    let segments: Segment[] = [];
-    let rows = 0;
-    const finish = (): void => {
-      if (rows === 0) return;
-      blocks.push({ index: blocks.length, firstRow, rows, byteLength: rows * rowBytes, segments });
-      firstRow += rows;
-      segments = [];
-      rows = 0;
-    };
-    for (const [batch, source] of batches.entries()) {
-      for (let taken = 0; taken < source.rows; ) {
-        const take = Math.min(rowsPerBlock - rows, source.rows - taken);
-        segments.push({ file, batch, firstRow: taken, rows: take });
-        taken += take;
-        rows += take;
-        if (rows === rowsPerBlock) finish();
-      }
+    const starts = new Float64Array(batches.length + 1);
+    for (const [batch, { rows }] of batches.entries()) starts[batch + 1] = starts[batch]! + rows;
+    const plan: FileRows = { file, firstRow, rowBytes, starts };
+    const fileRows = starts.at(-1)!;
+    for (let done = 0; done < fileRows; done += rowsPerBlock) {
+      const rows = Math.min(rowsPerBlock, fileRows - done);
+      blocks.push(new PlannedBlock(plan, blocks.length, firstRow + done, rows));
     }
-    finish();
+    firstRow += fileRows;
   }
   return blocks;
 }
@@ -74,8 +119,8 @@ export function areFew(rows: number, block: Block): boolean {
   return rows * READ_COST_BYTES < block.byteLength;
 }
 
-/** The segment that holds a global row, and the row's index in its batch; `blocks` must hold the row. */
-export function findRow(blocks: readonly Block[], row: number): { segment: Segment; batchRow: number } {
+/** The block that holds a global row; one of `blocks` must. */
+export function blockOf(blocks: readonly Block[], row: number): Block {
   let low = 0;
   let high = blocks.length - 1;
   while (low < high) {
@@ -83,7 +128,12 @@ export function findRow(blocks: readonly Block[], row: number): { segment: Segme
     if (blocks[middle]!.firstRow <= row) low = middle;
     else high = middle - 1;
   }
-  const block = blocks[low]!;
+  return blocks[low]!;
+}
+
+/** The segment that holds a global row, and the row's index in its batch; `blocks` must hold the row. */
+export function findRow(blocks: readonly Block[], row: number): { segment: Segment; batchRow: number } {
+  const block = blockOf(blocks, row);
   let rest = row - block.firstRow;
   for (const segment of block.segments) {
     if (rest < segment.rows) return { segment, batchRow: segment.firstRow + rest };

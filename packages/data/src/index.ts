@@ -2,9 +2,7 @@
  * Activation corpora: Arrow files of activation vectors, read in blocks, shuffled, measured, sampled and written.
  *
  *   await using corpus = await openCorpus(["activations/*.arrow"]);
- *   await using stream = new RowStream(corpus, { seed: 1, split: "train" });
- *   const batch = new Float32Array(4096 * corpus.dIn);
- *   for (let rows; (rows = await stream.fill(batch, 4096)) > 0; ) train(batch, rows);
+ *   for await (const { values, rows } of miniBatches(corpus, { seed: 1, split: "train" })) train(values, rows);
  *
  * Knows nothing of models and starts no threads.
  */
@@ -30,6 +28,8 @@ export { checkFilters } from "./filter/row-filter.ts";
 export type { RowFilters } from "./filter/row-filter.ts";
 export { planWindows } from "./shuffle.ts";
 export type { Shuffle, WindowOptions, WindowPlan } from "./shuffle.ts";
+export { miniBatches } from "./mini-batches.ts";
+export type { MiniBatch, MiniBatchOptions } from "./mini-batches.ts";
 export { RowStream } from "./stream.ts";
 export type { RowStreamOptions, StreamPosition } from "./stream.ts";
 export type { RowTransform } from "./transform.ts";

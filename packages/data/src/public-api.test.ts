@@ -21,6 +21,7 @@ it("exports these names and no others", () => {
       "isCorpusError",
       "isSyntheticPath",
       "keptRows",
+      "miniBatches",
       "openCorpus",
       "openKnownFeatures",
       "openSyntheticCorpus",

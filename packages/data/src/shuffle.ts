@@ -3,6 +3,7 @@
  * and without a list of all rows. Reads labels where documents are held out or rows are filtered, and no values.
  */
 import { valueBytes } from "./arrow/vector-column.ts";
+import { blockOf } from "./blocks.ts";
 import type { Block } from "./blocks.ts";
 import type { Corpus } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
@@ -139,7 +140,7 @@ export class WindowPlanner {
     const sorted = ids.subarray(0, count).sort();
     const parts: WindowPart[] = [];
     for (let i = 0; i < count; ) {
-      const block = blocks[blockOf(blocks, sorted[i]!)]!;
+      const block = blockOf(blocks, sorted[i]!);
       const end = block.firstRow + block.rows;
       const from = i;
       while (i < count && sorted[i]! < end) i++;
@@ -190,16 +191,4 @@ function setBit(bits: Uint8Array, bit: number): void {
 
 function hasBit(bits: Uint8Array, bit: number): boolean {
   return (bits[Math.floor(bit / 8)]! & (1 << (bit % 8))) !== 0;
-}
-
-/** Index of the block that has a row. */
-function blockOf(blocks: readonly Block[], row: number): number {
-  let low = 0;
-  let high = blocks.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (blocks[middle]!.firstRow <= row) low = middle;
-    else high = middle - 1;
-  }
-  return low;
 }

@@ -98,7 +98,8 @@ async function indexFile(file: RangeReader, signal: AbortSignal | undefined): Pr
     if (block.offset + block.metadataLength + block.bodyLength > footerPosition) {
       throw new CorpusError("truncated", `${name} ends beyond the file's data`, { path });
     }
-    const message = await readMessage(file, block.offset, footerPosition, name, signal);
+    const { offset, metadataLength } = block;
+    const message = await readMessage(file, offset, footerPosition, name, signal, metadataLength);
     if (message === undefined) throw new CorpusError("malformed", `${name} is not a message`, { path });
     return message;
   };
@@ -109,15 +110,15 @@ async function indexFile(file: RangeReader, signal: AbortSignal | undefined): Pr
     }
     dictionaries.push({ ...placed(message), ...dictionaryTags(message.header), fromBatch: 0 });
   }
-  const messages = await mapConcurrently(footer.batches, HEADERS_IN_FLIGHT, (block, i) =>
-    readBlock(block, `batch ${i}`),
-  );
-  for (const [i, message] of messages.entries()) {
+  // Of each message only what is kept lives on: a large file has many.
+  const found = await mapConcurrently(footer.batches, HEADERS_IN_FLIGHT, async (block, i) => {
+    const message = await readBlock(block, `batch ${i}`);
     if (message.header.kind !== "batch") {
       throw new CorpusError("malformed", "the footer's entry is not a record batch", { path, batch: i });
     }
-    batches.push(placed(message, batches.at(-1)));
-  }
+    return placed(message);
+  });
+  for (const batch of found) batches.push(sharing(batch, batches.at(-1)));
   return { format: "file", schema: footer.schema, batches, dictionaries, metadataBytes };
 }
 
@@ -133,7 +134,7 @@ async function indexStream(file: RangeReader, signal: AbortSignal | undefined): 
   while (position < size) {
     const message = await readMessage(file, position, size, `batch ${batches.length}`, signal);
     if (message === undefined) break;
-    if (message.header.kind === "batch") batches.push(placed(message, batches.at(-1)));
+    if (message.header.kind === "batch") batches.push(sharing(placed(message), batches.at(-1)));
     else if (message.header.kind === "dictionary") {
       const tags = dictionaryTags(message.header);
       dictionaries.push({ ...placed(message), ...tags, fromBatch: batches.length });
@@ -157,16 +158,21 @@ interface ReadMessage {
   readonly end: number;
 }
 
-/** Reads one message's header; undefined at a stream's end mark. `limit` is where the messages must have ended. */
+/**
+ * Reads one message's header; undefined at a stream's end mark.
+ * @param limit where the messages must have ended.
+ * @param expected bytes that the header is said to have.
+ */
 async function readMessage(
   file: RangeReader,
   position: number,
   limit: number,
   name: string,
   signal: AbortSignal | undefined,
+  expected = FIRST_READ_BYTES,
 ): Promise<ReadMessage | undefined> {
   const { path } = file;
-  const guess = new Uint8Array(Math.min(FIRST_READ_BYTES, limit - position));
+  const guess = new Uint8Array(Math.min(FIRST_READ_BYTES, Math.max(expected, 8), limit - position));
   if (guess.length < 4)
     throw new CorpusError("truncated", `the file ends inside the header of ${name}`, { path });
   await file.read(guess, position, signal);
@@ -210,16 +216,19 @@ async function readMessage(
   return { header, metadata, bodyPosition, end };
 }
 
+function placed(message: ReadMessage): PlacedBatch {
+  if (message.header.kind !== "batch" && message.header.kind !== "dictionary") {
+    throw new Error("internal: only batches have a place");
+  }
+  const { rows, nodes, buffers, variadicCounts, compression } = message.header.batch;
+  return { rows, nodes, buffers, variadicCounts, compression, bodyPosition: message.bodyPosition };
+}
+
 /**
  * @param previous the batch before: most batches have its lists, which are then shared, so that the index of a file
  * of many small batches stays small.
  */
-function placed(message: ReadMessage, previous?: PlacedBatch): PlacedBatch {
-  if (message.header.kind !== "batch" && message.header.kind !== "dictionary") {
-    throw new Error("internal: only batches have a place");
-  }
-  const { batch } = message.header;
-  const { bodyPosition } = message;
+function sharing(batch: PlacedBatch, previous: PlacedBatch | undefined): PlacedBatch {
   const nodes = shared(
     batch.nodes,
     previous?.nodes,
@@ -231,7 +240,7 @@ function placed(message: ReadMessage, previous?: PlacedBatch): PlacedBatch {
     (a, b) => a.offset === b.offset && a.length === b.length,
   );
   const variadicCounts = shared(batch.variadicCounts, previous?.variadicCounts, (a, b) => a === b);
-  return { rows: batch.rows, nodes, buffers, variadicCounts, compression: batch.compression, bodyPosition };
+  return { ...batch, nodes, buffers, variadicCounts };
 }
 
 function shared<T>(
