@@ -83,7 +83,7 @@ class LabelCache {
     rowIds: Float64Array,
     signal: AbortSignal | undefined,
   ): Promise<Record<string, readonly LabelValue[]>> {
-    const columns = this.#names.map((name) => ({ name, values: new Array<LabelValue>(rowIds.length) }));
+    const columns = this.#names.map((name) => ({ name, values: Array.from(rowIds, (): LabelValue => null) }));
     // Block by block, so that each is read once however few are kept.
     const order = Uint32Array.from(rowIds.keys()).sort((a, b) => rowIds[a]! - rowIds[b]!);
     let block: Block | undefined;

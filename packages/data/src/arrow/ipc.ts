@@ -92,7 +92,6 @@ async function indexFile(file: RangeReader, signal: AbortSignal | undefined): Pr
   await file.read(metadataBytes, footerPosition, signal);
   const footer = decoding(path, "the footer", () => decodeFooter(metadataBytes));
 
-  const batches: PlacedBatch[] = [];
   const dictionaries: PlacedDictionary[] = [];
   const readBlock = async (block: FooterBlock, name: string): Promise<ReadMessage> => {
     if (block.offset + block.metadataLength + block.bodyLength > footerPosition) {
@@ -111,14 +110,14 @@ async function indexFile(file: RangeReader, signal: AbortSignal | undefined): Pr
     dictionaries.push({ ...placed(message), ...dictionaryTags(message.header), fromBatch: 0 });
   }
   // Of each message only what is kept lives on: a large file has many.
-  const found = await mapConcurrently(footer.batches, HEADERS_IN_FLIGHT, async (block, i) => {
+  let latest: PlacedBatch | undefined;
+  const batches = await mapConcurrently(footer.batches, HEADERS_IN_FLIGHT, async (block, i) => {
     const message = await readBlock(block, `batch ${i}`);
     if (message.header.kind !== "batch") {
       throw new CorpusError("malformed", "the footer's entry is not a record batch", { path, batch: i });
     }
-    return placed(message);
+    return (latest = placed(message, latest));
   });
-  for (const batch of found) batches.push(sharing(batch, batches.at(-1)));
   return { format: "file", schema: footer.schema, batches, dictionaries, metadataBytes };
 }
 
@@ -134,7 +133,7 @@ async function indexStream(file: RangeReader, signal: AbortSignal | undefined): 
   while (position < size) {
     const message = await readMessage(file, position, size, `batch ${batches.length}`, signal);
     if (message === undefined) break;
-    if (message.header.kind === "batch") batches.push(sharing(placed(message), batches.at(-1)));
+    if (message.header.kind === "batch") batches.push(placed(message, batches.at(-1)));
     else if (message.header.kind === "dictionary") {
       const tags = dictionaryTags(message.header);
       dictionaries.push({ ...placed(message), ...tags, fromBatch: batches.length });
@@ -216,31 +215,28 @@ async function readMessage(
   return { header, metadata, bodyPosition, end };
 }
 
-function placed(message: ReadMessage): PlacedBatch {
+/**
+ * @param other another batch: most batches have its lists, which are then shared, so that the index of a file of
+ * many small batches stays small.
+ */
+function placed(message: ReadMessage, other?: PlacedBatch): PlacedBatch {
   if (message.header.kind !== "batch" && message.header.kind !== "dictionary") {
     throw new Error("internal: only batches have a place");
   }
-  const { rows, nodes, buffers, variadicCounts, compression } = message.header.batch;
-  return { rows, nodes, buffers, variadicCounts, compression, bodyPosition: message.bodyPosition };
-}
-
-/**
- * @param previous the batch before: most batches have its lists, which are then shared, so that the index of a file
- * of many small batches stays small.
- */
-function sharing(batch: PlacedBatch, previous: PlacedBatch | undefined): PlacedBatch {
+  const { batch } = message.header;
+  const { bodyPosition } = message;
   const nodes = shared(
     batch.nodes,
-    previous?.nodes,
+    other?.nodes,
     (a, b) => a.length === b.length && a.nullCount === b.nullCount,
   );
   const buffers = shared(
     batch.buffers,
-    previous?.buffers,
+    other?.buffers,
     (a, b) => a.offset === b.offset && a.length === b.length,
   );
-  const variadicCounts = shared(batch.variadicCounts, previous?.variadicCounts, (a, b) => a === b);
-  return { ...batch, nodes, buffers, variadicCounts };
+  const variadicCounts = shared(batch.variadicCounts, other?.variadicCounts, (a, b) => a === b);
+  return { rows: batch.rows, nodes, buffers, variadicCounts, compression: batch.compression, bodyPosition };
 }
 
 function shared<T>(
