@@ -244,6 +244,98 @@ describe("evaluation against true features", () => {
   });
 });
 
+describe("the diagnosis of dead latents", () => {
+  /** Encoder and decoder rows: features 0 to 3 are alive, the other four are not. */
+  const rowOf = (feature: number, factor = 1) =>
+    [...directions.subarray(feature * DIN, (feature + 1) * DIN)].map((value) => factor * value);
+  const against = all
+    .map((feature) => rowOf(feature, -1))
+    .reduce((sum, row) => sum.map((value, j) => value + row[j]!));
+  const latents = [rowOf(0), rowOf(1), rowOf(2), rowOf(3), rowOf(0, 0.1), rowOf(4), against, rowOf(6)];
+  const biases = [-0.01, -0.01, -0.01, -0.01, -9, -9, -0.01, -9];
+
+  async function writeDeadModel(path: string): Promise<void> {
+    const W_dec = Float32Array.from(latents.flat());
+    const files = exportSaeLens(
+      {
+        architecture: "standard",
+        dIn: DIN,
+        latents: latents.length,
+        applyBDecToInput: false,
+        W_enc: transpose(W_dec, latents.length, DIN),
+        b_enc: Float32Array.from(biases),
+        W_dec,
+        b_dec: new Float32Array(DIN),
+      },
+      { trainingArchitecture: "relu", l0: 0, deadLatents: 0, sparseloom: {} },
+    );
+    await writeFolder(at(path), {
+      "cfg.json": [files["cfg.json"]],
+      "sae_weights.safetensors": [files["sae_weights.safetensors"]],
+    });
+  }
+  const diagnose = async (model: string): Promise<EvalResult> =>
+    await evaluateModel(at(model), [at("toy.arrow")], { split: "all", rows: ROWS, workers: 2, dead: true });
+
+  it("gives each its cause, and what to try", async () => {
+    await writeDeadModel("dying");
+    const result = await diagnose("dying");
+    const causes = result.deadLatents?.latents.map(({ latent, cause }) => [latent, cause]);
+    expect(result.dead).toBe(4);
+    expect(result.deadLatents?.rows).toBe(ROWS);
+    expect(causes).toEqual([
+      [4, "duplicate"],
+      [5, "bias"],
+      [6, "mean"],
+      [7, "bias"],
+    ]);
+    const text = describeEvaluation(result);
+    expect(text).toMatch(/duplicate +1 +fewer --latents/);
+    expect(text).toMatch(/ 4 +duplicate .*decoder cosine 1\.000 with latent 0/);
+    expect(text).toMatch(/ 5 +bias .*bias −9\.00, live median −0\.0100/);
+  });
+
+  it("knows from a run directory who fell silent at a loss spike", async () => {
+    await writeDeadModel(join("run-with-spike", "model"));
+    const lastFired = Float64Array.of(900, 900, 900, 900, 0, 900, 0, 455);
+    const fireCount = Float64Array.of(90, 90, 90, 90, 0, 90, 0, 45);
+    const data = (values: Float64Array) => ({ shape: [8], data: values });
+    await writeFolder(at(join("run-with-spike", "checkpoints", "90")), {
+      "state.safetensors": [
+        encodeSafetensors({ fireCount: data(fireCount), lastFired: data(lastFired), other: data(lastFired) }),
+      ],
+    });
+    const losses = [5, 4, 4, 4, 9, 4, 4, 4, 4];
+    const lines = losses.map((loss, index) =>
+      JSON.stringify({ step: 10 * (index + 1), examples: 100 * (index + 1), loss }),
+    );
+    await writeFile(at(join("run-with-spike", "metrics.jsonl")), `${lines.join("\n")}\n`);
+    const { deadLatents } = await diagnose("run-with-spike");
+    expect(deadLatents?.latents.map(({ latent, cause, spikeStep }) => [latent, cause, spikeStep])).toEqual([
+      [4, "duplicate", null],
+      [5, "bias", null],
+      [6, "mean", null],
+      [7, "loss spike", 50],
+    ]);
+  });
+
+  it("holds TopK's latents against the least that was selected in the row", async () => {
+    const options = checkTrainRequest({ latents: 64, k: 3, batch: 64, lr: 0.05, epochs: 3, workers: 2 });
+    await train([at("toy.arrow")], options, at("crowded"));
+    const { dead, deadLatents } = await diagnose("crowded");
+    expect(dead).toBeGreaterThan(0);
+    expect(deadLatents?.latents).toHaveLength(dead);
+    for (const { bestZ, threshold } of deadLatents?.latents ?? []) {
+      expect(threshold).toBeGreaterThanOrEqual(0);
+      expect(bestZ).toBeLessThan(threshold + 1e-5);
+    }
+  });
+
+  it("is not made unless asked for", async () => {
+    expect((await evaluateOn(at("dying"), "toy.arrow")).deadLatents).toBeNull();
+  });
+});
+
 describe("a deep autoencoder's evaluation", () => {
   it("has reconstructions, but no features", async () => {
     const options = checkTrainRequest({

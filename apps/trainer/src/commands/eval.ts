@@ -26,6 +26,7 @@ export function addEvalCommand(program: Command): void {
       "--features <file>",
       "true features of a synthetic corpus (default: <corpus>.features.safetensors, if there is one)",
     )
+    .option("--dead", "find the cause of each dead latent, and what to try")
     .option("--rows <n>", "rows at most", parseCount, 1_000_000)
     .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
     .option("--json", "print one JSON object");

@@ -2,6 +2,7 @@
 import { formatCount } from "../progress.ts";
 import { describeFiltered } from "../row-filters.ts";
 import { formatTable } from "../table.ts";
+import { describeDead } from "./describe-dead.ts";
 import type { EvalResult } from "./evaluate-model.ts";
 
 /** The result of `sparseloom eval` as text. */
@@ -11,6 +12,7 @@ export function describeEvaluation(result: EvalResult): string {
     formatTable(["measure", "value", "meaning"], measures(result)),
     ...truthLines(result),
     ...histogramLines(result),
+    ...(result.deadLatents === null ? [] : ["", describeDead(result.deadLatents)]),
   ].join("\n");
 }
 

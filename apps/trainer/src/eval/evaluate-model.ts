@@ -14,8 +14,10 @@ import { startModelTeam } from "../model-team.ts";
 import { openInput } from "../open-corpus.ts";
 import { filtersForModel, type ModelFilterOptions, type RecordedFilters } from "../row-filters.ts";
 import { type LoadedModel, readModel } from "../run/model-folder.ts";
+import { type DeadReport, DeadSample } from "./dead-sample.ts";
 import { findGroundTruth } from "./ground-truth.ts";
 import { type Quality, QualityMeter } from "./quality.ts";
+import { readHistory } from "./training-history.ts";
 
 /** What `eval --json` prints. */
 export interface EvalResult extends Quality {
@@ -34,6 +36,8 @@ export interface EvalResult extends Quality {
   readonly dead: number;
   readonly latents: number;
   readonly density: DensityHistogram;
+  /** Why latents are dead, where that was asked for; null otherwise, and for a deep autoencoder. */
+  readonly deadLatents: DeadReport | null;
 }
 
 /** Options of {@link evaluateModel}. */
@@ -47,6 +51,8 @@ export interface EvalOptions {
   readonly features?: string | undefined;
   /** Default: the model's own filters. */
   readonly filters?: ModelFilterOptions | undefined;
+  /** Whether to find a cause for each dead latent. Default: no. */
+  readonly dead?: boolean | undefined;
 }
 
 /** Evaluates a model folder (or a run's model) on a corpus. */
@@ -79,9 +85,11 @@ export async function evaluateModel(
   await using team = started;
   const meter = new QualityMeter(team.arena, transform, await findGroundTruth(corpus, options.features));
   await using stream = new RowStream(corpus, { ...split, shuffle: "window", epochs: 1, transform });
-  const found = await evaluate(team, stream, options.rows, (arena, rowIds, rows, slot) =>
-    meter.add(arena, rowIds, rows, slot),
-  );
+  const sample = options.dead === true ? new DeadSample(corpus.dIn) : undefined;
+  const found = await evaluate(team, stream, options.rows, (arena, rowIds, rows, slot) => {
+    meter.add(arena, rowIds, rows, slot);
+    if (arena.kind === "sparse") sample?.add(arena, rows, slot);
+  });
   await team.stop();
   if (found.rows === 0) {
     throw new RequestError(
@@ -91,6 +99,13 @@ export async function evaluateModel(
     );
   }
   const quality = meter.result();
+  let deadLatents: DeadReport | null = null;
+  if (sample !== undefined && team.arena.kind === "sparse") {
+    const { latents, applyBDecToInput } = team.arena.model;
+    const centre =
+      recordOf(loaded).centred && !applyBDecToInput ? Float32Array.from(statistics.mean) : undefined;
+    deadLatents = sample.diagnose(team.arena, found.fireCount, await readHistory(path, latents), centre);
+  }
   return {
     model: loaded.path,
     split: options.split,
@@ -103,6 +118,7 @@ export async function evaluateModel(
     dead: found.neverActive,
     latents: found.fireCount.length,
     density: densityHistogram(found.fireCount, found.rows),
+    deadLatents,
     ...quality,
     warnings: [
       ...quality.warnings,
@@ -116,6 +132,8 @@ interface TrainingRecord {
   readonly seed: number;
   readonly heldOut: number;
   readonly documentColumn: string | undefined;
+  /** Whether rows were centred on the corpus's mean. */
+  readonly centred: boolean;
   /** Of the corpus that it was trained on. */
   readonly fingerprint: string | undefined;
   readonly corpus: { readonly meanNorm?: number; readonly totalVariance?: number; readonly gamma?: number };
@@ -125,10 +143,12 @@ interface TrainingRecord {
 function recordOf({ cfg }: LoadedModel): TrainingRecord {
   const metadata = (cfg["metadata"] ?? {}) as Record<string, unknown>;
   const record = (metadata["sparseloom"] ?? {}) as Record<string, unknown>;
+  const scaling = (record["scaling"] ?? {}) as Record<string, unknown>;
   return {
     seed: typeof record["seed"] === "number" ? record["seed"] : 0,
     heldOut: typeof record["heldOut"] === "number" ? record["heldOut"] : 0.01,
     documentColumn: typeof record["documentColumn"] === "string" ? record["documentColumn"] : undefined,
+    centred: scaling["center"] === true,
     fingerprint: typeof record["corpusFingerprint"] === "string" ? record["corpusFingerprint"] : undefined,
     corpus: (record["corpus"] ?? {}) as TrainingRecord["corpus"],
   };

@@ -8,6 +8,14 @@ export {
   type PairwiseCosines,
   pairwiseCosines,
 } from "./cosines.ts";
+export {
+  type DeadCause,
+  type DeadLatent,
+  type DeadLatentEvidence,
+  diagnoseDead,
+  type LossSpike,
+  lossSpikes,
+} from "./dead-latents.ts";
 export { type DensityHistogram, densityHistogram } from "./density.ts";
 export {
   countDetections,
