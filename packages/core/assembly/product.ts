@@ -44,6 +44,12 @@ export function packRows(packed: usize, x: usize, bias: usize, centred: usize, r
   }
 }
 
+/** Packs one row x [dIn] into lane `lane` of a panel; zeros where x is 0. */
+export function packRow(panel: usize, lane: usize, x: usize, dIn: usize): void {
+  let out = panel + lane * 4;
+  for (let j: usize = 0; j < dIn; j++, out += 32) store<f32>(out, x == 0 ? 0 : load<f32>(x + (j << 2)));
+}
+
 /**
  * The product of `panels` packed panels with `units` rows of `w` [units, dIn], into z [panel][unit][8].
  * `wide`: in tiles of two panels, for machines that join vectors. `maxima` (0: none) receives [panel][group][8]: per row the maximum over groups of 6·tilesPerGroup units.

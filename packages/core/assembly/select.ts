@@ -121,8 +121,8 @@ export function selectTopK(
  * Keeps the k largest of a list of `count` values (bits) and latents, in their order, ties to the earlier; the list
  * has room for a multiple of 4. Writes to `bound` the bits that a later value must reach to belong to them.
  */
-function keepLargest(list: usize, capacity: usize, count: i32, k: i32, bound: usize): i32 {
-  for (let i = <usize>count; (i & 3) != 0; i++) store<i32>(list + (i << 2), 0);
+export function keepLargest(list: usize, capacity: usize, count: i32, k: i32, bound: usize): i32 {
+  padWithZeros(list, count);
   // The k-th largest, by bisection: `low` is always reached by k values, `high` never.
   let low = SMALLEST;
   let high = ABOVE_ALL;
@@ -147,6 +147,12 @@ function keepLargest(list: usize, capacity: usize, count: i32, k: i32, bound: us
   return <i32>kept;
 }
 
+/** Fills a list's values up to whole vectors. */
+@inline
+function padWithZeros(list: usize, count: i32): void {
+  for (let i = <usize>count; (i & 3) != 0; i++) store<i32>(list + (i << 2), 0);
+}
+
 @inline
 function countReaching(list: usize, count: i32, bits: i32): i32 {
   const bound = i32x4.splat(bits);
@@ -154,6 +160,68 @@ function countReaching(list: usize, count: i32, bits: i32): i32 {
   const end = list + (((<usize>count + 3) & ~3) << 2);
   for (let at = list; at < end; at += 16) reached = i32x4.sub(reached, i32x4.ge_s(v128.load(at), bound));
   return i32x4.extract_lane(reached, 0) + i32x4.extract_lane(reached, 1) + i32x4.extract_lane(reached, 2) + i32x4.extract_lane(reached, 3);
+}
+
+/**
+ * All values of z [units][8] that reach their row's bound, with their latents, in ascending order, in list `lane` of
+ * `lists`; counts [8] receives how many, or `capacity` where there are at least as many.
+ */
+export function collectReaching(
+  z: usize, units: usize, maxima: usize, groups: usize, groupUnits: usize, lists: usize, capacity: usize, counts: usize, bounds: usize,
+): void {
+  v128.store(counts, i32x4.splat(0));
+  v128.store(counts, i32x4.splat(0), 16);
+  const bound0 = v128.load(bounds);
+  const bound1 = v128.load(bounds, 16);
+  for (let group: usize = 0; group < groups; group++) {
+    const reached = v128.or(
+      i32x4.ge_s(v128.load(maxima + group * 32), bound0),
+      i32x4.ge_s(v128.load(maxima + group * 32, 16), bound1),
+    );
+    if (!v128.any_true(reached)) continue;
+    const end = min((group + 1) * groupUnits, units);
+    for (let unit = group * groupUnits; unit < end; unit++) {
+      const at = z + unit * 32;
+      let mask = i32x4.bitmask(i32x4.ge_s(v128.load(at), bound0)) | (i32x4.bitmask(i32x4.ge_s(v128.load(at, 16), bound1)) << 4);
+      while (mask != 0) {
+        const lane = <usize>ctz(mask);
+        mask &= mask - 1;
+        const list = lists + lane * capacity * 8;
+        const count = <usize>load<i32>(counts + (lane << 2));
+        if (count == capacity) continue;
+        store<i32>(list + (count << 2), load<i32>(at + (lane << 2)));
+        store<i32>(list + (capacity + count) * 4, <i32>unit);
+        store<i32>(counts + (lane << 2), <i32>count + 1);
+      }
+    }
+  }
+}
+
+/** Bits of the k-th largest of a list's values, or those of the smallest positive number where fewer are positive. */
+export function kthLargest(list: usize, count: i32, k: i32): i32 {
+  padWithZeros(list, count);
+  let low = SMALLEST;
+  let high = ABOVE_ALL;
+  while (high - low > 1) {
+    const middle = low + ((high - low) >> 1);
+    const reached = countReaching(list, count, middle);
+    if (reached >= k) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Keeps the positive values of a list, in their order. Returns how many. */
+export function keepPositive(list: usize, capacity: usize, count: usize): usize {
+  let kept: usize = 0;
+  for (let i: usize = 0; i < count; i++) {
+    const value = load<i32>(list + (i << 2));
+    if (value < SMALLEST) continue;
+    store<i32>(list + (kept << 2), value);
+    store<i32>(list + (capacity + kept) * 4, load<i32>(list + (capacity + i) * 4));
+    kept++;
+  }
+  return kept;
 }
 
 /** Copies a list's values and latents to records. */

@@ -35,6 +35,26 @@ export const SUMMARY = {
   dead: 4,
   learningRate: 5,
   rows: 6,
+  /** Pre-activations that the screened encoder computed exactly, summed over rows; 0 when the step was not screened. */
+  candidates: 7,
+  /** Rows of a screened step that were encoded by the exact product. */
+  redone: 8,
+  /** Largest error of a screened pre-activation, in standard deviations of the error model. */
+  screeningError: 9,
+  /** Rows whose screening was checked against all exact pre-activations. */
+  audited: 10,
+  /** Active latents that the check found missing. */
+  missed: 11,
+} as const;
+
+/** Fields of a row's report on its screening (region `rowScreening`). */
+export const SCREENING = {
+  candidates: 0,
+  /** 1: encoded by the exact product. */
+  redone: 1,
+  error: 2,
+  /** −1: not audited; else active latents that were missing. */
+  missed: 3,
 } as const;
 
 /** The part of WebAssembly.Memory that we use; core compiles without the DOM's types. */
@@ -113,6 +133,10 @@ export interface SparseArena extends CommonViews {
   readonly selectedLatent: Int32Array;
   /** Scratch of the WebAssembly selection, see plan. */
   readonly candidates: Int32Array;
+  /** Factors of the encoder's and of the rows' dimensions [2, D] before they are quantised; empty unless screened. */
+  readonly equaliser: FloatArray;
+  /** Reports [B, SCREENING_FIELDS]; empty unless screened. */
+  readonly rowScreening: FloatArray;
   readonly bDecPartials: FloatArray;
   readonly activationSum: FloatArray;
   readonly activeCount: Int32Array;
@@ -231,6 +255,8 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     selectedValue: float("selectedValue"),
     selectedLatent: int32("selectedLatent"),
     candidates: int32("candidates"),
+    equaliser: float("equaliser"),
+    rowScreening: float("rowScreening"),
     bDecPartials: float("b_dec.partials"),
     activationSum: float("activationSum"),
     activeCount: int32("activeCount"),

@@ -16,4 +16,12 @@ export const CONTROL = {
   active: 6,
   /** Steps since the blocks of latents were last put in order. */
   sinceReorder: 7,
+  /** 1 while rows are screened. */
+  screening: 8,
+  /** Step from which on the equaliser is to be made anew, and all latents quantised by it. */
+  equaliseAt: 9,
+  /** Latents, so far in this stage, that cannot be screened. */
+  unscreened: 10,
+  /** Active latents per row of the last step, rounded up; 0 before the first. */
+  density: 11,
 } as const;

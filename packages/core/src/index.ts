@@ -58,6 +58,7 @@ export {
   parametersOf,
   type ParameterViews,
   type SparseArena,
+  SCREENING,
   SUMMARY,
   type WasmMemory,
 } from "./arena.ts";
@@ -68,6 +69,7 @@ export type { AdamStep } from "./adam.ts";
 export {
   BATCH_FIELDS,
   bytesByRole,
+  type Encoder,
   type Plan,
   type PlanOptions,
   planRun,
@@ -84,6 +86,7 @@ export {
   type KernelVariant,
   multiplyAddLimit,
 } from "./kernel-variants.ts";
+export { chooseEncoder } from "./encoder.ts";
 export { automaticLearningRate, type Schedule, scheduledValue } from "./schedule.ts";
 export {
   type AdamSetup,

@@ -14,8 +14,12 @@ export interface StepContext {
   slot: number;
   /** Rows B of this mini-batch. */
   rows: number;
+  /** The step, as the mini-batch's description gives it. */
+  step: number;
   /** Whether gradients are wanted. */
   train: boolean;
+  /** Whether rows are screened in this step. */
+  screened: boolean;
   /** 2/B, the factor of the squared error's gradient, rounded to the arena's precision. */
   gradientScale: number;
   /** λ/B, the factor of the L1 penalty's gradient, rounded to the arena's precision. 0 without penalty. */
@@ -51,6 +55,14 @@ export interface SparseKernels {
   updateLatents(arena: SparseArena, step: StepContext, first: number, last: number): void;
   /** Gradient and optimiser of b_dec for dimensions [first, last). */
   updateDecoderBias(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  /** Absent where rows are never screened. */
+  readonly screening?: ScreeningKernels | undefined;
+}
+
+/** What the screened encoder prepares. */
+export interface ScreeningKernels {
+  /** Quantises latents [first, last). Returns how many of them cannot be screened. */
+  quantiseLatents(arena: SparseArena, first: number, last: number): number;
 }
 
 /** The stages of a deep autoencoder. */

@@ -5,10 +5,11 @@
 import { allocateMemory, type Arena, BATCH, openArena, SUMMARY } from "./arena.ts";
 import { type DeepAutoencoder, deepModel } from "./deep-autoencoder.ts";
 import { assert, OptionError } from "./errors.ts";
+import { chooseEncoder } from "./encoder.ts";
 import { geometricMedian, initialise } from "./initialise.ts";
 import { bestKernelVariant, createKernels, type KernelVariant } from "./kernel-variants.ts";
 import { IDENTITY_TRANSFORM } from "./normalisation.ts";
-import { planRun, type Precision, SUMMARY_FIELDS } from "./plan.ts";
+import { type Encoder, planRun, type Precision, SUMMARY_FIELDS } from "./plan.ts";
 import { automaticLearningRate, type Schedule } from "./schedule.ts";
 import { type AdamSetup, defaultDeadWindow, inputDimension, type ModelSetup, type Setup } from "./setup.ts";
 import { foldedModel, type SparseAutoencoder } from "./sparse-autoencoder.ts";
@@ -45,6 +46,8 @@ export interface LocalTrainerOptions {
   readonly precision?: Precision;
   /** @default the fastest that this machine runs; the reference for float64 */
   readonly kernels?: KernelVariant;
+  /** How pre-activations are found; changes no bit. @default auto, see {@link chooseEncoder} */
+  readonly encoder?: "auto" | Encoder;
 }
 
 /** What a step reports. */
@@ -68,9 +71,10 @@ export class LocalTrainer {
   /** @throws OptionError if an option is out of range or the model does not fit into memory */
   constructor(options: LocalTrainerOptions) {
     const { model, precision = "float32", seed, initialRows } = options;
-    const plan = planRun({ setup: localSetup(options), workers: 1, slots: 1, precision });
     // The fast kernels are compiled for shared memory; float64 and machines without them take the reference.
     const variant = options.kernels ?? (precision === "float32" ? bestKernelVariant() : "reference");
+    const encoder = chooseEncoder(options.encoder ?? "auto", model, variant);
+    const plan = planRun({ setup: localSetup(options), workers: 1, slots: 1, precision, encoder });
     const memory = allocateMemory(plan, { shared: variant !== "reference" });
     this.arena = openArena(plan, memory.buffer);
     this.#program = createProgram(this.arena, createKernels(variant, plan, memory), 0);

@@ -37,6 +37,11 @@ const RECORD_BYTES_LIMIT = 64 * 2 ** 20;
 const TEAM_WORDS = 256;
 
 export type Precision = "float32" | "float64";
+/**
+ * `exact`: a float32 product of all rows and latents. `screened`: an integer product bounds them, and float32 values are
+ * computed where the bound leaves it open whether they matter; sparse models only.
+ */
+export type Encoder = "exact" | "screened";
 export type RegionType = "float" | "float64" | "int32";
 
 /** What a region is for; the plan's error adds up bytes by role. */
@@ -48,6 +53,7 @@ export type RegionRole =
   | "batch slots"
   | "rows"
   | "records"
+  | "screening"
   | "scratch";
 
 /** A named range of the memory. */
@@ -80,6 +86,10 @@ export interface PlanOptions {
   readonly storeGradients?: boolean;
   /** Bytes of sparse records at most. Default 64 MiB. */
   readonly recordBytes?: number;
+  /** How pre-activations are found; no bit of a result depends on it, see encoder.ts. Default exact. */
+  readonly encoder?: Encoder;
+  /** Share of rows, 0 to 1, whose screening is checked against all exact pre-activations. Default 0. */
+  readonly auditShare?: number;
 }
 
 /** The layout of a run's memory. Plain data. */
@@ -90,6 +100,8 @@ export interface Plan {
   readonly precision: Precision;
   readonly purpose: "train" | "evaluate";
   readonly storeGradients: boolean;
+  readonly encoder: Encoder;
+  readonly auditShare: number;
   /** Sparse records that fit at once (0 for a deep autoencoder). */
   readonly recordCapacity: number;
   /** Bytes of the whole memory, a multiple of the WebAssembly page. */
@@ -100,7 +112,7 @@ export interface Plan {
 /** Number of fields of a mini-batch's description, see `BATCH` in arena.ts. */
 export const BATCH_FIELDS = 4;
 /** Number of fields of a step's summary, see `SUMMARY` in arena.ts. */
-export const SUMMARY_FIELDS = 8;
+export const SUMMARY_FIELDS = 12;
 
 type Add = (name: string, role: RegionRole, type: RegionType, ...shape: number[]) => void;
 
@@ -119,7 +131,9 @@ export function planRun(options: PlanOptions): Plan {
 }
 
 function layOut(options: PlanOptions): Plan {
-  const { setup, workers, slots = 2, precision = "float32", purpose = "train" } = options;
+  const { setup, workers, slots = 2, precision = "float32", purpose = "train", auditShare = 0 } = options;
+  const encoder =
+    setup.model.kind === "sparse" && precision === "float32" ? (options.encoder ?? "exact") : "exact";
   const floatBytes = precision === "float32" ? 4 : 8;
   const regions: Region[] = [];
   let end = 0;
@@ -142,8 +156,10 @@ function layOut(options: PlanOptions): Plan {
   for (const name of ["rowSquaredError", "rowSquares", "rowPenalty"]) add(name, "rows", "float", batchRows);
 
   const detail = setup.model.kind === "sparse" ? addSparse(add, options, floatBytes) : addDeep(add, options);
+  const common = { setup, workers, slots, precision, purpose, encoder, auditShare };
+  if (encoder === "screened") addScreening(add, setup, workers);
   const byteLength = Math.ceil(end / 65536) * 65536;
-  return { setup, workers, slots, precision, purpose, ...detail, byteLength, regions };
+  return { ...common, ...detail, byteLength, regions };
 }
 
 type Detail = Pick<Plan, "storeGradients" | "recordCapacity">;
@@ -217,6 +233,34 @@ function addSparse(add: Add, options: PlanOptions, floatBytes: number): Detail {
     add("blockHeat", "control", "int32", blocks);
   }
   return { storeGradients, recordCapacity };
+}
+
+/** What the screened encoder keeps: see assembly/quantise.ts and wasm/screen.ts. */
+function addScreening(add: Add, setup: Setup, workers: number): void {
+  if (setup.model.kind !== "sparse") throw new Error("internal: not a sparse model");
+  const { dIn, latents } = setup.model;
+  const padded = quantisedLength(dIn);
+  add("equaliser", "screening", "float", 2, dIn);
+  add("quantisedLatents", "screening", "int32", Math.ceil(latents / 4), padded);
+  add("latentTerms", "screening", "float", 4 * Math.ceil(latents / 4), 4);
+  add("rowScreening", "screening", "float", setup.training.batchRows, SCREENING_FIELDS);
+  add("quantisedRows", "screening", "int32", workers, ROW_BLOCK, padded / 4);
+  add("rowTerms", "screening", "float", workers, ROW_BLOCK / 8 + 1, 32);
+  add("screenedCandidates", "screening", "int32", workers, 18 * screenedCapacity(setup.model));
+}
+
+/** Fields of a row's report on its screening, see `SCREENING` in arena.ts. */
+export const SCREENING_FIELDS = 4;
+
+/** Dimensions of quantised rows and latents: filled up to a multiple of 32. */
+export function quantisedLength(dIn: number): number {
+  return 32 * Math.ceil(dIn / 32);
+}
+
+/** Candidates of a row after which screening gives up on it, and eight to spare; a multiple of 8. */
+export function screenedCapacity({ architecture, latents, k }: SparseModelSetup): number {
+  const most = ARCHITECTURES[architecture].selection === "topk" ? 4 * k + 256 : Math.ceil(latents / 4);
+  return 8 * Math.ceil(Math.min(most, latents) / 8) + 8;
 }
 
 function addDeep(add: Add, options: PlanOptions): Detail {

@@ -12,6 +12,7 @@ export const PURPOSE = {
   decoderDataRow: 2,
   layerWeight: 3,
   synthetic: 4,
+  auditedRow: 5,
 } as const;
 
 /** One of {@link PURPOSE}'s values. */

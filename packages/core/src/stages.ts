@@ -3,7 +3,8 @@
  * current stage, meets the others at a barrier, and asks for the next stage. Which stage comes next depends only
  * on what all threads see after the barrier. Stages never wait and never allocate.
  *
- *   sparse: rows → latents → decoder bias            (the records of the mini-batch fit at once)
+ *   sparse: (equalise → quantise, at planned steps of a run with screening, before all others)
+ *           rows → latents → decoder bias            (the records of the mini-batch fit at once)
  *           (rows → gather)* → update → decoder bias (they do not: chunks of rows, gradients stored)
  *   deep:   rows → units
  *
@@ -24,6 +25,7 @@ import {
   UNIT_BLOCK,
 } from "./plan.ts";
 import { scheduledValue } from "./schedule.ts";
+import { checkUnscreened, equalise, startScreening, summariseScreening } from "./screening.ts";
 
 /** One stage of a step. Its blocks may run on any thread, in any order, at the same time. */
 export interface Stage {
@@ -59,14 +61,16 @@ export function runStep(program: StepProgram, slot: number): void {
 }
 
 /** Values of CONTROL.phase: what follows the stage that has just finished. */
-const PHASE = { done: 0, rows: 1, gather: 2, update: 3, bias: 4 } as const;
+const PHASE = { done: 0, rows: 1, gather: 2, update: 3, bias: 4, quantise: 5 } as const;
 
 function emptyContext(rank: number): StepContext {
   return {
     rank,
     slot: 0,
     rows: 0,
+    step: 0,
     train: false,
+    screened: false,
     gradientScale: 0,
     penaltyScale: 0,
     examplesAfter: 0,
@@ -81,6 +85,7 @@ function setContext(context: StepContext, arena: Arena, slot: number): void {
   const step = batches[at + BATCH.step];
   const round = plan.precision === "float32" ? Math.fround : (value: number) => value;
   context.slot = slot;
+  context.step = step;
   context.rows = batches[at + BATCH.rows];
   context.train = batches[at + BATCH.train] === 1;
   context.examplesAfter = batches[at + BATCH.examplesBefore] + context.rows;
@@ -131,7 +136,30 @@ function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): S
   const { control, plan } = arena;
   const { latents, dIn } = arena.model;
   const context = emptyContext(rank);
+  const screening = plan.encoder === "screened" ? sparse.screening : undefined;
   let started = false;
+
+  const equaliser: Stage = {
+    name: "equalise",
+    blocks: 1,
+    run: () => equalise(arena, context.slot),
+    finish() {
+      control[CONTROL.phase] = PHASE.quantise;
+    },
+  };
+  const quantise: Stage = {
+    name: "quantise",
+    blocks: blocksOf(latents, LATENT_BLOCK),
+    run(block) {
+      const first = block * LATENT_BLOCK;
+      const unscreened = screening?.quantiseLatents(arena, first, Math.min(first + LATENT_BLOCK, latents));
+      Atomics.add(control, CONTROL.unscreened, unscreened ?? 0);
+    },
+    finish() {
+      startScreening(arena, context.step);
+      control[CONTROL.phase] = PHASE.rows;
+    },
+  };
 
   const rows: Stage = {
     name: "rows",
@@ -177,6 +205,7 @@ function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): S
     blocks: gather.blocks,
     run: (block) => latentRange(block, updateRange),
     finish: () => {
+      if (context.screened) checkUnscreened(arena);
       control[CONTROL.phase] = PHASE.bias;
     },
   };
@@ -205,11 +234,14 @@ function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): S
         const limit = control[CONTROL.chunkRows];
         control[CONTROL.chunkFirst] = 0;
         control[CONTROL.chunkEnd] = limit > 0 ? Math.min(limit, context.rows) : context.rows;
-        rows.blocks = blocksOf(control[CONTROL.chunkEnd], ROW_BLOCK);
-        return rows;
+        if (screening !== undefined && control[CONTROL.equaliseAt] <= context.step) return equaliser;
+        control[CONTROL.phase] = PHASE.rows;
       }
       switch (control[CONTROL.phase]) {
+        case PHASE.quantise:
+          return quantise;
         case PHASE.rows:
+          context.screened = control[CONTROL.screening] === 1;
           rows.blocks = blocksOf(control[CONTROL.chunkEnd] - control[CONTROL.chunkFirst], ROW_BLOCK);
           return rows;
         case PHASE.gather:
@@ -262,6 +294,9 @@ const DENSITY_MARGIN = 1.25;
 function finishStep(arena: SparseArena, context: StepContext): void {
   const { control, plan } = arena;
   summarise(arena, context);
+  if (plan.encoder === "screened")
+    summariseScreening(arena, context.screened, context.rows, context.slot * SUMMARY_FIELDS);
+  control[CONTROL.density] = Math.ceil(control[CONTROL.active] / context.rows);
   const { batchRows } = plan.setup.training;
   const expected = (DENSITY_MARGIN * control[CONTROL.active]) / context.rows;
   const expectedToFit = expected > 0 ? Math.floor(plan.recordCapacity / expected) : batchRows;

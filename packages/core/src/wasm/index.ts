@@ -17,6 +17,8 @@ export function wasmKernels(
   const wasm = instantiate(variant, memory);
   const { model } = plan.setup;
   const wide = wideSimd ? 1 : 0;
+  if (plan.encoder === "screened" && variant === "wasm-simd")
+    throw new Error("internal: these kernels do not screen, see chooseEncoder");
   const absent = (kind: string) => (): never => {
     throw new Error(`internal: these kernels were made for a plan without a ${kind} model`);
   };

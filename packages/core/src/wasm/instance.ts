@@ -20,6 +20,74 @@ export interface KernelExports {
     tilesPerGroup: number,
     wide: 0 | 1,
   ): void;
+  packRow(panel: number, lane: number, x: number, dIn: number): void;
+  quantiseLatent(out: number, terms: number, w: number, equaliser: number, dIn: number): number;
+  quantiseRows(
+    packed: number,
+    terms: number,
+    x: number,
+    bias: number,
+    centred: number,
+    inverse: number,
+    rows: number,
+    dIn: number,
+  ): number;
+  screen(
+    u: number,
+    packed: number,
+    panels: number,
+    rowTerms: number,
+    quantised: number,
+    latentTerms: number,
+    start: number,
+    units: number,
+    dIn: number,
+    maxima: number,
+    tilesPerGroup: number,
+    sums: number,
+  ): void;
+  screenGroupCount(units: number, tilesPerGroup: number): number;
+  evaluateList(
+    list: number,
+    capacity: number,
+    count: number,
+    values: number,
+    x: number,
+    start: number,
+    w: number,
+    dIn: number,
+    rowTerms: number,
+    latentTerms: number,
+  ): number;
+  evaluateRest(
+    list: number,
+    capacity: number,
+    count: number,
+    known: number,
+    knownCapacity: number,
+    knownCount: number,
+    values: number,
+    x: number,
+    start: number,
+    w: number,
+    dIn: number,
+    rowTerms: number,
+    latentTerms: number,
+  ): number;
+  kthLargest(list: number, count: number, k: number): number;
+  keepLargest(list: number, capacity: number, count: number, k: number, bound: number): number;
+  keepPositive(list: number, capacity: number, count: number): number;
+  collectReaching(
+    z: number,
+    units: number,
+    maxima: number,
+    groups: number,
+    groupUnits: number,
+    lists: number,
+    capacity: number,
+    counts: number,
+    bounds: number,
+  ): void;
   multiplyAdds(rounds: number, factor: number): number;
   groupCount(units: number, tilesPerGroup: number): number;
   nanRows(maxima: number, groups: number): number;

@@ -3,24 +3,13 @@ import { ARCHITECTURES } from "../architectures/index.ts";
 import type { SparseArena } from "../arena.ts";
 import { CONTROL } from "../control.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
-import { CANDIDATE_WORDS, candidateCapacity, LATENT_BLOCK, type Plan, ROW_BLOCK } from "../plan.ts";
+import { LATENT_BLOCK, type Plan } from "../plan.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import type { KernelExports } from "./instance.ts";
 import { denseProducts } from "./dense.ts";
+import { exactEncoder } from "./encode.ts";
 import { adamOn, parameterPointers, pointersOf } from "./pointers.ts";
-
-/** Rows of a panel, as in assembly/product.ts. */
-const PANEL = 8;
-/** Latents of a tile, as in assembly/product.ts. */
-const TILE = 6;
-
-/**
- * Tiles whose maximum is kept together: as many as leave eight times k groups, so that the k-th largest group
- * maximum is a close bound, and at most four, beyond which looking into a group costs more than it saves.
- */
-function tilesPerGroup(latents: number, k: number): number {
-  return Math.max(1, Math.min(4, Math.floor(latents / (TILE * 8 * Math.max(1, k)))));
-}
+import { screenedEncoder } from "./screen.ts";
 
 /** The stages over the memory laid out by `plan`. `wide`: products in tiles of two panels. */
 export function wasmSparseKernels(
@@ -29,12 +18,9 @@ export function wasmSparseKernels(
   wasm: KernelExports,
   wide: 0 | 1,
 ): SparseKernels {
-  const { dIn, latents, k, decoder, applyBDecToInput, architecture } = model;
+  const { dIn, latents, decoder, applyBDecToInput, architecture } = model;
   const { selection, l1Penalty } = ARCHITECTURES[architecture];
   const rowBytes = 4 * dIn;
-  const tiles = tilesPerGroup(latents, k);
-  const groups = wasm.groupCount(latents, tiles);
-  const capacity = candidateCapacity(k);
   const at = pointersOf(plan);
   const W_enc = parameterPointers(plan, "W_enc");
   const b_enc = parameterPointers(plan, "b_enc");
@@ -47,12 +33,6 @@ export function wasmSparseKernels(
     at("recordGradient"),
   ];
   const [rowOffset, rowCount] = [at("rowOffset"), at("rowCount")];
-  const [packedRows, preActivations, groupMaxima, candidates] = [
-    at("packedRows"),
-    at("preActivations"),
-    at("groupMaxima"),
-    at("candidates"),
-  ];
   const centred = applyBDecToInput ? at("centredInput") : 0;
   const training = plan.purpose === "train";
   const partials = training ? at("b_dec.partials") : 0;
@@ -64,79 +44,16 @@ export function wasmSparseKernels(
   const gradientBytes = (step: StepContext, latent: number): number =>
     (plan.storeGradients ? latent : step.rank * LATENT_BLOCK + (latent % LATENT_BLOCK)) * rowBytes;
 
-  /** Selects one panel's rows from its pre-activations `z` into records; false when they do not fit. */
-  const selectPanel = (
-    arena: SparseArena,
-    step: StepContext,
-    row: number,
-    rows: number,
-    z: number,
-    maxima: number,
-  ): boolean => {
-    const words = step.rank * (CANDIDATE_WORDS + 16 * capacity);
-    const counts = candidates + 4 * words;
-    const bounds = counts + 4 * PANEL;
-    const lists = counts + 4 * CANDIDATE_WORDS;
-    const poisoned = wasm.nanRows(maxima, groups);
-    if (selection === "topk")
-      wasm.selectTopK(z, latents, maxima, groups, TILE * tiles, k, lists, capacity, counts, bounds);
-    else wasm.countPositive(z, latents, counts);
-
-    let total = 0;
-    for (let lane = 0; lane < rows; lane++) {
-      const poison = (poisoned & (1 << lane)) !== 0;
-      if (poison) arena.candidates[words + lane] = 0;
-      arena.rowSquaredError[row + lane] = poison ? Number.NaN : 0;
-      total += arena.candidates[words + lane];
-    }
-    let offset = Atomics.add(arena.control, CONTROL.recordsUsed, total);
-    if (offset + total > plan.recordCapacity) return false;
-    let inUse = 0;
-    for (let lane = 0; lane < rows; lane++) {
-      const count = arena.candidates[words + lane];
-      arena.rowOffset[row + lane] = offset;
-      arena.rowCount[row + lane] = count;
-      arena.rowActive[row + lane] = count;
-      if (selection === "topk") {
-        wasm.copyList(
-          lists + lane * capacity * 8,
-          capacity,
-          count,
-          recordLatent + 4 * offset,
-          recordValue + 4 * offset,
-        );
-      } else if (count > 0) {
-        inUse |= 1 << lane;
-      }
-      // From here on the count's word is the cursor of copyPositive.
-      arena.candidates[words + lane] = offset;
-      offset += count;
-    }
-    if (selection === "positive") wasm.copyPositive(z, latents, inUse, counts, recordLatent, recordValue);
-    return true;
-  };
-
+  const exact = exactEncoder(plan, model, wasm, wide);
+  const screening = plan.encoder === "screened" ? screenedEncoder(plan, model, wasm, exact) : undefined;
   const dense = selection === "positive" ? denseProducts(plan, model, wasm, wide) : undefined;
 
   return {
+    screening,
+
     encodeRows(arena, step, first, last) {
-      const rows = last - first;
-      const panels = Math.ceil(rows / PANEL);
-      const packed = packedRows + step.rank * ROW_BLOCK * rowBytes;
-      const z = preActivations + step.rank * ROW_BLOCK * latents * 4;
-      const maxima = groupMaxima + step.rank * ROW_BLOCK * Math.ceil(latents / TILE) * 4;
-      const x = xOf(step) + first * rowBytes;
-      if (applyBDecToInput) wasm.packRows(packed, x, b_dec.value, centred + first * rowBytes, rows, dIn);
-      else wasm.packRows(packed, x, 0, 0, rows, dIn);
-      wasm.product(z, packed, panels, b_enc.value, W_enc.value, latents, dIn, maxima, tiles, wide);
-      for (let panel = 0; panel < panels; panel++) {
-        const row = first + panel * PANEL;
-        const zPanel = z + panel * latents * PANEL * 4;
-        const panelRows = Math.min(PANEL, last - row);
-        if (!selectPanel(arena, step, row, panelRows, zPanel, maxima + panel * groups * PANEL * 4))
-          return false;
-      }
-      return true;
+      const encoder = step.screened && screening !== undefined ? screening : exact;
+      return encoder.encodeRows(arena, step, first, last);
     },
 
     decodeRows(arena, step, first, last) {
@@ -260,6 +177,9 @@ export function wasmSparseKernels(
       }
       adamOn(wasm, b_enc, 4 * first, b_enc.gradient + 4 * first, last - first, step.adam);
       arena.blockHeat[first / LATENT_BLOCK] = heat;
+      if (step.screened && screening !== undefined) {
+        Atomics.add(arena.control, CONTROL.unscreened, screening.quantiseLatents(arena, first, last));
+      }
     },
 
     updateDecoderBias(_arena, step, first, last) {

@@ -1,0 +1,188 @@
+/**
+ * The screening product: for rows and latents in small integers (quantise.ts), an upper bound of each pre-activation,
+ * u = b + s_x·s_w·Σ q_x·q_w + margin, where the margin is seven standard deviations of the rounding errors. Which
+ * latents can matter follows from the bounds; their canonical values are computed by evaluate.ts.
+ *
+ * A tile is 4 latents × 8 rows: eight accumulators of 16 bits, two vectors of rows, one broadcast piece of a latent.
+ * Products of pairs are added up in 16 bits over 32 dimensions, which halves the work of widening each one.
+ */
+import { PANEL } from "./product";
+import { DEPTH, DOTS, LATENT_TERMS, ROW_TERMS, TILE } from "./quantise";
+
+/** Four dimensions of four rows times those of one latent, neighbours added: eight sums of 16 bits. */
+@inline
+function dot(x: v128, w: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_dot_i8x16_i7x16_s(x, w);
+  // Screening is not offered without relaxed SIMD: it would not pay.
+  return unreachable();
+}
+
+/**
+ * Bounds u [panel][latent][8] of `panels` quantised panels, and per row the maximum over groups of
+ * TILE·tilesPerGroup latents in maxima [panel][group][8]. `sums` is scratch for a tile's 32 sums.
+ */
+export function screen(
+  u: usize, packed: usize, panels: usize, rowTerms: usize, quantised: usize, latentTerms: usize, start: usize, units: usize, dIn: usize,
+  maxima: usize, tilesPerGroup: usize, sums: usize,
+): void {
+  const parts = (dIn + DEPTH - 1) / DEPTH;
+  const tiles = (units + TILE - 1) / TILE;
+  const groups = (tiles + tilesPerGroup - 1) / tilesPerGroup;
+  const one = i16x8.splat(1);
+  for (let tile: usize = 0; tile < tiles; tile++) {
+    const unit = tile * TILE;
+    const count = min(TILE, units - unit);
+    const group = tile / tilesPerGroup;
+    const fresh = tile == group * tilesPerGroup;
+    for (let panel: usize = 0; panel < panels; panel++) {
+      tileSums(sums, rowTerms + panel * ROW_TERMS, packed + panel * parts * DEPTH * PANEL, quantised + tile * parts * DEPTH * TILE, parts, one);
+      bounds(
+        u + (panel * units + unit) * 32, sums, count, rowTerms + panel * ROW_TERMS, latentTerms + unit * LATENT_TERMS, start + unit * 4,
+        maxima + (panel * groups + group) * 32, fresh,
+      );
+    }
+  }
+}
+
+/** Number of groups of {@link screen}. */
+export function screenGroupCount(units: usize, tilesPerGroup: usize): usize {
+  const size = TILE * tilesPerGroup;
+  return (units + size - 1) / size;
+}
+
+/** sums [4 latents][8 rows] over `parts` times 32 dimensions. */
+@inline
+function tileSums(sums: usize, rowTerms: usize, x: usize, w: usize, parts: usize, one: v128): void {
+  let x0: v128, x1: v128, s: v128;
+  let a0: v128, a1: v128, b0: v128, b1: v128, c0: v128, c1: v128, d0: v128, d1: v128;
+  startSums(sums, rowTerms);
+  for (let part: usize = 0; part < parts; part++) {
+    x0 = v128.load(x, 0);
+    x1 = v128.load(x, 16);
+    s = v128.load_splat<i32>(w);
+    a0 = dot(x0, s);
+    a1 = dot(x1, s);
+    s = v128.load_splat<i32>(w, 4);
+    b0 = dot(x0, s);
+    b1 = dot(x1, s);
+    s = v128.load_splat<i32>(w, 8);
+    c0 = dot(x0, s);
+    c1 = dot(x1, s);
+    s = v128.load_splat<i32>(w, 12);
+    d0 = dot(x0, s);
+    d1 = dot(x1, s);
+    x0 = v128.load(x, 32);
+    x1 = v128.load(x, 48);
+    s = v128.load_splat<i32>(w, 16);
+    a0 = i16x8.add(a0, dot(x0, s));
+    a1 = i16x8.add(a1, dot(x1, s));
+    s = v128.load_splat<i32>(w, 20);
+    b0 = i16x8.add(b0, dot(x0, s));
+    b1 = i16x8.add(b1, dot(x1, s));
+    s = v128.load_splat<i32>(w, 24);
+    c0 = i16x8.add(c0, dot(x0, s));
+    c1 = i16x8.add(c1, dot(x1, s));
+    s = v128.load_splat<i32>(w, 28);
+    d0 = i16x8.add(d0, dot(x0, s));
+    d1 = i16x8.add(d1, dot(x1, s));
+    x += 64;
+    w += 32;
+    for (let step: usize = 2; step < DOTS; step += 2) {
+    x0 = v128.load(x, 0);
+    x1 = v128.load(x, 16);
+    s = v128.load_splat<i32>(w);
+    a0 = i16x8.add(a0, dot(x0, s));
+    a1 = i16x8.add(a1, dot(x1, s));
+    s = v128.load_splat<i32>(w, 4);
+    b0 = i16x8.add(b0, dot(x0, s));
+    b1 = i16x8.add(b1, dot(x1, s));
+    s = v128.load_splat<i32>(w, 8);
+    c0 = i16x8.add(c0, dot(x0, s));
+    c1 = i16x8.add(c1, dot(x1, s));
+    s = v128.load_splat<i32>(w, 12);
+    d0 = i16x8.add(d0, dot(x0, s));
+    d1 = i16x8.add(d1, dot(x1, s));
+    x0 = v128.load(x, 32);
+    x1 = v128.load(x, 48);
+    s = v128.load_splat<i32>(w, 16);
+    a0 = i16x8.add(a0, dot(x0, s));
+    a1 = i16x8.add(a1, dot(x1, s));
+    s = v128.load_splat<i32>(w, 20);
+    b0 = i16x8.add(b0, dot(x0, s));
+    b1 = i16x8.add(b1, dot(x1, s));
+    s = v128.load_splat<i32>(w, 24);
+    c0 = i16x8.add(c0, dot(x0, s));
+    c1 = i16x8.add(c1, dot(x1, s));
+    s = v128.load_splat<i32>(w, 28);
+    d0 = i16x8.add(d0, dot(x0, s));
+    d1 = i16x8.add(d1, dot(x1, s));
+      x += 64;
+      w += 32;
+    }
+    addPair(sums, a0, a1, one);
+    addPair(sums + 32, b0, b1, one);
+    addPair(sums + 64, c0, c1, one);
+    addPair(sums + 96, d0, d1, one);
+  }
+}
+
+/** Widens the sums of eight rows and adds them up. Both loads come before the stores: engines then join the two vectors. */
+@inline
+function addPair(sums: usize, low: v128, high: v128, one: v128): void {
+  const low32 = i32x4.add(v128.load(sums), i32x4.dot_i16x8_s(low, one));
+  const high32 = i32x4.add(v128.load(sums, 16), i32x4.dot_i16x8_s(high, one));
+  v128.store(sums, low32);
+  v128.store(sums, high32, 16);
+}
+
+/** Starts the sums of a tile at what the latents' offset adds too much. */
+@inline
+function startSums(sums: usize, rowTerms: usize): void {
+  const low = v128.load(rowTerms, 96);
+  const high = v128.load(rowTerms, 112);
+  for (let unit: usize = 0; unit < TILE; unit++, sums += 32) {
+    v128.store(sums, low);
+    v128.store(sums, high, 16);
+  }
+}
+
+/** Bounds of up to four latents for eight rows, and their maximum. */
+@inline
+function bounds(u: usize, sums: usize, count: usize, rowTerms: usize, latentTerms: usize, start: usize, maximum: usize, fresh: bool): void {
+  let low = f32x4.splat(-Infinity);
+  let high = low;
+  if (!fresh) {
+    low = v128.load(maximum);
+    high = v128.load(maximum, 16);
+  }
+  for (let unit: usize = 0; unit < count; unit++) {
+    const scale = v128.load_splat<f32>(latentTerms);
+    const square = v128.load_splat<f32>(latentTerms, 4);
+    const norm = v128.load_splat<f32>(latentTerms, 8);
+    const bias = v128.load_splat<f32>(start);
+    const bound0 = bound(v128.load(sums), rowTerms, scale, square, norm, bias);
+    const bound1 = bound(v128.load(sums, 16), rowTerms + 16, scale, square, norm, bias);
+    v128.store(u, bound0);
+    v128.store(u, bound1, 16);
+    low = f32x4.max(low, bound0);
+    high = f32x4.max(high, bound1);
+    u += 32;
+    sums += 32;
+    latentTerms += LATENT_TERMS;
+    start += 4;
+  }
+  v128.store(maximum, low);
+  v128.store(maximum, high, 16);
+}
+
+@inline
+function bound(sum: v128, rowTerms: usize, scale: v128, square: v128, norm: v128, bias: v128): v128 {
+  const product = f32x4.convert_i32x4_s(sum);
+  const margin = f32x4.sqrt(f32x4.add(f32x4.mul(v128.load(rowTerms, 32), norm), f32x4.mul(v128.load(rowTerms, 64), square)));
+  return f32x4.add(f32x4.add(f32x4.mul(product, f32x4.mul(v128.load(rowTerms), scale)), bias), margin);
+}
+
+/** The margin of one row and latent, as {@link screen} added it. `rowTerms` begins at the row's lane. */
+export function marginOf(rowTerms: usize, latentTerms: usize): f32 {
+  return sqrt<f32>(load<f32>(rowTerms, 32) * load<f32>(latentTerms, 8) + load<f32>(rowTerms, 64) * load<f32>(latentTerms, 4));
+}

@@ -1,0 +1,329 @@
+/**
+ * Encoding rows by screening. Rows and latents are quantised to small integers; their product gives, with a margin of
+ * seven standard deviations of the rounding errors, an upper bound of each pre-activation. What may be active by its
+ * bound is computed exactly. So the records are those of the exact product, up to the margin's probability: a row whose
+ * errors look too large, or that has too many candidates, is encoded by the exact product.
+ */
+import { ARCHITECTURES } from "../architectures/index.ts";
+import { SCREENING, type SparseArena } from "../arena.ts";
+import { CONTROL } from "../control.ts";
+import type { ScreeningKernels, StepContext } from "../kernels.ts";
+import {
+  CANDIDATE_WORDS,
+  candidateCapacity,
+  type Plan,
+  quantisedLength,
+  ROW_BLOCK,
+  SCREENING_FIELDS,
+  screenedCapacity,
+} from "../plan.ts";
+import { PURPOSE, uniform } from "../random.ts";
+import type { SparseModelSetup } from "../setup.ts";
+import { type ExactEncoder, PANEL, type RowList, tilesPerGroup } from "./encode.ts";
+import type { KernelExports } from "./instance.ts";
+import { parameterPointers, pointersOf } from "./pointers.ts";
+
+/** Latents of a tile, and bytes of terms per latent and per panel, as in assembly/quantise.ts. */
+const TILE = 4;
+const LATENT_TERMS = 16;
+const ROW_TERMS = 128;
+/** Bits above those of any number: a bound that nothing reaches. */
+const UNREACHABLE = 0x7f800001;
+/** Bits of the smallest positive float32. */
+const SMALLEST = 1;
+/** A row with an error of as many standard deviations does not follow the error model: it is encoded exactly. */
+const SUSPICIOUS_ERROR = 5;
+
+export interface ScreenedEncoder extends ScreeningKernels {
+  /** Encodes rows [first, last) into records; false when they do not fit. */
+  encodeRows(arena: SparseArena, step: StepContext, first: number, last: number): boolean;
+}
+
+/** The encoder over the memory laid out by `plan`, which must be for screening. */
+export function screenedEncoder(
+  plan: Plan,
+  model: SparseModelSetup,
+  wasm: KernelExports,
+  exact: ExactEncoder,
+): ScreenedEncoder {
+  const { dIn, latents, k, applyBDecToInput, architecture } = model;
+  const topK = ARCHITECTURES[architecture].selection === "topk";
+  const rowBytes = 4 * dIn;
+  const tiles = Math.max(2, tilesPerGroup(latents, TILE, k, 6));
+  const groups = wasm.screenGroupCount(latents, tiles);
+  const at = pointersOf(plan);
+  const [W_enc, b_enc, b_dec] = ["W_enc", "b_enc", "b_dec"].map(
+    (name) => parameterPointers(plan, name).value,
+  );
+  const slotBytes = plan.setup.training.batchRows * rowBytes;
+  const [slots, centred] = [at("slots"), applyBDecToInput ? at("centredInput") : 0];
+  const [recordLatent, recordValue] = [at("recordLatent"), at("recordValue")];
+  const [equaliser, quantised, latentTerms] = [at("equaliser"), at("quantisedLatents"), at("latentTerms")];
+  const tileBytes = 4 * quantisedLength(dIn);
+  const panelBytes = 8 * quantisedLength(dIn);
+  const [firstCapacity, capacity] = [candidateCapacity(k), screenedCapacity(model)];
+  const groupUnits = TILE * tiles;
+  const unscreened = new Int32Array(ROW_BLOCK / PANEL);
+  const redo: RowList = { rows: new Int32Array(ROW_BLOCK), count: 0 };
+  const audit: RowList = { rows: new Int32Array(ROW_BLOCK), count: 0 };
+
+  /** Where one thread's scratch begins. */
+  const scratchOf = (rank: number) => {
+    const words = rank * (CANDIDATE_WORDS + 16 * firstCapacity);
+    const counts = at("candidates") + 4 * words;
+    const lists = at("screenedCandidates") + rank * 18 * capacity * 4;
+    const rowTerms = at("rowTerms") + rank * (ROW_BLOCK / PANEL + 1) * ROW_TERMS;
+    return {
+      /** Index of the counts of eight rows in arena.candidates; the bounds follow. */
+      words,
+      counts,
+      bounds: counts + 4 * PANEL,
+      /** The k largest bounds of each row. */
+      first: counts + 4 * CANDIDATE_WORDS,
+      /** All candidates of each row. */
+      lists,
+      values: lists + 16 * capacity * 4,
+      rowTerms,
+      sums: rowTerms + (ROW_BLOCK / PANEL) * ROW_TERMS,
+      packed: at("quantisedRows") + rank * ROW_BLOCK * quantisedLength(dIn),
+      upperBounds: at("preActivations") + rank * ROW_BLOCK * latents * 4,
+      maxima: at("groupMaxima") + rank * ROW_BLOCK * Math.ceil(latents / 6) * 4,
+    };
+  };
+  type Scratch = ReturnType<typeof scratchOf>;
+  const scratches = Array.from({ length: plan.workers }, (_, rank) => scratchOf(rank));
+
+  const report = (arena: SparseArena, row: number, candidates: number, error: number): void => {
+    const fields = row * SCREENING_FIELDS;
+    arena.rowScreening[fields + SCREENING.candidates] = candidates;
+    arena.rowScreening[fields + SCREENING.redone] = 0;
+    arena.rowScreening[fields + SCREENING.error] = error;
+    arena.rowScreening[fields + SCREENING.missed] = -1;
+  };
+  const redoExactly = (arena: SparseArena, row: number, error: number): void => {
+    report(arena, row, 0, error);
+    arena.rowScreening[row * SCREENING_FIELDS + SCREENING.redone] = 1;
+    redo.rows[redo.count++] = row;
+  };
+
+  const knownCount = new Int32Array(PANEL);
+  const errors = new Float32Array(PANEL);
+
+  /**
+   * Finds the candidates of a panel's rows. With top k, the k largest bounds are evaluated first: the k-th largest of
+   * those values bounds the k-th largest of all from below, so that only what reaches it is a candidate.
+   */
+  const findCandidates = (
+    arena: SparseArena,
+    scratch: Scratch,
+    x: number,
+    rows: number,
+    panel: number,
+    unscreened: number,
+  ): void => {
+    const { words, counts, bounds, first, lists, values } = scratch;
+    const u = scratch.upperBounds + panel * latents * PANEL * 4;
+    const maxima = scratch.maxima + panel * groups * PANEL * 4;
+    const terms = scratch.rowTerms + panel * ROW_TERMS;
+    if (topK)
+      wasm.selectTopK(u, latents, maxima, groups, groupUnits, k, first, firstCapacity, counts, bounds);
+    for (let lane = 0; lane < PANEL; lane++) {
+      const bound = words + PANEL + lane;
+      const screened = lane < rows && (unscreened & (1 << lane)) === 0;
+      knownCount[lane] = 0;
+      errors[lane] = 0;
+      arena.candidates[bound] = screened ? SMALLEST : UNREACHABLE;
+      if (!topK || !screened) continue;
+      const list = first + lane * firstCapacity * 8;
+      const row = x + lane * rowBytes;
+      const count = arena.candidates[words + lane];
+      knownCount[lane] = count;
+      errors[lane] = wasm.evaluateList(
+        list,
+        firstCapacity,
+        count,
+        values,
+        row,
+        b_enc,
+        W_enc,
+        dIn,
+        terms + 4 * lane,
+        latentTerms,
+      );
+      arena.candidates[bound] = wasm.kthLargest(list, count, k);
+    }
+    wasm.collectReaching(u, latents, maxima, groups, groupUnits, lists, capacity, counts, bounds);
+  };
+
+  /** Evaluates a row's candidates and keeps the active ones in its list. Returns how many, or −1: do it exactly. */
+  const settleRow = (
+    arena: SparseArena,
+    scratch: Scratch,
+    x: number,
+    row: number,
+    panel: number,
+    lane: number,
+  ): number => {
+    const list = scratch.lists + lane * capacity * 8;
+    const candidates = arena.candidates[scratch.words + lane];
+    const known = scratch.first + lane * firstCapacity * 8;
+    // Latents are read in eights.
+    if (candidates > capacity - 8) {
+      redoExactly(arena, row, errors[lane]);
+      return -1;
+    }
+    const error = wasm.evaluateRest(
+      list,
+      capacity,
+      candidates,
+      known,
+      firstCapacity,
+      knownCount[lane],
+      scratch.values,
+      x + lane * rowBytes,
+      b_enc,
+      W_enc,
+      dIn,
+      scratch.rowTerms + panel * ROW_TERMS + 4 * lane,
+      latentTerms,
+    );
+    const worst = Math.max(error, errors[lane]);
+    // The negation catches NaN: the exact product reports such a row.
+    if (!(worst <= SUSPICIOUS_ERROR)) {
+      redoExactly(arena, row, Number.isNaN(worst) ? 0 : worst);
+      return -1;
+    }
+    report(arena, row, candidates, worst);
+    if (!topK) return wasm.keepPositive(list, capacity, candidates);
+    return candidates > k
+      ? wasm.keepLargest(list, capacity, candidates, k, scratch.bounds)
+      : wasm.keepPositive(list, capacity, candidates);
+  };
+
+  /** Whether every latent that should be active in an exactly computed row is among its records. Returns those missing. */
+  const countMissing = (arena: SparseArena, row: number, z: Float32Array, lane: number): number => {
+    const begin = arena.rowOffset[row];
+    const end = begin + arena.rowCount[row];
+    let least = Number.POSITIVE_INFINITY;
+    let leastLatent = -1;
+    for (let record = begin; record < end; record++) {
+      if (arena.recordValue[record] <= least) {
+        least = arena.recordValue[record];
+        leastLatent = arena.recordLatent[record];
+      }
+    }
+    const full = topK && end - begin === k;
+    let missing = 0;
+    let record = begin;
+    for (let latent = 0; latent < latents; latent++) {
+      const value = z[latent * PANEL + lane];
+      if (record < end && arena.recordLatent[record] === latent) {
+        if (arena.recordValue[record] !== value) missing++;
+        record++;
+      } else if (value > 0 && (!full || value > least || (value === least && latent < leastLatent))) {
+        missing++;
+      }
+    }
+    return missing;
+  };
+
+  const auditRows = (arena: SparseArena, step: StepContext): void => {
+    exact.forPanels(arena, step, audit, (from, rows, z) => {
+      const values = new Float32Array(arena.preActivations.buffer as ArrayBuffer, z, latents * PANEL);
+      for (let lane = 0; lane < rows; lane++) {
+        const row = audit.rows[from + lane];
+        arena.rowScreening[row * SCREENING_FIELDS + SCREENING.missed] = countMissing(
+          arena,
+          row,
+          values,
+          lane,
+        );
+      }
+      return true;
+    });
+  };
+
+  return {
+    encodeRows(arena, step, first, last) {
+      const scratch = scratches[step.rank] as Scratch;
+      const rows = last - first;
+      const panels = Math.ceil(rows / PANEL);
+      const x = slots + step.slot * slotBytes + first * rowBytes;
+      const input = applyBDecToInput ? centred + first * rowBytes : x;
+      redo.count = 0;
+      audit.count = 0;
+      for (let panel = 0; panel < panels; panel++) {
+        const offset = panel * PANEL * rowBytes;
+        unscreened[panel] = wasm.quantiseRows(
+          scratch.packed + panel * panelBytes,
+          scratch.rowTerms + panel * ROW_TERMS,
+          x + offset,
+          applyBDecToInput ? b_dec : 0,
+          applyBDecToInput ? input + offset : 0,
+          equaliser + rowBytes,
+          Math.min(PANEL, rows - panel * PANEL),
+          dIn,
+        );
+      }
+      wasm.screen(
+        scratch.upperBounds,
+        scratch.packed,
+        panels,
+        scratch.rowTerms,
+        quantised,
+        latentTerms,
+        b_enc,
+        latents,
+        dIn,
+        scratch.maxima,
+        tiles,
+        scratch.sums,
+      );
+      for (let panel = 0; panel < panels; panel++) {
+        const firstOfPanel = first + panel * PANEL;
+        const rowsOfPanel = Math.min(PANEL, last - firstOfPanel);
+        const inputOfPanel = input + panel * PANEL * rowBytes;
+        findCandidates(arena, scratch, inputOfPanel, rowsOfPanel, panel, unscreened[panel]);
+        for (let lane = 0; lane < rowsOfPanel; lane++) {
+          const row = firstOfPanel + lane;
+          if ((unscreened[panel] & (1 << lane)) !== 0) {
+            redoExactly(arena, row, 0);
+            continue;
+          }
+          const count = settleRow(arena, scratch, inputOfPanel, row, panel, lane);
+          if (count < 0) continue;
+          const offset = Atomics.add(arena.control, CONTROL.recordsUsed, count);
+          if (offset + count > plan.recordCapacity) return false;
+          arena.rowOffset[row] = offset;
+          arena.rowCount[row] = count;
+          arena.rowActive[row] = count;
+          arena.rowSquaredError[row] = 0;
+          const list = scratch.lists + lane * capacity * 8;
+          wasm.copyList(list, capacity, count, recordLatent + 4 * offset, recordValue + 4 * offset);
+          if (plan.auditShare > 0 && uniform(0, PURPOSE.auditedRow, step.step, row) < plan.auditShare) {
+            audit.rows[audit.count++] = row;
+          }
+        }
+      }
+      if (audit.count > 0) auditRows(arena, step);
+      if (redo.count === 0) return true;
+      return exact.forPanels(arena, step, redo, (from, count, z, maxima) =>
+        exact.selectPanel(arena, step, redo, from, count, z, maxima),
+      );
+    },
+
+    quantiseLatents(_arena, first, last) {
+      let count = 0;
+      for (let latent = first; latent < last; latent++) {
+        count += wasm.quantiseLatent(
+          quantised + Math.floor(latent / TILE) * tileBytes + 4 * (latent % TILE),
+          latentTerms + latent * LATENT_TERMS,
+          W_enc + latent * rowBytes,
+          equaliser,
+          dIn,
+        );
+      }
+      return count;
+    },
+  };
+}
