@@ -1,6 +1,8 @@
 /** A worker team for a finished model: its weights in an arena that only evaluates. */
 import {
   type Arena,
+  bestKernelVariant,
+  chooseEncoder,
   DeepAutoencoder,
   IDENTITY_TRANSFORM,
   type ModelSetup,
@@ -50,7 +52,9 @@ export function startModelTeam(
     adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
     deadWindow: 1,
   };
-  const plan = planRun({ setup: { model: setupOf(model), training }, workers, purpose: "evaluate" });
+  const setup = { model: setupOf(model), training };
+  const encoder = chooseEncoder("auto", setup.model, bestKernelVariant());
+  const plan = planRun({ setup, workers, purpose: "evaluate", encoder });
   const team = new Team(plan);
   fill(team.arena, model);
   const transform = model instanceof DeepAutoencoder ? model.parts.transform : IDENTITY_TRANSFORM;

@@ -115,6 +115,18 @@ export const trainSchema = z.strictObject({
     .enum(["auto", "reference"])
     .default("auto")
     .describe("auto: the fastest that this machine runs; reference: plain TypeScript"),
+  encoder: z
+    .enum(["auto", "exact", "screened"])
+    .default("auto")
+    .describe(
+      "exact: one float32 product; screened: integer bounds first, float32 where they leave it open; same bits; auto: the faster one",
+    ),
+  audit: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe("share of rows whose screening is checked against the exact product"),
   experimentalWideSimd: z
     .boolean()
     .default(false)
@@ -152,6 +164,8 @@ export const RESUME_OPTIONS = [
   "checkpointEvery",
   "keepCheckpoints",
   "kernels",
+  "encoder",
+  "audit",
   "experimentalWideSimd",
   "allowDifferentKernels",
 ] as const;
@@ -166,6 +180,8 @@ const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOption
   l1Warmup: ["relu"],
   decoder: SPARSE,
   applyBDecToInput: SPARSE,
+  encoder: SPARSE,
+  audit: SPARSE,
   init: SPARSE,
   initBias: SPARSE,
   fold: SPARSE,

@@ -14,7 +14,8 @@ import { writeResult } from "./run/directory.ts";
 import type { RunLock } from "./run/lock.ts";
 import { MetricsLog, type StepMetrics } from "./run/metrics-log.ts";
 import { writeModel } from "./run/model-folder.ts";
-import type { TrainResult } from "./run/result.ts";
+import type { ScreeningReport, TrainResult } from "./run/result.ts";
+import { ScreeningLog } from "./screening-log.ts";
 import type { Team } from "./team/team.ts";
 
 /** What a caller may watch and steer. */
@@ -47,7 +48,7 @@ export async function runToEnd(session: Session): Promise<TrainResult> {
   const { runDirectory, config, options, team, start, hooks } = session;
   hooks.onStart?.(config, runDirectory, team.arena.plan, team);
   await using log = await MetricsLog.open(runDirectory, start, config.options.logEvery);
-  const { state, seconds } = await trainingLoop(session, log);
+  const { state, seconds, screening } = await trainingLoop(session, log);
   const last = log.last ?? { loss: Number.NaN, mse: Number.NaN, fvu: Number.NaN, l0: Number.NaN, dead: 0 };
   const reached = {
     runDirectory,
@@ -61,7 +62,8 @@ export async function runToEnd(session: Session): Promise<TrainResult> {
     dead: last.dead,
     deadWindow: config.setup.training.deadWindow,
     workers: options.workers,
-    encoder: "exact",
+    encoder: team.arena.plan.encoder,
+    ...(screening === undefined ? {} : { screening }),
     kernelVariant: session.kernels,
   } as const;
   // Whoever interrupts wants to be gone soon: no evaluation, no model.
@@ -94,6 +96,7 @@ interface LoopEnd {
   readonly state: RunState;
   /** Seconds of training in this session. */
   readonly seconds: number;
+  readonly screening: ScreeningReport | undefined;
 }
 
 /** The training loop: fill a slot, publish it, look at what came out of the slot before. */
@@ -110,6 +113,7 @@ async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd>
     start.position,
   );
   const rowIds = arena.slots.map(() => new Float64Array(batchRows));
+  const screening = new ScreeningLog();
   const began = performance.now();
   let { step, examples } = start;
   let seen = step;
@@ -140,6 +144,7 @@ async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd>
       const slot = (seen - start.step) % arena.plan.slots;
       checkLoss(arena, slot, seen, corpus, rowIds[slot] as Float64Array);
       log.add(arena, slot);
+      screening.add(arena, slot);
       if ((seen + 1) % options.logEvery === 0) await writeMetrics(seen + 1);
     }
   };
@@ -168,7 +173,7 @@ async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd>
   if (step > start.step || step === 0) await save();
   const end = state();
   if (end.pending.steps > 0) await writeMetrics(step);
-  return { state: end, seconds: elapsed() };
+  return { state: end, seconds: elapsed(), screening: screening.report() };
 }
 
 function openStream(

@@ -2,9 +2,11 @@
 import {
   type Arena,
   bestKernelVariant,
+  chooseEncoder,
   type KernelVariant,
   type Plan,
   planRun,
+  type Setup,
   transformRows,
 } from "@sparseloom/core";
 import { isCorpusError } from "@sparseloom/data";
@@ -29,6 +31,11 @@ import { Team } from "./team/team.ts";
 /** The kernels that workers run. */
 function kernelsOf(options: TrainOptions): KernelVariant {
   return options.kernels === "reference" ? "reference" : bestKernelVariant();
+}
+
+function planFor(setup: Setup, options: TrainOptions, kernels: KernelVariant): Plan {
+  const encoder = chooseEncoder(options.encoder, setup.model, kernels);
+  return planRun({ setup, workers: options.workers, encoder, auditShare: options.audit });
 }
 
 function startTeam(plan: Plan, options: TrainOptions, kernels: KernelVariant): Team {
@@ -58,7 +65,7 @@ export async function train(
   const kernels = kernelsOf(options);
   const config = await resolveRun(corpus, patterns, options, kernels, BLOCK_BYTES);
   // Planned, allocated and initialised before anything is written: what cannot begin leaves nothing behind.
-  const plan = planRun({ setup: config.setup, workers: options.workers });
+  const plan = planFor(config.setup, options, kernels);
   await using team = startTeam(plan, options, kernels);
   await initialiseArena(team.arena, corpus, config);
   await using lock = await claimRunDirectory(runDirectory);
@@ -103,7 +110,7 @@ export async function resume(
       `the corpus ${config.corpus.files.join(" ")} is not the one that ${runDirectory} was trained on: its fingerprint differs`,
     );
   }
-  const plan = planRun({ setup: config.setup, workers: options.workers });
+  const plan = planFor(config.setup, options, kernels);
   await using lock = await RunLock.acquire(runDirectory);
   await removeLeftovers(runDirectory);
   await using team = startTeam(plan, options, kernels);

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
 import { resume, train } from "../src/train.ts";
+import type { TrainResult } from "../src/run/result.ts";
+import { writeOutlierCorpus } from "./outlier-corpus.ts";
 import { runCli, stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const folder = temporaryFolder();
@@ -79,6 +81,35 @@ it("the reference kernels and 256-bit vectors give the bytes of the default kern
   const expected = await state("default-kernels");
   expect((await state("reference-kernels", "--kernels", "reference")).equals(expected)).toBe(true);
   expect((await state("wide-kernels", "--experimental-wide-simd")).equals(expected)).toBe(true);
+});
+
+describe.each(["topk", "relu"] as const)("the screened encoder of a %s autoencoder", (arch) => {
+  it("finds all active latents, and gives the exact encoder's bytes with 1 to 4 workers and 256-bit vectors", async () => {
+    const rows = join(folder, `outliers-${arch}.arrow`);
+    await writeOutlierCorpus(rows, { dIn: 96, rows: 2000, seed: 4 });
+    const shape = arch === "topk" ? ["--k", "6"] : ["--l1", "3", "--lr", "3e-3"];
+    const args = ["train", rows, "--arch", arch, "--latents", "900", "--batch", "100", "--examples", "6000"];
+    const run = async (name: string, ...more: string[]): Promise<[Buffer, TrainResult]> => {
+      const out = join(folder, `${arch}-${name}`);
+      const { status, stdout } = await runCli([...args, ...shape, "--out", out, "--json", ...more]);
+      expect(status).toBe(0);
+      return [await stateBytes(out, 60), JSON.parse(stdout) as TrainResult];
+    };
+    const [expected, { encoder }] = await run("exact", "--encoder", "exact");
+    expect(encoder).toBe("exact");
+    const [bytes, result] = await run("audited", "--encoder", "screened", "--audit", "1");
+    expect(bytes.equals(expected)).toBe(true);
+    expect(result.encoder).toBe("screened");
+    expect(result.screening?.recall).toBe(1);
+    expect(result.screening?.auditedRows).toBeGreaterThan(1000);
+    expect(result.screening?.largestError).toBeLessThan(7);
+    for (const workers of ["1", "3", "4"]) {
+      const [again] = await run(`workers-${workers}`, "--encoder", "screened", "--workers", workers);
+      expect(again.equals(expected), `${workers} workers`).toBe(true);
+    }
+    const [wide] = await run("wide", "--encoder", "screened", "--experimental-wide-simd");
+    expect(wide.equals(expected)).toBe(true);
+  });
 });
 
 it("another seed gives other bytes", async () => {

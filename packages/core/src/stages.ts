@@ -222,6 +222,12 @@ function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): S
     },
   };
 
+  const rowStage = (): Stage => {
+    context.screened = control[CONTROL.screening] === 1;
+    rows.blocks = blocksOf(control[CONTROL.chunkEnd] - control[CONTROL.chunkFirst], ROW_BLOCK);
+    return rows;
+  };
+
   return {
     begin(slot) {
       setContext(context, arena, slot);
@@ -235,15 +241,14 @@ function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): S
         control[CONTROL.chunkFirst] = 0;
         control[CONTROL.chunkEnd] = limit > 0 ? Math.min(limit, context.rows) : context.rows;
         if (screening !== undefined && control[CONTROL.equaliseAt] <= context.step) return equaliser;
-        control[CONTROL.phase] = PHASE.rows;
+        // The phase stays as it is: a slower thread may not have seen yet that it ended the step before.
+        return rowStage();
       }
       switch (control[CONTROL.phase]) {
         case PHASE.quantise:
           return quantise;
         case PHASE.rows:
-          context.screened = control[CONTROL.screening] === 1;
-          rows.blocks = blocksOf(control[CONTROL.chunkEnd] - control[CONTROL.chunkFirst], ROW_BLOCK);
-          return rows;
+          return rowStage();
         case PHASE.gather:
           return gather;
         case PHASE.update:

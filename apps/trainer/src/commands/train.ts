@@ -10,7 +10,7 @@ import { formatCount, Progress } from "../progress.ts";
 import { readRunConfig, type RunConfig } from "../run/config.ts";
 import { describeWindows } from "../run/describe-windows.ts";
 import type { ModelSetup } from "@sparseloom/core";
-import type { TrainResult } from "../run/result.ts";
+import type { ScreeningReport, TrainResult } from "../run/result.ts";
 import type { TrainHooks } from "../session.ts";
 import { resume, train } from "../train.ts";
 
@@ -119,6 +119,16 @@ function describeRun({ setup, corpus, totalExamples, totalSteps, options }: RunC
   );
 }
 
+function describeScreening(report: ScreeningReport | undefined): string[] {
+  if (report === undefined) return [];
+  const { candidatesPerRow, redoneShare, largestError, auditedRows, recall } = report;
+  const audit = recall === undefined ? "" : `; recall ${recall} on ${formatCount(auditedRows)} audited rows`;
+  return [
+    `screened encoder: ${candidatesPerRow.toFixed(1)} exact values per row, ${(100 * redoneShare).toFixed(2)} % of rows redone, ` +
+      `largest error ${largestError.toFixed(1)} of 7 standard deviations${audit}`,
+  ];
+}
+
 /** The result for people. */
 export function describeResult(result: TrainResult, model: ModelSetup): string {
   const sparse = model.kind === "sparse";
@@ -136,6 +146,7 @@ export function describeResult(result: TrainResult, model: ModelSetup): string {
       : [`${set("held-out rows", result.heldOut)} (${formatCount(result.heldOut.rows)} rows)`]),
     ...(sparse
       ? [
+          ...describeScreening(result.screening),
           `dead latents: ${formatCount(result.dead)} of ${formatCount(model.latents)} (no activation in the last ${formatCount(result.deadWindow)} examples)`,
         ]
       : []),

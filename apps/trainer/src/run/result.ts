@@ -1,5 +1,20 @@
 /** What a training run came to. */
-import type { Metrics } from "@sparseloom/core";
+import type { Encoder, Metrics } from "@sparseloom/core";
+
+/** How the screened encoder did, over the steps of a session that it was used in. */
+export interface ScreeningReport {
+  readonly steps: number;
+  /** Latents per row whose pre-activation was computed exactly. */
+  readonly candidatesPerRow: number;
+  /** Share of rows that were encoded by the exact product after all. */
+  readonly redoneShare: number;
+  /** Largest error of a screened pre-activation, in standard deviations of the error model; the margin is 7. */
+  readonly largestError: number;
+  /** Rows checked against the exact product (`--audit`). */
+  readonly auditedRows: number;
+  /** Share of their active latents that screening had found; absent when none were checked. */
+  readonly recall?: number;
+}
 
 /** What a run came to; `train --json` prints it. */
 export interface TrainResult {
@@ -28,7 +43,9 @@ export interface TrainResult {
   /** The same on held-out rows; absent when none are held out, and of an interrupted run. */
   readonly heldOut?: Metrics & { readonly rows: number };
   readonly workers: number;
-  /** How the encoder's product was computed. */
-  readonly encoder: "exact";
+  /** How pre-activations were found. */
+  readonly encoder: Encoder;
+  /** Of this session, when rows were screened. */
+  readonly screening?: ScreeningReport;
   readonly kernelVariant: string;
 }
