@@ -49,6 +49,7 @@ export class Team implements AsyncDisposable {
   readonly arena: Arena;
   readonly #pool: Piscina;
   readonly #team: Int32Array;
+  readonly #stuckTimeoutMs: number;
   readonly #watch: NodeJS.Timeout;
   /** Why the team was lost; every wait looks at it. */
   #failure: Error | undefined;
@@ -84,7 +85,8 @@ export class Team implements AsyncDisposable {
     this.#workers = Array.from({ length: plan.workers }, (_, rank) =>
       this.#start({ rank, plan, memory, kernels, wideSimd, spin }),
     );
-    this.#watch = this.#watchProgress(options.stuckTimeoutMs ?? DEFAULT_STUCK_TIMEOUT_MS);
+    this.#stuckTimeoutMs = options.stuckTimeoutMs ?? DEFAULT_STUCK_TIMEOUT_MS;
+    this.#watch = this.#watchProgress(this.#stuckTimeoutMs);
   }
 
   /** Jobs published so far. */
@@ -128,14 +130,24 @@ export class Team implements AsyncDisposable {
     }
   }
 
-  /** Stops the workers when all published jobs are complete, and waits for them to leave. */
+  /**
+   * Stops the workers when all published jobs are complete, and waits for them to leave.
+   *
+   * @throws RunError when the team is lost, or a worker does not leave within the stuck timeout
+   */
   async stop(): Promise<void> {
     await this.waitFor(this.#published);
     this.#leaving = true;
     clearInterval(this.#watch);
     Atomics.store(this.#team, TEAM.published, STOPPED);
     Atomics.notify(this.#team, TEAM.published);
+    const seconds = this.#stuckTimeoutMs / 1000;
+    const patience = setTimeout(() => {
+      this.#fail(new RunError(`the workers are stuck: not all have left after ${seconds} s (--stuck-timeout)`));
+    }, this.#stuckTimeoutMs);
     await Promise.all(this.#workers);
+    clearTimeout(patience);
+    if (this.#failure !== undefined) throw this.#failure;
     await this.#pool.destroy();
   }
 
