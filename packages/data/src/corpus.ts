@@ -10,7 +10,7 @@ import type { IpcIndex } from "./arrow/ipc.ts";
 import { commonLabels } from "./arrow/label-columns.ts";
 import type { IgnoredColumn, LabelColumn } from "./arrow/label-columns.ts";
 import { LabelReader } from "./arrow/labels.ts";
-import type { LabelValue } from "./arrow/labels.ts";
+import type { LabelValue } from "./arrow/label-values.ts";
 import { locateVectors } from "./arrow/vector-batches.ts";
 import type { VectorColumn } from "./arrow/vector-batches.ts";
 import { chooseVectorColumn, deliveredType, valueBytes } from "./arrow/vector-column.ts";

@@ -18,7 +18,7 @@ export { absolutePath } from "./remote/address.ts";
 export type { RemoteOptions } from "./remote/options.ts";
 export type { Block, Segment } from "./blocks.ts";
 export type { IgnoredColumn, LabelColumn } from "./arrow/label-columns.ts";
-export type { LabelValue } from "./arrow/labels.ts";
+export type { LabelValue } from "./arrow/label-values.ts";
 export type { ValueType } from "./arrow/vector-column.ts";
 
 // Splits and the shuffled stream

@@ -2,7 +2,7 @@
  * Shuffled mini-batches as an async iterator, with labels: the stream for whoever trains with a library of their
  * own. Each batch is memory of its own; who wants to fill memory given beforehand takes `RowStream`.
  */
-import type { LabelValue } from "./arrow/labels.ts";
+import type { LabelValue } from "./arrow/label-values.ts";
 import { blockOf } from "./blocks.ts";
 import type { Block } from "./blocks.ts";
 import type { Corpus, LabelValues } from "./corpus.ts";

@@ -3,7 +3,7 @@
  * document (rows that share a label), or per row where there is no document column. A pure function of corpus and
  * options; nothing is stored.
  */
-import type { LabelValue } from "./arrow/labels.ts";
+import type { LabelValue } from "./arrow/label-values.ts";
 import type { Block } from "./blocks.ts";
 import type { Corpus } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";

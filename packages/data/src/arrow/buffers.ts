@@ -24,7 +24,7 @@ export interface BufferSource {
 /** Compressed buffers are read whole, so they must be of a size that a program can hold beside its work. */
 const MAX_UNPACKED_BYTES = 1024 ** 3;
 /** Unpacked buffers kept beside the newest one: the batches of the two blocks that a stream reads at a time. */
-const KEPT_BYTES = 256 * 1024 * 1024;
+const KEPT_BYTES = 128 * 1024 * 1024;
 
 /**
  * Finds a buffer of a batch.
@@ -65,7 +65,7 @@ export async function findBuffer(
   return { file, position: position + 8, length, packed: { codec: batch.compression, length: rest } };
 }
 
-/** Reads buffers, and keeps what it unpacked: at most 256 MiB, or the one buffer that is larger. */
+/** Reads buffers, and keeps what it unpacked: at most 128 MiB, or the one buffer that is larger. */
 export class BufferReader {
   /** By place in the file, the least recently used first. */
   readonly #kept: Map<string, Uint8Array> = new Map();

@@ -12,7 +12,7 @@
  *   Footer           0 version, 1 schema, 2 dictionaries, 3 record batches
  *                    {i64 offset, i32 metadata length, 4 bytes of padding, i64 body length}
  */
-import { Message } from "apache-arrow";
+import { DataType, Field, Message } from "apache-arrow";
 import type { Schema } from "apache-arrow";
 import { Footer } from "apache-arrow/ipc/metadata/file";
 import type { Codec } from "./compression.ts";
@@ -85,7 +85,7 @@ export function decodeMessage(metadata: Uint8Array): MessageHeader {
     checkSchema(header);
     const decoded = Message.decode(metadata);
     if (!decoded.isSchema()) throw new RangeError("the schema message holds no schema");
-    return { kind: "schema", schema: decoded.header(), bodyLength };
+    return { kind: "schema", schema: checkDecoded(decoded.header()), bodyLength };
   }
   if (kind === RECORD_BATCH) return { kind: "batch", batch: decodeBatch(header), bodyLength };
   if (kind === DICTIONARY_BATCH) {
@@ -117,7 +117,7 @@ export function decodeFooter(bytes: Uint8Array): FooterHeader {
   if (schema === undefined) throw new RangeError("it holds no schema");
   checkSchema(schema);
   return {
-    schema: Footer.decode(bytes).schema,
+    schema: checkDecoded(Footer.decode(bytes).schema),
     dictionaries: footerBlocks(footer, 2),
     batches: footerBlocks(footer, 3),
   };
@@ -176,4 +176,21 @@ function checkField(field: FlatTable, depth: number, budget: { fields: number })
   field.structs(0, 1);
   field.structs(6, 4);
   for (const child of field.tables(5)) checkField(child, depth + 1, budget);
+}
+
+/** What apache-arrow takes for granted of a schema that it decoded: columns have names, lists have one element. */
+function checkDecoded(schema: Schema): Schema {
+  const check = (field: Field): void => {
+    const type: DataType = field.type;
+    const children = (type.children as readonly Field[] | null | undefined) ?? [];
+    const isList = DataType.isList(type) || DataType.isLargeList(type) || DataType.isFixedSizeList(type);
+    if (isList && children.length !== 1) throw new RangeError("a list does not say of what");
+    for (const child of children) check(child);
+    if (DataType.isDictionary(type)) check(new Field("values", type.dictionary as DataType));
+  };
+  for (const field of schema.fields as readonly Field[]) {
+    if (typeof field.name !== "string") throw new RangeError("a column has no name");
+    check(field);
+  }
+  return schema;
 }

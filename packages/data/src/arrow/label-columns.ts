@@ -32,16 +32,16 @@ function labelColumns(
 ): { labels: readonly LabelColumn[]; ignored: readonly IgnoredColumn[] } {
   const labels: LabelColumn[] = [];
   const ignored: IgnoredColumn[] = [];
+  const seen = new Set<string>();
   for (const field of schema.fields as readonly Field[]) {
     if (field.name === vectorColumn) continue;
     const type = labelTypeOf(field, nested);
-    if (type !== undefined) labels.push({ name: field.name, type });
+    if (seen.has(field.name)) ignored.push({ name: field.name, why: "another column has its name" });
+    else if (type !== undefined) labels.push({ name: field.name, type });
     else ignored.push({ name: field.name, why: `type ${String(field.type)} is not read as a label` });
+    seen.add(field.name);
   }
-  if (nested) {
-    const names = new Set((schema.fields as readonly Field[]).map((field) => field.name));
-    labels.push(...SEQUENCE_LABELS.filter(({ name }) => !names.has(name)));
-  }
+  if (nested) labels.push(...SEQUENCE_LABELS.filter(({ name }) => !seen.has(name)));
   return { labels, ignored };
 }
 

@@ -1,33 +1,18 @@
 /**
- * The values of label columns, for a range of rows of one batch. Reads only the bytes of the rows asked for.
+ * The labels of vectors, for a range of rows of one batch: columns of rows and of sequences, dictionaries.
  */
-import { DataType, Precision } from "apache-arrow";
+import { DataType } from "apache-arrow";
 import type { Field } from "apache-arrow";
 import { CorpusError } from "../errors.ts";
 import type { RangeReader } from "../range-reader.ts";
-import { findBuffer } from "./buffers.ts";
 import type { BufferReader } from "./buffers.ts";
 import type { IpcIndex, PlacedBatch } from "./ipc.ts";
+import { decode, isLabelType, readBytes } from "./label-values.ts";
+import type { ColumnSlice, LabelValue } from "./label-values.ts";
 import { columnPlaces } from "./layout.ts";
 import type { Sequences } from "./sequences.ts";
 import type { VectorColumn } from "./vector-batches.ts";
 import { childOf, listLevel } from "./vector-column.ts";
-
-/** A label: null where the file has a null. Int64 and Uint64 columns give bigints. */
-export type LabelValue = string | number | bigint | boolean | null;
-
-/** The parts of a batch that hold one column, an element of a list column, or the values of a dictionary. */
-interface ColumnSlice {
-  readonly file: RangeReader;
-  readonly reader: BufferReader;
-  readonly batch: PlacedBatch;
-  readonly buffer: number;
-  readonly nulls: boolean;
-  readonly place: { readonly path: string; readonly batch: number; readonly column: string };
-  readonly signal: AbortSignal | undefined;
-}
-
-type Decoder = (slice: ColumnSlice, firstRow: number, rows: number) => Promise<LabelValue[]>;
 
 /** Labels of a file whose rows are sequences; a column of the same name goes first. */
 export const SEQUENCE_LABELS: readonly { readonly name: string; readonly type: string }[] = [
@@ -101,6 +86,7 @@ export class LabelReader {
       batch,
       buffer: found.buffer,
       nulls: hasNulls(batch, found.node),
+      viewBuffers: found.viewBuffers,
       place,
       signal,
     };
@@ -166,7 +152,7 @@ export class LabelReader {
     for (const batch of upToHere.slice(Math.max(0, start))) {
       const part = await decode(
         type,
-        { ...slice, batch, buffer: 0, nulls: hasNulls(batch, 0) },
+        { ...slice, batch, buffer: 0, nulls: hasNulls(batch, 0), viewBuffers: batch.variadicCounts[0] ?? 0 },
         0,
         batch.rows,
       );
@@ -227,22 +213,6 @@ async function firstElement(
   }
   return Number(offsets[0]);
 }
-
-async function decode(
-  type: DataType,
-  slice: ColumnSlice,
-  firstRow: number,
-  rows: number,
-): Promise<LabelValue[]> {
-  const decoder = decoderOf(type);
-  if (decoder === undefined) throw new Error("internal: not a label type");
-  const values = await decoder(slice, firstRow, rows);
-  if (!slice.nulls) return values;
-  const byte = Math.floor(firstRow / 8);
-  const bitmap = await readBytes(slice, 0, byte, Math.ceil((firstRow + rows) / 8) - byte);
-  return values.map((value, i) => (bitAt(bitmap, (firstRow % 8) + i) ? value : null));
-}
-
 /**
  * Arrow's name of the type of a column's labels; undefined when they are not read.
  * @param nested rows are sequences of vectors.
@@ -252,92 +222,4 @@ export function labelTypeOf(field: Field, nested: boolean): string | undefined {
   const child = childOf(field);
   if (!nested || listLevel(field.type) === undefined || child === undefined) return undefined;
   return isLabelType(child.type) ? String(child.type) : undefined;
-}
-
-function isLabelType(type: DataType): boolean {
-  return decoderOf(DataType.isDictionary(type) ? (type.dictionary as DataType) : type) !== undefined;
-}
-
-function decoderOf(type: DataType): Decoder | undefined {
-  if (DataType.isInt(type)) {
-    const make = integerView(type.bitWidth, type.isSigned);
-    return make === undefined ? undefined : fixedWidth(type.bitWidth / 8, make);
-  }
-  if (DataType.isFloat(type)) {
-    if (type.precision === Precision.SINGLE) return fixedWidth(4, (buffer) => new Float32Array(buffer));
-    if (type.precision === Precision.DOUBLE) return fixedWidth(8, (buffer) => new Float64Array(buffer));
-    return undefined;
-  }
-  if (DataType.isBool(type)) return decodeBools;
-  if (DataType.isUtf8(type)) return strings(4, (buffer) => new Int32Array(buffer));
-  if (DataType.isLargeUtf8(type)) return strings(8, (buffer) => new BigInt64Array(buffer));
-  return undefined;
-}
-
-type NumberView = (buffer: ArrayBuffer) => Iterable<number | bigint>;
-
-function integerView(bits: number, signed: boolean): NumberView | undefined {
-  switch (bits) {
-    case 8:
-      return (buffer) => (signed ? new Int8Array(buffer) : new Uint8Array(buffer));
-    case 16:
-      return (buffer) => (signed ? new Int16Array(buffer) : new Uint16Array(buffer));
-    case 32:
-      return (buffer) => (signed ? new Int32Array(buffer) : new Uint32Array(buffer));
-    case 64:
-      return (buffer) => (signed ? new BigInt64Array(buffer) : new BigUint64Array(buffer));
-    default:
-      return undefined;
-  }
-}
-
-function fixedWidth(width: number, view: NumberView): Decoder {
-  return async (slice, firstRow, rows) => {
-    const bytes = await readBytes(slice, 1, firstRow * width, rows * width);
-    return Array.from(view(bytes.buffer));
-  };
-}
-
-const decodeBools: Decoder = async (slice, firstRow, rows) => {
-  const byte = Math.floor(firstRow / 8);
-  const bits = await readBytes(slice, 1, byte, Math.ceil((firstRow + rows) / 8) - byte);
-  return Array.from({ length: rows }, (_, i) => bitAt(bits, (firstRow % 8) + i));
-};
-
-function strings(width: number, view: NumberView): Decoder {
-  return async (slice, firstRow, rows) => {
-    if (rows === 0) return [];
-    const bytes = await readBytes(slice, 1, firstRow * width, (rows + 1) * width);
-    const offsets = Array.from(view(bytes.buffer), Number);
-    const start = offsets[0] ?? 0;
-    const end = offsets[rows] ?? 0;
-    if (offsets.some((offset, i) => i > 0 && offset < (offsets[i - 1] ?? 0))) {
-      throw new CorpusError("malformed", "the string offsets do not ascend", slice.place);
-    }
-    const text = Buffer.from((await readBytes(slice, 2, start, end - start)).buffer);
-    return Array.from({ length: rows }, (_, i) =>
-      text.toString("utf8", (offsets[i] ?? 0) - start, (offsets[i + 1] ?? 0) - start),
-    );
-  };
-}
-
-/** Bytes of a column's buffer `which` (0 validity, 1 values or offsets, 2 text). */
-async function readBytes(
-  slice: ColumnSlice,
-  which: number,
-  offset: number,
-  length: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const { file, batch, place, reader, signal } = slice;
-  const source = await findBuffer(file, batch, slice.buffer + which, place, signal);
-  if (offset < 0 || length < 0 || offset + length > source.length) {
-    throw new CorpusError("malformed", "the labels do not fit their buffer", place);
-  }
-  const bytes = new Uint8Array(length);
-  await reader.read(source, offset, bytes, place, signal);
-  return bytes;
-}
-
-function bitAt(bytes: Uint8Array, bit: number): boolean {
-  return (((bytes[bit >> 3] ?? 0) >> (bit & 7)) & 1) === 1;
 }

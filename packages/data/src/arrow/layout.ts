@@ -12,6 +12,8 @@ export interface ColumnPlace {
   readonly node: number;
   /** Index of the column's first buffer; its children's follow its own. */
   readonly buffer: number;
+  /** Buffers of text that a column of views has, itself or in its elements. */
+  readonly viewBuffers: number;
 }
 
 interface Cursor {
@@ -27,9 +29,10 @@ interface Cursor {
 export function columnPlaces(schema: Schema, variadicCounts: readonly number[]): readonly ColumnPlace[] {
   const cursor: Cursor = { node: 0, buffer: 0, variadic: 0 };
   return schema.fields.map((field: Field) => {
-    const place = { field, node: cursor.node, buffer: cursor.buffer };
+    const { node, buffer, variadic } = cursor;
     advance(field.type, cursor, variadicCounts);
-    return place;
+    const counts = variadicCounts.slice(variadic, cursor.variadic);
+    return { field, node, buffer, viewBuffers: counts.reduce((sum, count) => sum + count, 0) };
   });
 }
 

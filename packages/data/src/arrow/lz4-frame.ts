@@ -1,6 +1,6 @@
 /**
  * Unpacks one LZ4 frame, with every checksum that it carries verified and every length checked before use
- * (https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md and lz4_Block_format.md; decision 008 says why it
+ * (https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md and lz4_Block_format.md; decision 011 says why it
  * is our own). Depends on xxhash32 only.
  *
  *   magic 04 22 4D 18 | flags | block size | [u64 content size] | header checksum

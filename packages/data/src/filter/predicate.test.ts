@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { LabelColumn } from "../arrow/label-columns.ts";
-import type { LabelValue } from "../arrow/labels.ts";
+import type { LabelValue } from "../arrow/label-values.ts";
 import type { LabelValues } from "../corpus.ts";
 import { compilePredicate, labelKind } from "./predicate.ts";
 

@@ -3,7 +3,7 @@
  * (or NaN) label is neither true nor false, as in SQL, and a row is kept only when the whole is true.
  */
 import type { LabelColumn } from "../arrow/label-columns.ts";
-import type { LabelValue } from "../arrow/labels.ts";
+import type { LabelValue } from "../arrow/label-values.ts";
 import type { LabelValues } from "../corpus.ts";
 import { mistakeAt, parseExpression } from "./expression.ts";
 import type { Column, Comparison, Expression, Literal, LiteralValue } from "./expression.ts";

@@ -4,7 +4,7 @@
  * runs.
  */
 import type { LabelColumn } from "../arrow/label-columns.ts";
-import type { LabelValue } from "../arrow/labels.ts";
+import type { LabelValue } from "../arrow/label-values.ts";
 import type { Corpus, LabelValues } from "../corpus.ts";
 import { CorpusError } from "../errors.ts";
 import { squareNorm } from "../pilot.ts";
