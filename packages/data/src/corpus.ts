@@ -137,6 +137,19 @@ interface OpenedFile {
  * @throws CorpusError for whatever is wrong with the patterns, the options or the files.
  */
 export async function openCorpus(patterns: readonly string[], options: CorpusOptions = {}): Promise<Corpus> {
+  return await openFiles(patterns, options, true);
+}
+
+/** As `openCorpus`, but reads no values yet, so that it may succeed where they are damaged; the fingerprint is empty. */
+export async function openUnread(patterns: readonly string[], options: CorpusOptions): Promise<Corpus> {
+  return await openFiles(patterns, options, false);
+}
+
+async function openFiles(
+  patterns: readonly string[],
+  options: CorpusOptions,
+  withFingerprint: boolean,
+): Promise<Corpus> {
   const blockBytes = options.blockBytes ?? DEFAULT_BLOCK_BYTES;
   if (!Number.isInteger(blockBytes) || blockBytes < 1 || blockBytes > MAX_BLOCK_BYTES) {
     const what = `blockBytes must be an integer between 1 and ${MAX_BLOCK_BYTES} (16 MiB), got ${blockBytes}`;
@@ -161,7 +174,9 @@ export async function openCorpus(patterns: readonly string[], options: CorpusOpt
     const { column } = first.vectors;
     const others = await mapConcurrently(otherPaths, FILES_IN_FLIGHT, (path) => open(path, column));
     const opened = [first, ...others];
-    return await assemble({ storage, reader, opened }, blockBytes, options.signal);
+    const corpus = assemble({ storage, reader, opened }, blockBytes);
+    if (withFingerprint) corpus.fingerprint = await fingerprint(corpus, opened, options.signal);
+    return corpus;
   } catch (error) {
     await storage.close();
     throw error;
@@ -190,11 +205,7 @@ async function openFile(
   return { file, index, vectors };
 }
 
-async function assemble(
-  sources: Sources,
-  blockBytes: number,
-  signal: AbortSignal | undefined,
-): Promise<Corpus> {
+function assemble(sources: Sources, blockBytes: number): OpenCorpus {
   const { opened } = sources;
   const { dIn, type, column } = commonShape(opened);
   const rowBytes = dIn * valueBytes(type);
@@ -205,9 +216,17 @@ async function assemble(
   const columns = opened.map((one) => one.vectors);
   const rowsPerBlock = Math.max(1, Math.floor(blockBytes / rowBytes));
   const blocks = planBlocks(columns, rowBytes, rowsPerBlock);
-  const corpus = new OpenCorpus(sources, { dIn, type, column, blocks, rowsPerBlock });
+  return new OpenCorpus(sources, { dIn, type, column, blocks, rowsPerBlock });
+}
 
-  // The fingerprint must not depend on the block size, so it has its own plan.
+async function fingerprint(
+  corpus: Corpus,
+  opened: readonly OpenedFile[],
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const rowBytes = corpus.dIn * valueBytes(corpus.type);
+  const columns = opened.map((one) => one.vectors);
+  // It must not depend on the block size, so it has its own plan.
   const plan = planBlocks(columns, rowBytes, Math.max(1, Math.floor(DEFAULT_BLOCK_BYTES / rowBytes)));
   const ends: Uint8Array[] = [];
   for (const block of new Set([plan[0], plan.at(-1)])) {
@@ -217,8 +236,7 @@ async function assemble(
     ends.push(bytes);
   }
   const parts = opened.map(({ file, index }) => ({ ...file, metadataBytes: index.metadataBytes }));
-  corpus.fingerprint = fingerprintOf(column, parts, ends);
-  return corpus;
+  return fingerprintOf(corpus.column, parts, ends);
 }
 
 /** The dimension and number type that all files share. */

@@ -34,6 +34,10 @@ export { RowStream } from "./stream.ts";
 export type { RowStreamOptions, StreamPosition } from "./stream.ts";
 export type { RowTransform } from "./transform.ts";
 
+// Checking
+export { checkCorpus } from "./check.ts";
+export type { CheckOptions, CheckResult } from "./check.ts";
+
 // Statistics and samples
 export { estimateStatistics, fullStatistics } from "./statistics.ts";
 export type { CorpusStatistics, EstimateOptions, StatisticsOptions } from "./statistics.ts";

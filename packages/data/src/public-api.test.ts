@@ -10,6 +10,7 @@ it("exports these names and no others", () => {
       "RowStream",
       "StatisticsAccumulator",
       "absolutePath",
+      "checkCorpus",
       "checkFilters",
       "countRows",
       "countSplit",
