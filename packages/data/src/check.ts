@@ -183,7 +183,7 @@ function partsOf(block: Block): readonly Block[] {
   let firstRow = block.firstRow;
   return block.segments.map((segment) => {
     const part = {
-      ...block,
+      index: block.index,
       firstRow,
       rows: segment.rows,
       byteLength: segment.rows * rowBytes,
