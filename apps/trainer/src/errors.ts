@@ -18,6 +18,17 @@ export class RunError extends Error {
 /** The numbers left the range of float32. The run is repeatable, so going on from a checkpoint would end here again. */
 export class DivergedError extends RunError {}
 
+/** A signal came before there was anything to save. The status is that of the signal. */
+export class InterruptedError extends Error {
+  override readonly name = "InterruptedError";
+  readonly status: number;
+
+  constructor(signal: NodeJS.Signals, status: number) {
+    super(`${signal} before the first step: nothing was written`);
+    this.status = status;
+  }
+}
+
 /** `text` as one word of a command line. */
 export function shellQuoted(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
@@ -32,6 +43,7 @@ function isSystemError(error: unknown): boolean {
 export function judge(error: unknown): { status: number; showStack: boolean } {
   if (error instanceof RequestError || error instanceof OptionError)
     return { status: EXIT.wrongRequest, showStack: false };
+  if (error instanceof InterruptedError) return { status: error.status, showStack: false };
   // A corpus that changes, or a server that fails, while it is read is not a wrong request.
   if (isCorpusError(error, "changed", "unreachable")) return { status: EXIT.failed, showStack: false };
   if (isCorpusError(error)) return { status: EXIT.wrongRequest, showStack: false };

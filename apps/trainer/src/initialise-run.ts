@@ -8,7 +8,12 @@ const MEDIAN_ROWS = 10_000;
 const MEDIAN_BYTES = 8e6;
 
 /** Sets all parameters of a new run's arena, and the mean about which variance is measured. */
-export async function initialiseArena(arena: Arena, corpus: Corpus, config: RunConfig): Promise<void> {
+export async function initialiseArena(
+  arena: Arena,
+  corpus: Corpus,
+  config: RunConfig,
+  signal?: AbortSignal,
+): Promise<void> {
   const { options, statistics } = config;
   const { dIn } = corpus;
   const transform = transformOf(config);
@@ -17,6 +22,7 @@ export async function initialiseArena(arena: Arena, corpus: Corpus, config: RunC
       ...splitOptions(options, config.filters),
       split: "train",
       rows,
+      signal,
     });
     return transformRows(values, dIn, transform);
   };

@@ -1,5 +1,5 @@
 /** SIGINT and SIGTERM: the first asks the run to finish its step and save; a second ends the process at once. */
-import { EXIT } from "./errors.ts";
+import { EXIT, InterruptedError } from "./errors.ts";
 
 export interface Interrupts extends Disposable {
   readonly signal: AbortSignal;
@@ -16,7 +16,8 @@ export function listenForInterrupts(announce: (line: string) => void): Interrupt
     if (status !== undefined) process.exit(wanted);
     status = wanted;
     announce(`${signal}: finishing the step and saving a checkpoint (once more to stop at once)`);
-    controller.abort();
+    // Whoever waits for data before the first step throws the reason; the training loop only looks at `aborted`.
+    controller.abort(new InterruptedError(signal, wanted));
   };
   process.on("SIGINT", listener);
   process.on("SIGTERM", listener);

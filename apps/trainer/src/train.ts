@@ -59,15 +59,15 @@ export async function train(
     patterns,
     options.workers,
     options.column === undefined
-      ? { blockBytes: BLOCK_BYTES }
-      : { column: options.column, blockBytes: BLOCK_BYTES },
+      ? { blockBytes: BLOCK_BYTES, signal: hooks.signal }
+      : { column: options.column, blockBytes: BLOCK_BYTES, signal: hooks.signal },
   );
   const kernels = kernelsOf(options);
-  const config = await resolveRun(corpus, patterns, options, kernels, BLOCK_BYTES);
+  const config = await resolveRun(corpus, patterns, options, kernels, BLOCK_BYTES, hooks.signal);
   // Planned, allocated and initialised before anything is written: what cannot begin leaves nothing behind.
   const plan = planFor(config.setup, options, kernels);
   await using team = startTeam(plan, options, kernels);
-  await initialiseArena(team.arena, corpus, config);
+  await initialiseArena(team.arena, corpus, config, hooks.signal);
   await using lock = await claimRunDirectory(runDirectory);
   await writeConfig(runDirectory, config);
   return await withAdvice(
@@ -104,6 +104,7 @@ export async function resume(
   await using corpus = await openInput(config.corpus.files, options.workers, {
     column: config.corpus.column,
     blockBytes: config.corpus.blockBytes,
+    signal: hooks.signal,
   });
   if (corpus.fingerprint !== config.corpus.fingerprint) {
     throw new RequestError(
@@ -120,7 +121,7 @@ export async function resume(
   }
   if (start === undefined) {
     hooks.onNotice?.(`${runDirectory} has no checkpoint yet: starting from the beginning`);
-    await initialiseArena(team.arena, corpus, config);
+    await initialiseArena(team.arena, corpus, config, hooks.signal);
   } else {
     team.arena.mean.set(transformRows(config.statistics.mean, config.corpus.dIn, transformOf(config)));
   }

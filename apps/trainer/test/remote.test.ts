@@ -1,10 +1,12 @@
 /** Training from a server: the same bits as from the file, and what happens when the object changes or is lost. */
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ObjectServer } from "../../../packages/data/test/object-server.ts";
 import { listCheckpoints } from "../src/run/checkpoint.ts";
-import { runCli, stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
+import { CLI, runCli, stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const folder = temporaryFolder();
 const file = join(folder, "acts.arrow");
@@ -84,6 +86,24 @@ describe("train http://…", () => {
     expect(run.stderr.trim().split("\n").at(-1)).toMatch(
       /^error: http:.*\/acts\.arrow: the server refuses to give it \(403: Forbidden\).*; continue from step \d+ with: sparseloom train --resume .*lost$/,
     );
+  });
+
+  it("can be interrupted while it waits for the server, before the first step", async () => {
+    const out = join(folder, "interrupted");
+    const args = [CLI, "train", url, ...OPTIONS, "--out", out];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
+    server.fault = (_request, number) => {
+      if (number === 0) return undefined;
+      child.kill("SIGTERM");
+      return { kind: "stall" };
+    };
+    let stderr = "";
+    child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+    expect(await new Promise((resolve) => child.on("close", resolve))).toBe(143);
+    expect(stderr.trim().split("\n").at(-1)).toBe(
+      "error: SIGTERM before the first step: nothing was written",
+    );
+    expect(existsSync(out)).toBe(false);
   });
 
   it("refuses what cannot be opened, with status 2", async () => {

@@ -27,3 +27,35 @@ export async function mapConcurrently<T, R>(
   if (failures.size > 0) throw failures.get(Math.min(...failures.keys()));
   return results;
 }
+
+/**
+ * Runs `work` on the items ahead of whoever iterates, and gives the results in the items' order.
+ * @param slots how many are under way or given at a time, at least 1; with 1 nothing is done ahead.
+ * @param work gets the number of its slot, whose memory is its own until the iteration goes on from its result.
+ * @throws the failure of an item, in its turn; like an iteration that is left, only when no work is running any more.
+ */
+export async function* readAhead<T, R>(
+  items: Iterable<T>,
+  slots: number,
+  work: (item: T, slot: number) => Promise<R>,
+): AsyncGenerator<R> {
+  const rest = items[Symbol.iterator]();
+  const underWay: { readonly slot: number; readonly outcome: Promise<PromiseSettledResult<R>> }[] = [];
+  const begin = (slot: number): void => {
+    const next = rest.next();
+    if (next.done === true) return;
+    const outcome = Promise.allSettled([work(next.value, slot)]).then(([settled]) => settled);
+    underWay.push({ slot, outcome });
+  };
+  try {
+    for (let slot = 0; slot < slots; slot++) begin(slot);
+    for (let first = underWay.shift(); first !== undefined; first = underWay.shift()) {
+      const outcome = await first.outcome;
+      if (outcome.status === "rejected") throw outcome.reason;
+      yield outcome.value;
+      begin(first.slot);
+    }
+  } finally {
+    await Promise.all(underWay.map(({ outcome }) => outcome));
+  }
+}

@@ -6,10 +6,12 @@
 import type { LabelValue } from "./arrow/label-values.ts";
 import type { Block } from "./blocks.ts";
 import type { Corpus } from "./corpus.ts";
+import { mapConcurrently } from "./concurrently.ts";
 import { CorpusError } from "./errors.ts";
 import { resolveFilters } from "./filter/row-filter.ts";
 import type { ResolvedFilters, RowFilters } from "./filter/row-filter.ts";
 import { Purpose, hash32, hashString } from "./random.ts";
+import { blocksInFlight } from "./remote/address.ts";
 import { rawValues } from "./transform.ts";
 
 /** Rows to train on, rows held out for evaluation, or both. */
@@ -187,12 +189,13 @@ export async function countSplit(
   }
   let rows = 0;
   let filteredRows = 0;
-  for (const block of corpus.blocks) {
+  const count = async (block: Block): Promise<void> => {
     signal?.throwIfAborted();
     const selected = await selectRows(corpus, block, resolved, signal);
     rows += selected.rows.length;
     filteredRows += selected.filtered;
-  }
+  };
+  await mapConcurrently(corpus.blocks, blocksInFlight(corpus.files), count);
   return { rows, filteredRows };
 }
 

@@ -5,9 +5,11 @@
 import { valueBytes } from "./arrow/vector-column.ts";
 import type { Block } from "./blocks.ts";
 import type { Corpus, RowPlace } from "./corpus.ts";
+import { readAhead } from "./concurrently.ts";
 import { CorpusError } from "./errors.ts";
 import { PilotAccumulator } from "./pilot.ts";
 import type { ProvisionalStatistics } from "./pilot.ts";
+import { blocksInFlight } from "./remote/address.ts";
 import { Purpose, permutation } from "./random.ts";
 import { resolveSplit, selectByLabels } from "./split.ts";
 import type { ResolvedSplit, SplitOptions } from "./split.ts";
@@ -163,7 +165,7 @@ interface ReadBlock {
   readonly kept: Uint32Array;
   /** How many the filters leave out. */
   readonly filtered: number;
-  /** `[kept.length, dIn]`, finite or not; in one buffer for all blocks, so nobody may keep it. */
+  /** `[kept.length, dIn]`, finite or not; in buffers used again, so nobody may keep it. */
   readonly values: Float32Array;
 }
 
@@ -174,14 +176,20 @@ async function* readBlocks(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ReadBlock> {
   const { dIn, type, rowsPerBlock } = corpus;
-  const bytes = new Uint8Array(rowsPerBlock * dIn * valueBytes(type));
-  const stored = rawValues(type, bytes.buffer, 0, rowsPerBlock * dIn);
+  const slots = Array.from({ length: Math.min(blocksInFlight(corpus.files), blocks.length) }, () => {
+    const bytes = new Uint8Array(rowsPerBlock * dIn * valueBytes(type));
+    return { bytes, stored: rawValues(type, bytes.buffer, 0, rowsPerBlock * dIn) };
+  });
+  const reading = readAhead(blocks, slots.length, async (block, slot) => {
+    const { bytes, stored } = slots[slot]!;
+    const selected = await selectByLabels(corpus, block, split, signal);
+    if (selected.rows.length > 0) await corpus.readBlock(block, bytes, signal);
+    return { block, selected, stored };
+  });
   const writeRow = createRowWriter(type, dIn);
   const target = rowTarget(new Float32Array(rowsPerBlock * dIn));
   const isWithinNorm = split.filters?.isWithinNorm;
-  for (const block of blocks) {
-    const selected = await selectByLabels(corpus, block, split, signal);
-    if (selected.rows.length > 0) await corpus.readBlock(block, bytes, signal);
+  for await (const { block, selected, stored } of reading) {
     const kept =
       isWithinNorm === undefined
         ? selected.rows

@@ -56,6 +56,9 @@ export class ObjectServer implements AsyncDisposable {
   readonly requests: ServedRequest[] = [];
   /** Connections that were made. */
   connections = 0;
+  /** Most requests for objects that were under way at a time. */
+  mostAtOnce = 0;
+  #atOnce = 0;
   /** Decides what goes wrong; undefined: nothing. */
   fault: (request: ServedRequest, number: number) => Fault | undefined = () => undefined;
   readonly #objects: Map<string, StoredObject> = new Map();
@@ -126,6 +129,8 @@ export class ObjectServer implements AsyncDisposable {
     const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
     const served = { path, first: Number(range?.[1]), last: Number(range?.[2]), headers: request.headers };
     const number = this.requests.push(served) - 1;
+    this.mostAtOnce = Math.max(this.mostAtOnce, ++this.#atOnce);
+    response.on("close", () => this.#atOnce--);
     const object = this.#objects.get(path);
     if (object === undefined) {
       refuse(response, 404, "NoSuchKey");

@@ -2,6 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import {
+  countRows,
+  fullStatistics,
   openCorpus,
   readStatistics,
   RowStream,
@@ -83,6 +85,21 @@ describe("a corpus on an HTTP server", () => {
     const sample = { rows: 100, seed: 1 };
     expect(await sampleRows(corpus, sample)).toEqual(await sampleRows(local, sample));
     expect(corpus.rows).toBe(3 * ROWS);
+  });
+
+  it("is measured and counted with several blocks under way, to the same numbers", async () => {
+    const [file = ""] = await serve();
+    const blockBytes = 2 ** 16;
+    await using local = await openCorpus([file], { blockBytes });
+    await using corpus = await openCorpus([`${server.origin}/acts/run/a%201.arrow`], { blockBytes, remote });
+    server.fault = () => ({ kind: "delay", ms: 20 });
+    expect(server.mostAtOnce).toBe(1);
+    const options = { seed: 2, split: "train", filters: { where: "document > 2", maxNorm: 2.85 } } as const;
+    const measured = await fullStatistics(corpus, options);
+    expect(server.mostAtOnce).toBeGreaterThan(1);
+    expect(measured).toEqual(await fullStatistics(local, options));
+    expect(measured.filteredRows).toBeGreaterThan(0);
+    expect(await countRows(corpus, options)).toBe(await countRows(local, options));
   });
 
   it("keeps its statistics in the user's cache folder", async () => {

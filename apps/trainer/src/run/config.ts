@@ -85,11 +85,12 @@ export async function resolveRun(
   options: TrainOptions,
   kernelVariant: string,
   blockBytes: number,
+  signal?: AbortSignal,
 ): Promise<RunConfig> {
-  const unfiltered = { ...splitOptions(options, null), split: "train" } as const;
+  const unfiltered = { ...splitOptions(options, null), split: "train", signal } as const;
   const filters = (await resolveFilterRequest(corpus, options, unfiltered)) ?? null;
   const split = splitOptions(options, filters);
-  const { rows: trainRows, filteredRows } = await countSplit(corpus, { ...split, split: "train" });
+  const { rows: trainRows, filteredRows } = await countSplit(corpus, { ...split, split: "train" }, signal);
   if (trainRows === 0)
     throw new RequestError(
       `no rows are left to train on: the corpus has ${corpus.rows}, ` +
@@ -102,7 +103,7 @@ export async function resolveRun(
   const totalSteps = Math.ceil(totalExamples / batchRows);
 
   const saved = await readStatistics(corpus, filters ?? undefined);
-  const statistics = saved ?? (await estimateStatistics(corpus, { ...split, split: "train" }));
+  const statistics = saved ?? (await estimateStatistics(corpus, { ...split, split: "train", signal }));
   const transform = rowTransform(options.normalize, options.center, statistics);
   const model = modelSetup(options, corpus.dIn);
   const setup: Setup = {

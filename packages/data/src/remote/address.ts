@@ -11,6 +11,11 @@ export function isS3(path: string): boolean {
   return /^s3:\/\//i.test(path);
 }
 
+/** Blocks worth having under way at a time: from a server each costs round trips, from a disk one is enough. */
+export function blocksInFlight(files: readonly { readonly path: string }[]): number {
+  return files.some(({ path }) => isRemote(path)) ? 8 : 1;
+}
+
 /** The path from the root on; an address as it is. */
 export function absolutePath(path: string): string {
   return isRemote(path) ? path : resolve(path);
