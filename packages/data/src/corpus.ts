@@ -228,15 +228,18 @@ async function fingerprint(
   const columns = opened.map((one) => one.vectors);
   // It must not depend on the block size, so it has its own plan.
   const plan = planBlocks(columns, rowBytes, Math.max(1, Math.floor(DEFAULT_BLOCK_BYTES / rowBytes)));
-  const ends: Uint8Array[] = [];
-  for (const block of new Set([plan[0], plan.at(-1)])) {
-    if (block === undefined) continue;
-    const bytes = new Uint8Array(block.byteLength);
-    await corpus.readBlock(block, bytes, signal);
-    ends.push(bytes);
-  }
+  const memory = new Uint8Array(plan[0]?.byteLength ?? 0);
+  const ends = async function* (): AsyncIterable<Uint8Array> {
+    for (const block of new Set([plan[0], plan.at(-1)])) {
+      if (block === undefined) continue;
+      // The first block may be that of a small file, and the last a whole one.
+      const bytes = block.byteLength <= memory.byteLength ? memory : new Uint8Array(block.byteLength);
+      await corpus.readBlock(block, bytes, signal);
+      yield bytes.subarray(0, block.byteLength);
+    }
+  };
   const parts = opened.map(({ file, index }) => ({ ...file, metadataBytes: index.metadataBytes }));
-  return fingerprintOf(corpus.column, parts, ends);
+  return await fingerprintOf(corpus.column, parts, ends());
 }
 
 /** The dimension and number type that all files share. */

@@ -17,13 +17,13 @@ export interface FingerprintFile {
 /**
  * SHA-256, in hexadecimal.
  * @param column the vector column: two columns of one file are two corpora.
- * @param ends values of the first and last block (of the default size, whatever size is read).
+ * @param ends values of the first and last block (of the default size, whatever size is read); may share memory.
  */
-export function fingerprintOf(
+export async function fingerprintOf(
   column: string,
   files: readonly FingerprintFile[],
-  ends: readonly Uint8Array[],
-): string {
+  ends: AsyncIterable<Uint8Array>,
+): Promise<string> {
   const hash = createHash("sha256");
   const part = (bytes: Uint8Array | string): void => {
     const content = typeof bytes === "string" ? Buffer.from(bytes) : bytes;
@@ -36,6 +36,6 @@ export function fingerprintOf(
     part(String(file.size));
     part(file.metadataBytes);
   }
-  for (const bytes of ends) part(bytes);
+  for await (const bytes of ends) part(bytes);
   return hash.digest("hex");
 }
