@@ -28,12 +28,14 @@ function fieldOf(schema: z.ZodType): Field {
   return { kind, choices: json["enum"] as string[] | undefined, description: String(description), fallback };
 }
 
-function parserOf(kind: Kind): (text: string) => unknown {
+function parserOf(kind: Kind, key: string): (text: string) => unknown {
   // What is not a number goes on as text, and the schema says what would be right.
   const number = (text: string): unknown =>
     text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
   if (kind === "number") return number;
-  if (kind === "numbers") return (text) => text.split(/[,-]/).map(number);
+  // Widths are often written 768-64-768; elsewhere that would look like a range.
+  const separator = key === "widths" ? /[,-]/ : ",";
+  if (kind === "numbers") return (text) => text.split(separator).map(number);
   if (kind === "texts") return (text) => text.split(",");
   return (text) => text;
 }
@@ -69,7 +71,7 @@ export function addFlags(command: Command, shape: Shape): void {
       continue;
     }
     const argument = choices === undefined ? ARGUMENTS[kind] : `<${choices.join("|")}>`;
-    command.addOption(new Option(`${flagOf(key)} ${argument}`, shown).argParser(parserOf(kind)));
+    command.addOption(new Option(`${flagOf(key)} ${argument}`, shown).argParser(parserOf(kind, key)));
   }
 }
 

@@ -127,10 +127,10 @@ describe("row filters", () => {
   });
 
   it("come as flags, and mistakes in them give exit status 2 and one clear line", async () => {
-    const flags = ["--exclude-tokens", "<bos>,t1", "--exclude-positions", "first"];
+    const flags = ["--exclude-tokens", "<bos>,t1", "--exclude-positions", "0-3"];
     const { status, stdout, stderr } = await runCli(["eval", at("run-0"), corpus, ...flags]);
     expect([status, stdout]).toEqual([2, ""]);
-    expect(stderr).toMatch(/^error: --exclude-positions, entry 1, must be a number, got "first"\n$/);
+    expect(stderr).toMatch(/^error: --exclude-positions, entry 1, must be a number, got "0-3"\n$/);
   });
 
   it("of a model that a corpus cannot have are named, with what to do", async () => {

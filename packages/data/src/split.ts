@@ -4,6 +4,7 @@
  * options; nothing is stored.
  */
 import type { LabelValue } from "./arrow/label-values.ts";
+import { valueBytes } from "./arrow/vector-column.ts";
 import type { Block } from "./blocks.ts";
 import type { Corpus } from "./corpus.ts";
 import { mapConcurrently } from "./concurrently.ts";
@@ -112,17 +113,21 @@ export interface SelectedRows {
   readonly filtered: number;
 }
 
-/** `keptRows` with options resolved once, and the count of rows left out. */
-export async function selectRows(
+/**
+ * `keptRows` with options resolved once, and the count of rows left out.
+ * @param memory for the block's values, where a filter by norm needs them; default: made for this call.
+ */
+async function selectRows(
   corpus: Corpus,
   block: Block,
   resolved: ResolvedSplit,
-  signal?: AbortSignal,
+  signal: AbortSignal | undefined,
+  memory?: Uint8Array<ArrayBuffer>,
 ): Promise<SelectedRows> {
   const selected = await selectByLabels(corpus, block, resolved, signal);
   const isWithinNorm = resolved.filters?.isWithinNorm;
   if (isWithinNorm === undefined || selected.rows.length === 0) return selected;
-  const bytes = new Uint8Array(block.byteLength);
+  const bytes = memory ?? new Uint8Array(block.byteLength);
   await corpus.readBlock(block, bytes, signal);
   const values = rawValues(corpus.type, bytes.buffer, 0, block.rows * corpus.dIn);
   const rows = selected.rows.filter((row) => isWithinNorm(values, row * corpus.dIn));
@@ -187,11 +192,15 @@ export async function countSplit(
   if (resolved.split === "all" && resolved.filters === undefined) {
     return { rows: corpus.rows, filteredRows: 0 };
   }
+  const byNorm = resolved.filters?.isWithinNorm !== undefined;
+  const memory = byNorm
+    ? new Uint8Array(corpus.rowsPerBlock * corpus.dIn * valueBytes(corpus.type))
+    : undefined;
   let rows = 0;
   let filteredRows = 0;
   const count = async (block: Block): Promise<void> => {
     signal?.throwIfAborted();
-    const selected = await selectRows(corpus, block, resolved, signal);
+    const selected = await selectRows(corpus, block, resolved, signal, memory);
     rows += selected.rows.length;
     filteredRows += selected.filtered;
   };
