@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeSafetensors } from "@sparseloom/core";
-import { openCorpus, openKnownFeatures, RowStream, writeCorpus } from "@sparseloom/data";
+import { countRows, openCorpus, openKnownFeatures, RowStream, writeCorpus } from "@sparseloom/data";
 import { Field, FixedSizeList, Float32, Int32, List, Table, tableToIPC, vectorFromArray } from "apache-arrow";
 import { beforeAll, describe, expect, it } from "vitest";
 import { readResult } from "../src/run/directory.ts";
@@ -12,6 +12,11 @@ import { runCli, stateBytes, temporaryFolder, writeSmallCorpus } from "./support
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
 const corpus = at("corpus.arrow");
+
+async function countRowsOf(path: string, fraction: number): Promise<number> {
+  await using whole = await openCorpus([path]);
+  return await countRows(whole, { seed: 0, split: "held-out", heldOut: { fraction } });
+}
 
 type Rows = (number[] | null)[];
 async function writeArrow(
@@ -369,6 +374,25 @@ describe("eval", () => {
 });
 
 describe("corpus", () => {
+  it("pack and split write files that train as the corpus does", async () => {
+    const packed = at("packed.arrow");
+    const made = await runCli(["corpus", "pack", packed, "synth:toy-1@4000", "--type", "float16", "--json"]);
+    expect(made).toMatchObject({ status: 0 });
+    expect(JSON.parse(made.stdout)).toMatchObject({ rows: 4000, sources: 1, resumedRows: 0 });
+    const split = await runCli(["corpus", "split", packed, "--held-out", "0.1", "--out", at("split")]);
+    expect(split).toMatchObject({ status: 0, stdout: expect.stringMatching(/train\.arrow: 3,\d+ rows/) });
+    await using part = await openCorpus([at("split/held-out.arrow")]);
+    const held = await countRowsOf(packed, 0.1);
+    expect(part.rows).toBe(held);
+    for (const args of [
+      ["corpus", "pack", packed, "synth:toy-1@9"],
+      ["corpus", "split", packed, "--out", at("split")],
+      ["corpus", "pack", at("none.arrow"), at("nothing-*.npy")],
+    ]) {
+      expect(await runCli(args)).toMatchObject({ status: 2, stderr: expect.stringMatching(/^error: .*\n$/) });
+    }
+  });
+
   it("generate --preset writes the rows of the preset and the whole truth beside them", async () => {
     const path = at("preset.arrow");
     const args = ["--preset", "synthsaebench-16k", "--scale", "1/64", "--rows", "300"];

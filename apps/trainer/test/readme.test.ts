@@ -1,7 +1,7 @@
 /** README.md's commands and examples, run as they stand there, one after the other, on a small corpus. */
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { readFile, symlink, writeFile } from "node:fs/promises";
+import { copyFile, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -52,8 +52,10 @@ async function runNode(args: readonly string[]): Promise<{ stdout: string; stder
 }
 
 beforeAll(async () => {
-  // What README's Python example would have written, only smaller.
+  // What README's Python examples would have written, only smaller.
   await writeSmallCorpus(join(folder, "acts.arrow"), 3000, 6);
+  const array = fileURLToPath(new URL("../../../packages/data/test/fixtures/arrays/f2.npy", import.meta.url));
+  for (let chunk = 0; chunk < 2; chunk++) await copyFile(array, join(folder, `chunk-${chunk}.npy`));
   await writeFile(join(folder, "tokens.csv"), "token,x,y\nriver,1,0\nlake,2,0.5\npeak,-1,3\n");
   server = await ObjectServer.start();
   for (const path of ["/acts.arrow", "/example/acts/acts.arrow"]) {

@@ -56,6 +56,15 @@ export type { WrittenLabel } from "./label-builder.ts";
 export { createSynthetic } from "./generator.ts";
 export type { ActiveFeatures, Magnitude, Synthetic, SyntheticOptions } from "./generator.ts";
 
+// Packing and splitting
+export { packCorpus } from "./pack/pack.ts";
+export type { PackOptions, PackResult } from "./pack/pack.ts";
+export type { RowSource } from "./pack/row-source.ts";
+export { splitCorpus } from "./pack/split-files.ts";
+export type { SplitFile, SplitFilesOptions } from "./pack/split-files.ts";
+export { writeCorpusResumably } from "./writer.ts";
+export type { ResumableRows } from "./writer.ts";
+
 // Feature models: synthetic corpora with structure, and their ground truth
 export { createFeatureModel } from "./synthetic/feature-model.ts";
 export type {

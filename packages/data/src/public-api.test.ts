@@ -26,13 +26,16 @@ it("exports these names and no others", () => {
       "openCorpus",
       "openKnownFeatures",
       "openSyntheticCorpus",
+      "packCorpus",
       "parseScale",
       "parseSyntheticPath",
       "planWindows",
       "readStatistics",
       "sampleRows",
       "scaleFeatureModel",
+      "splitCorpus",
       "writeCorpus",
+      "writeCorpusResumably",
       "writeStatistics",
     ]
   `);

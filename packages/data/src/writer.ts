@@ -7,11 +7,12 @@ import type { FileHandle } from "node:fs/promises";
 import { open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { FileEncoder } from "./arrow/encode.ts";
-import type { WrittenLabelType } from "./arrow/encode.ts";
+import type { BatchPlace, WrittenLabelType } from "./arrow/encode.ts";
 import { valueBytes } from "./arrow/vector-column.ts";
 import type { ValueType } from "./arrow/vector-column.ts";
 import { CorpusError } from "./errors.ts";
 import { encodeFloat16 } from "./float16.ts";
+import { Journal } from "./journal.ts";
 import { LabelBuilder } from "./label-builder.ts";
 import type { WrittenLabel } from "./label-builder.ts";
 import { errorCode, isMissing } from "./file-errors.ts";
@@ -50,6 +51,19 @@ export interface WriteResult {
   readonly bytes: number;
 }
 
+/** Rows to write that can be asked for from any row on: what makes a broken-off writing resumable. */
+export interface ResumableRows {
+  /**
+   * Tells these rows from all others. A part that was written under the same key, with the same options, is gone
+   * on with.
+   */
+  readonly key: string;
+  /** Bytes after which it is noted again how far the file is good; each note waits for the disk. Default: 256 MiB. */
+  readonly noteEveryBytes?: number | undefined;
+  /** The rows from `firstRow` on. */
+  from(firstRow: number): AsyncIterable<RowsToWrite> | Iterable<RowsToWrite>;
+}
+
 /** A good unit for readers of whole batches; ours cuts as it likes. */
 const BATCH_BYTES = 16 * 1024 * 1024;
 
@@ -68,21 +82,65 @@ export async function writeCorpus(
   const partial = `${path}.partial`;
   const handle = await create(partial);
   try {
-    let result: WriteResult;
-    try {
-      result = await writeRows(handle, path, options, rowsPerBatch, batches);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    if (options.overwrite !== true) await requireAbsent(path);
-    await rename(partial, path);
-    await syncFolder(dirname(path));
-    return result;
+    return await complete(handle, path, options, () =>
+      writeRows(handle, path, options, rowsPerBatch, batches, [], async () => {}),
+    );
   } catch (error) {
     await rm(partial, { force: true });
     throw error;
   }
+}
+
+/**
+ * As `writeCorpus`, but what was written stays when something goes wrong (a signal, a full disk, a lost input):
+ * `<path>.partial`, and `<path>.partial.json`, which says how far it is good. The same call goes on from there, and
+ * the file has the bytes that it would have had.
+ */
+export async function writeCorpusResumably(
+  path: string,
+  options: WriteOptions,
+  rows: ResumableRows,
+): Promise<WriteResult & { readonly resumedRows: number }> {
+  const rowsPerBatch = checkOptions(path, options);
+  if (options.overwrite !== true) await requireAbsent(path);
+  const { column = "activation", dIn, type, labels = {} } = options;
+  const key = JSON.stringify([rows.key, column, dIn, type, labels, rowsPerBatch]);
+  const journal = new Journal(path, key, rows.noteEveryBytes);
+  const { handle, batches } = await journal.open();
+  const resumedRows = batches.length * rowsPerBatch;
+  try {
+    const result = await complete(handle, path, options, () =>
+      writeRows(handle, path, options, rowsPerBatch, rows.from(resumedRows), batches, (written) =>
+        journal.note(handle, written),
+      ),
+    );
+    await journal.remove();
+    return { ...result, resumedRows };
+  } catch (error) {
+    // What was not yet noted cannot be gone on with.
+    if (!journal.isNoted) await rm(`${path}.partial`, { force: true });
+    throw error;
+  }
+}
+
+/** Writes by way of the open partial file, closes it, and gives it its name. */
+async function complete(
+  handle: FileHandle,
+  path: string,
+  options: WriteOptions,
+  write: () => Promise<WriteResult>,
+): Promise<WriteResult> {
+  let result: WriteResult;
+  try {
+    result = await write();
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  if (options.overwrite !== true) await requireAbsent(path);
+  await rename(`${path}.partial`, path);
+  await syncFolder(dirname(path));
+  return result;
 }
 
 async function writeRows(
@@ -91,14 +149,15 @@ async function writeRows(
   options: WriteOptions,
   rowsPerBatch: number,
   source: AsyncIterable<RowsToWrite> | Iterable<RowsToWrite>,
+  before: readonly BatchPlace[],
+  onBatch: (written: readonly BatchPlace[]) => Promise<void>,
 ): Promise<WriteResult> {
   const { dIn, type, labels = {}, column = "activation" } = options;
-  const encoder = new FileEncoder({ column, dIn, type, labels });
+  const encoder = new FileEncoder({ column, dIn, type, labels }, before);
   const staged = new Uint8Array(rowsPerBatch * dIn * valueBytes(type));
   const builders = Object.entries(labels).map(([name, kind]) => new LabelBuilder(name, kind, rowsPerBatch));
   let stagedRows = 0;
-  let rows = 0;
-  let batches = 0;
+  let rows = before.length * rowsPerBatch;
 
   const write = async (chunks: readonly Uint8Array[]): Promise<void> => {
     for (const chunk of chunks) await writeFully(handle, path, chunk);
@@ -113,10 +172,9 @@ async function writeRows(
       ),
     );
     stagedRows = 0;
-    batches++;
   };
 
-  await write(encoder.start());
+  if (before.length === 0) await write(encoder.start());
   let given = 0;
   for await (const part of source) {
     options.signal?.throwIfAborted();
@@ -132,13 +190,16 @@ async function writeRows(
       stagedRows += take;
       done += take;
       rows += take;
-      if (stagedRows === rowsPerBatch) await flush();
+      if (stagedRows === rowsPerBatch) {
+        await flush();
+        await onBatch(encoder.batches);
+      }
     }
     given++;
   }
   if (stagedRows > 0) await flush();
   await write(encoder.end());
-  return { rows, batches, bytes: encoder.bytes };
+  return { rows, batches: encoder.batches.length, bytes: encoder.bytes };
 }
 
 /** Stores numbers from index `at` on; returns the index of the first that cannot be stored, or -1. */

@@ -143,7 +143,9 @@ export class Team implements AsyncDisposable {
     Atomics.notify(this.#team, TEAM.published);
     const seconds = this.#stuckTimeoutMs / 1000;
     const patience = setTimeout(() => {
-      this.#fail(new RunError(`the workers are stuck: not all have left after ${seconds} s (--stuck-timeout)`));
+      this.#fail(
+        new RunError(`the workers are stuck: not all have left after ${seconds} s (--stuck-timeout)`),
+      );
     }, this.#stuckTimeoutMs);
     await Promise.all(this.#workers);
     clearTimeout(patience);

@@ -51,6 +51,13 @@ export interface FileShape {
   readonly labels: Readonly<Record<string, WrittenLabelType>>;
 }
 
+/** Where a record batch lies in a file. Plain JSON. */
+export interface BatchPlace {
+  readonly metadataBytes: number;
+  readonly bodyBytes: number;
+  readonly position: number;
+}
+
 /** Cache lines and SIMD registers: the alignment that Arrow recommends. */
 const ALIGNMENT = 64;
 const MAGIC: Uint8Array = new TextEncoder().encode("ARROW1");
@@ -58,11 +65,12 @@ const MAGIC: Uint8Array = new TextEncoder().encode("ARROW1");
 /** Gives the chunks of a file in order; each must be written before the next is asked for. */
 export class FileEncoder {
   readonly #schema: Schema;
-  readonly #blocks: FileBlock[] = [];
+  readonly #blocks: BatchPlace[] = [];
   readonly #dIn: number;
   #position = 0;
 
-  constructor(shape: FileShape) {
+  /** @param written the record batches of a file of this shape that is to be gone on with. */
+  constructor(shape: FileShape, written: readonly BatchPlace[] = []) {
     this.#dIn = shape.dIn;
     const item = shape.type === "float16" ? new Float16() : new Float32();
     const vectors = new FixedSizeList(shape.dIn, new Field("item", item, false));
@@ -70,11 +78,21 @@ export class FileEncoder {
       ([name, type]) => new Field(name, labelType(type), false),
     );
     this.#schema = new Schema([new Field(shape.column, vectors, false), ...labels]);
+    const last = written.at(-1);
+    if (last !== undefined) {
+      this.#blocks.push(...written);
+      this.#position = last.position + last.metadataBytes + last.bodyBytes;
+    }
   }
 
   /** Bytes given so far. */
   get bytes(): number {
     return this.#position;
+  }
+
+  /** Where the record batches lie that were given so far. */
+  get batches(): readonly BatchPlace[] {
+    return this.#blocks;
   }
 
   /** Magic and schema. */
@@ -109,14 +127,17 @@ export class FileEncoder {
     }
     const header = new RecordBatch(rows, nodes, regions, null);
     const metadata = this.#messageBytes(Message.encode(Message.from(header, length)), this.#position);
-    this.#blocks.push(new FileBlock(metadata.byteLength, length, this.#position));
+    this.#blocks.push({ metadataBytes: metadata.byteLength, bodyBytes: length, position: this.#position });
     return this.#given([metadata, ...body]);
   }
 
   /** End mark, footer, magic. */
   end(): readonly Uint8Array[] {
     const mark = Uint8Array.of(255, 255, 255, 255, 0, 0, 0, 0);
-    const footer = Footer.encode(new Footer(this.#schema, MetadataVersion.V5, this.#blocks, []));
+    const blocks = this.#blocks.map(
+      ({ metadataBytes, bodyBytes, position }) => new FileBlock(metadataBytes, bodyBytes, position),
+    );
+    const footer = Footer.encode(new Footer(this.#schema, MetadataVersion.V5, blocks, []));
     const length = new Uint8Array(4);
     new DataView(length.buffer).setInt32(0, footer.byteLength, true);
     return this.#given([mark, footer, length, MAGIC]);

@@ -1,0 +1,62 @@
+/** `sparseloom corpus pack`: arrays, folders and corpora of any form into one Arrow file. */
+import { packCorpus } from "@sparseloom/data";
+import { type Command, Option } from "commander";
+import { formatCount } from "../../progress.ts";
+import { TaskProgress } from "../../task-progress.ts";
+
+/** Adds the command to the group `corpus`. */
+export function addCorpusPack(corpus: Command): void {
+  corpus
+    .command("pack")
+    .description(
+      "write safetensors, npy, Hugging Face folders, or any corpus as one Arrow file, uncompressed; goes on where it was broken off",
+    )
+    .argument("<file>", "Arrow IPC file to write")
+    .argument("<inputs...>", "files, folders or globs, in order")
+    .option("--column <name>", "column or array of vectors (default: the only one there is)")
+    .option(
+      "--labels <names>",
+      "label columns to keep, separated by commas (default: all that every input has)",
+    )
+    .addOption(
+      new Option("--type <type>", "how numbers are stored")
+        .choices(["float32", "float16"])
+        .default("float32"),
+    )
+    .option("--overwrite", "replace an existing file")
+    .option("--json", "print one JSON object")
+    .action(runPack);
+}
+
+interface PackFlags {
+  readonly column?: string;
+  readonly labels?: string;
+  readonly type: "float32" | "float16";
+  readonly overwrite?: boolean;
+  readonly json?: boolean;
+}
+
+async function runPack(path: string, inputs: string[], flags: PackFlags): Promise<void> {
+  using progress = new TaskProgress(`packing ${path}`);
+  const result = await packCorpus(path, inputs, {
+    type: flags.type,
+    column: flags.column,
+    labels: flags.labels?.split(",").filter((name) => name !== ""),
+    overwrite: flags.overwrite ?? false,
+    onProgress: (rows, ofRows) => progress.update(rows, ofRows),
+  });
+  if (flags.json) {
+    process.stdout.write(`${JSON.stringify({ path, ...result }, undefined, 2)}\n`);
+    return;
+  }
+  const { rows, bytes, sources, resumedRows, statistics } = result;
+  const from = sources === 1 ? "one source" : `${formatCount(sources)} sources`;
+  const resumed = resumedRows > 0 ? `, ${formatCount(resumedRows)} of them from before` : "";
+  const kept =
+    statistics === undefined
+      ? "for statistics: sparseloom corpus info --full"
+      : `statistics in ${statistics}`;
+  process.stdout.write(
+    `${path}: ${formatCount(rows)} rows from ${from}${resumed}, ${(bytes / 1e6).toFixed(1)} MB; ${kept}\n`,
+  );
+}

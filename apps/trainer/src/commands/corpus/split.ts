@@ -1,0 +1,59 @@
+/** `sparseloom corpus split`: the training rows and the held-out rows as files of their own. */
+import { mkdir } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { splitCorpus } from "@sparseloom/data";
+import type { Command } from "commander";
+import { openInput } from "../../open-corpus.ts";
+import { formatCount } from "../../progress.ts";
+import { TaskProgress } from "../../task-progress.ts";
+import { parseAmount, parseSeed } from "../arguments.ts";
+
+/** Adds the command to the group `corpus`. */
+export function addCorpusSplit(corpus: Command): void {
+  corpus
+    .command("split")
+    .description("write train.arrow and held-out.arrow: whole documents, the same that train holds out")
+    .argument("<corpus...>", "files, folders or globs")
+    .requiredOption("--out <folder>", "where to write them")
+    .option(
+      "--held-out <share>",
+      "share of documents (of rows, where there are none) held out",
+      parseAmount,
+      0.01,
+    )
+    .option("--document-column <name>", "label column whose value names a row's document")
+    .option("--seed <n>", "decides who is held out", parseSeed, 0)
+    .option("--column <name>", "vector column (default: the only one there is)")
+    .option("--overwrite", "replace existing files")
+    .option("--json", "print one JSON object")
+    .action(runSplit);
+}
+
+interface SplitFlags {
+  readonly out: string;
+  readonly heldOut: number;
+  readonly documentColumn?: string;
+  readonly seed: number;
+  readonly column?: string;
+  readonly overwrite?: boolean;
+  readonly json?: boolean;
+}
+
+async function runSplit(patterns: string[], flags: SplitFlags): Promise<void> {
+  await using corpus = await openInput(patterns, availableParallelism(), { column: flags.column });
+  await mkdir(flags.out, { recursive: true });
+  using progress = new TaskProgress(`splitting into ${flags.out}`);
+  const result = await splitCorpus(corpus, flags.out, {
+    seed: flags.seed,
+    heldOut: { fraction: flags.heldOut, documentColumn: flags.documentColumn },
+    overwrite: flags.overwrite ?? false,
+    onProgress: (rows, ofRows) => progress.update(rows, ofRows),
+  });
+  if (flags.json) {
+    process.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
+    return;
+  }
+  for (const { path, rows, bytes } of [result.train, result.heldOut]) {
+    process.stdout.write(`${path}: ${formatCount(rows)} rows, ${(bytes / 1e6).toFixed(1)} MB\n`);
+  }
+}
