@@ -186,7 +186,9 @@ async function openSources(
         sequences += Math.max(0, ...arrays.map(({ shape }) => (shape.length === 3 ? (shape[0] ?? 0) : 0)));
       } else if (kind === "parquet") {
         if (options.openParquet === undefined) {
-          throw new CorpusError("unsupported", "is Parquet, which needs a converter", { path });
+          const what =
+            'is Parquet: write it as Arrow first, in Python polars.scan_parquet("x.parquet").sink_ipc("x.arrow")';
+          throw new CorpusError("unsupported", what, { path });
         }
         sources.push(await options.openParquet(path, options));
       } else {
