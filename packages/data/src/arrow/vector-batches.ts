@@ -59,9 +59,15 @@ export async function locateVectors(
   const { levels, stored } = type;
   let dIn = levels[levels.length - 1]!.size;
   const batches: BatchValues[] = [];
+  // One piece of memory for all scans of the file: a large one has gigabytes of offsets.
+  let memory = new Uint8Array(0);
+  const scratch = (bytes: number): Uint8Array<ArrayBuffer> => {
+    if (memory.byteLength < bytes) memory = new Uint8Array(bytes);
+    return memory.subarray(0, bytes);
+  };
   for (const [i, batch] of index.batches.entries()) {
     const place = { path: file.path, batch: i, column: field.name };
-    const context = { file, batch, field, schema: index.schema, type, place, reader, signal };
+    const context = { file, batch, field, schema: index.schema, type, place, reader, scratch, signal };
     const found = await locateBatch(context, dIn);
     batches.push(found.values);
     dIn ??= found.dIn;
@@ -81,6 +87,8 @@ interface BatchContext {
   readonly type: VectorType;
   readonly place: { readonly path: string; readonly batch: number; readonly column: string };
   readonly reader: BufferReader;
+  /** Memory for a scan, at its start; the next scan uses it again. */
+  readonly scratch: (bytes: number) => Uint8Array<ArrayBuffer>;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -235,9 +243,11 @@ async function eachOffset(
   }
   let index = 0;
   for (let done = 0; done < needed; done += SCAN_BYTES) {
-    const bytes = new Uint8Array(Math.min(SCAN_BYTES, needed - done));
+    const bytes = context.scratch(Math.min(SCAN_BYTES, needed - done));
     await reader.read(source, start + done, bytes, place, signal);
-    const offsets = width === 4 ? new Int32Array(bytes.buffer) : new BigInt64Array(bytes.buffer);
+    const count = bytes.byteLength / width;
+    const offsets =
+      width === 4 ? new Int32Array(bytes.buffer, 0, count) : new BigInt64Array(bytes.buffer, 0, count);
     for (const offset of offsets) visit(Number(offset), index++);
   }
 }
@@ -268,7 +278,7 @@ async function firstNull(context: BatchContext, buffer: number, range: Range): P
     throw new CorpusError("malformed", "a validity bitmap does not fit its buffer", place);
   }
   for (let start = Math.floor(range.first / 8); start < end; start += SCAN_BYTES) {
-    const bytes = new Uint8Array(Math.min(SCAN_BYTES, end - start));
+    const bytes = context.scratch(Math.min(SCAN_BYTES, end - start));
     await reader.read(source, start, bytes, place, signal);
     for (const [i, byte] of bytes.entries()) {
       if (byte === 0xff) continue;
