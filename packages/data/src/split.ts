@@ -7,7 +7,7 @@ import type { LabelValue } from "./arrow/label-values.ts";
 import { valueBytes } from "./arrow/vector-column.ts";
 import type { Block } from "./blocks.ts";
 import type { Corpus } from "./corpus.ts";
-import { mapConcurrently } from "./concurrently.ts";
+import { readAhead } from "./concurrently.ts";
 import { CorpusError } from "./errors.ts";
 import { resolveFilters } from "./filter/row-filter.ts";
 import type { ResolvedFilters, RowFilters } from "./filter/row-filter.ts";
@@ -192,19 +192,20 @@ export async function countSplit(
   if (resolved.split === "all" && resolved.filters === undefined) {
     return { rows: corpus.rows, filteredRows: 0 };
   }
+  const slots = blocksInFlight(corpus.files);
+  const blockBytes = corpus.rowsPerBlock * corpus.dIn * valueBytes(corpus.type);
   const byNorm = resolved.filters?.isWithinNorm !== undefined;
-  const memory = byNorm
-    ? new Uint8Array(corpus.rowsPerBlock * corpus.dIn * valueBytes(corpus.type))
-    : undefined;
+  const memories = byNorm ? Array.from({ length: slots }, () => new Uint8Array(blockBytes)) : [];
+  const select = async (block: Block, slot: number): Promise<SelectedRows> => {
+    signal?.throwIfAborted();
+    return await selectRows(corpus, block, resolved, signal, memories[slot]);
+  };
   let rows = 0;
   let filteredRows = 0;
-  const count = async (block: Block): Promise<void> => {
-    signal?.throwIfAborted();
-    const selected = await selectRows(corpus, block, resolved, signal, memory);
+  for await (const selected of readAhead(corpus.blocks, slots, select)) {
     rows += selected.rows.length;
     filteredRows += selected.filtered;
-  };
-  await mapConcurrently(corpus.blocks, blocksInFlight(corpus.files), count);
+  }
   return { rows, filteredRows };
 }
 
