@@ -62,6 +62,10 @@ describe("a sketch of magnitudes", () => {
     );
   });
 
+  it("gives zeros as zeros", () => {
+    expect(sketchOf([0, 0, 0, 0, 5]).quantiles([0.25, 0.5, 0.75])).toEqual([0, 0, 0]);
+  });
+
   it("of nothing has no quantiles, and of zeros no share", () => {
     expect(new MagnitudeSketch().quantiles([0.5])).toEqual([NaN]);
     expect(sketchOf([0, 0]).squaresOfTop(1)).toBe(0);

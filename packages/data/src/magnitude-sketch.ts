@@ -83,6 +83,8 @@ export class MagnitudeSketch {
     let bin = 0;
     let before = 0;
     while (before + this.#counts[bin]! <= rank) before += this.#counts[bin++]!;
+    // Zeros, and what is no more than that.
+    if (bin === 0) return this.#least;
     const low = lowerEdge(bin);
     const value = low + ((rank - before + 0.5) / this.#counts[bin]!) * (lowerEdge(bin + 1) - low);
     return Math.min(Math.max(value, this.#least), this.#greatest);
