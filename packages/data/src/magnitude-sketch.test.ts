@@ -18,7 +18,7 @@ function sketchOf(magnitudes: readonly number[]): MagnitudeSketch {
 const magnitude = fc.oneof(
   fc.double({ min: 0, max: 10, noNaN: true }),
   fc.double({ min: -30, max: 30, noNaN: true }).map((exponent) => 10 ** exponent),
-  fc.constantFrom(0, 1, 1, 2 ** -140, 3e38, 1e39),
+  fc.constantFrom(0, 1, 1, 2 ** -140, 3e38),
 );
 const magnitudes = fc.array(magnitude, { minLength: 1, maxLength: 300 });
 
@@ -33,8 +33,8 @@ describe("a sketch of magnitudes", () => {
         expect(found.at(-1)).toBe(sorted.at(-1));
         for (const [i, share] of shares.entries()) {
           const exact = exactQuantile(sorted, share);
-          // Beyond the largest float32 all numbers share a bin, as do the smallest ones with zero.
-          const tolerance = exact > 2 ** 127 ? exact : Math.max(exact / 512, 2 ** -126);
+          // The smallest numbers share a bin with zero.
+          const tolerance = Math.max(exact / 512, 2 ** -126);
           expect(Math.abs(found[i]! - exact)).toBeLessThanOrEqual(tolerance * (1 + 1e-6));
         }
       }),

@@ -37,7 +37,7 @@ export class MagnitudeSketch {
 
   /**
    * Quantiles, between neighbours linearly as numpy's default: exact at 0 and 1, else off by at most one part in
-   * 512. NaN when nothing was added.
+   * 512, for magnitudes that float32 can hold. NaN when nothing was added.
    * @param shares from 0 to 1.
    */
   quantiles(shares: readonly number[]): number[] {
