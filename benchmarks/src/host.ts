@@ -13,6 +13,8 @@ export type Question =
     }
   /** Time the benchmark of this index once. */
   | { readonly run: number }
+  /** Let go of the memory of the benchmark of this index. */
+  | { readonly release: number }
   /** Measure the FMA limit. */
   | { readonly limit: true };
 
@@ -25,20 +27,26 @@ export interface Limit {
   /** GFLOP/s. */
   readonly limit: number;
 }
+export type Released = Record<string, never>;
 
 /** A host's answers. Keeps the benchmarks that were opened last. */
-export function createHost(): (question: Question) => Promise<Opened | Timed | Limit> {
+export function createHost(): (question: Question) => Promise<Opened | Timed | Limit | Released> {
   let benchmarks: readonly Benchmark[] = [];
   let meter: (() => number) | undefined;
+  const benchmarkOf = (index: number): Benchmark => {
+    const benchmark = benchmarks[index];
+    if (benchmark === undefined) throw new Error(`internal: there is no benchmark ${index}`);
+    return benchmark;
+  };
   return async (question) => {
     if ("limit" in question) {
       meter ??= limitMeter();
       return { limit: meter() };
     }
-    if ("run" in question) {
-      const benchmark = benchmarks[question.run];
-      if (benchmark === undefined) throw new Error(`internal: there is no benchmark ${question.run}`);
-      return timeOnce(benchmark);
+    if ("run" in question) return timeOnce(benchmarkOf(question.run));
+    if ("release" in question) {
+      benchmarkOf(question.release).release?.();
+      return {};
     }
     const { suite, shape, variant } = question.open;
     // Dropped first: two shapes' memories at once are not needed.

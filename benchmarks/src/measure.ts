@@ -16,6 +16,8 @@ export interface Description {
   readonly unit: RateUnit;
   /** Operations to count for a share of the FMA limit, where they are not `work`: 2·d·latents per activation. */
   readonly equivalentFlop?: number;
+  /** Name of the benchmark that does the same work in another way: both are timed in the same rounds and compared. */
+  readonly insteadOf?: string;
 }
 
 /** Something to time. */
@@ -23,8 +25,10 @@ export interface Benchmark extends Description {
   /** Makes ready what a run uses up; not timed. */
   readonly prepare?: () => void;
   readonly run: () => void;
-  /** Milliseconds of the parts of the last run, by name. */
+  /** Milliseconds of the parts of the last run, by name; a part of a part is called "whole/part". */
   readonly parts?: () => Readonly<Record<string, number>>;
+  /** Lets go of what the runs needed; not called where others need it, too. */
+  readonly release?: () => void;
 }
 
 /** How rates are given: 10⁹ floating-point operations per second, or activations per second. */
@@ -59,6 +63,8 @@ export interface Measurement extends Description {
   readonly limit: number;
   /** Operations per second of the median run as a multiple of `limit`; 0 where it is not known. */
   readonly share: number;
+  /** Median over rounds of the time of the benchmark that this one is instead of, by this one's; 0 where there is none. */
+  readonly timesFaster: number;
   /** Median milliseconds of the parts, by name. */
   readonly parts: Readonly<Record<string, number>>;
 }
@@ -71,11 +77,15 @@ export function median(values: readonly number[]): number {
   return Number.isInteger(middle) ? (sorted[middle - 1]! + sorted[middle]!) / 2 : sorted[middle - 0.5]!;
 }
 
-/** The figures of a benchmark from its samples and the limits (GFLOP/s) measured between them. */
+/**
+ * The figures of a benchmark from its samples, the limits (GFLOP/s) measured between them, and the samples of the same
+ * rounds of what it is instead of.
+ */
 export function summarise(
   description: Description,
   samples: readonly Sample[],
   limits: readonly number[],
+  others?: readonly Sample[],
 ): Measurement {
   const times = samples.map(({ ms }) => ms);
   const medianMs = median(times);
@@ -94,6 +104,7 @@ export function summarise(
     rate,
     limit,
     share: limit === 0 ? 0 : flop / (medianMs / 1000) / 1e9 / limit,
+    timesFaster: others === undefined ? 0 : median(samples.map(({ ms }, round) => others[round]!.ms / ms)),
     parts: Object.fromEntries(
       names.map((name) => [name, median(samples.map(({ parts }) => parts[name] ?? 0))]),
     ),

@@ -3,8 +3,10 @@ import {
   allocateMemory,
   type Arena,
   BATCH,
+  chooseEncoder,
   DEFAULT_ADAM,
   type DeepArena,
+  type Encoder,
   initialise,
   inputDimension,
   type Kernels,
@@ -17,9 +19,11 @@ import {
   type WasmMemory,
 } from "@sparseloom/core";
 import { deepWidths, type Shape } from "./shapes.ts";
-import { kernelsOf, rowsOf, type Variant } from "./variants.ts";
+import { Stopwatch } from "./stopwatch.ts";
+import { kernelNameOf, kernelsOf, rowsOf, type Variant } from "./variants.ts";
 
-const SEED = 20_261_123;
+/** Of everything random. */
+export const SEED = 20_261_123;
 const LEARNING_RATE = 1e-4;
 const L1_COEFFICIENT = 1;
 
@@ -28,12 +32,17 @@ export interface Problem<A extends Arena = Arena> {
   readonly arena: A;
   readonly memory: WasmMemory;
   readonly kernels: Kernels;
+  /**
+   * Keeps the time of "encode", within it "encode/product" (float32, packing included) and "encode/screening" (integers,
+   * quantising included), and "decode".
+   */
+  readonly stopwatch: Stopwatch;
   /** Rows of the mini-batch. */
   readonly rows: number;
 }
 
 /** A generator of uniform numbers in [0, 1) (mulberry32). Rows need not be good random numbers, only the same ones. */
-function randomSource(seed: number): () => number {
+export function randomSource(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
@@ -44,7 +53,7 @@ function randomSource(seed: number): () => number {
 }
 
 /** Fills `values` with numbers of mean 0 and variance 1 (sums of four uniform ones, stretched). */
-function fillNormal(values: Float32Array | Float64Array, random: () => number): void {
+export function fillNormal(values: Float32Array | Float64Array, random: () => number): void {
   for (let i = 0; i < values.length; i++) {
     values[i] = Math.sqrt(3) * (random() + random() + random() + random() - 2);
   }
@@ -60,7 +69,12 @@ function sparseSetup(shape: Shape, architecture: "topk" | "relu"): SparseModelSe
 }
 
 /** Memory, initial parameters and a mini-batch of `rows` rows in slot 0, for one thread. */
-function openProblem(variant: Variant, rows: number, model: ModelSetup): Problem {
+function openProblem(
+  variant: Variant,
+  rows: number,
+  model: ModelSetup,
+  request: "auto" | Encoder = "exact",
+): Problem {
   const constant = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 1_000_000 });
   const training = {
     batchRows: rows,
@@ -69,7 +83,8 @@ function openProblem(variant: Variant, rows: number, model: ModelSetup): Problem
     adam: DEFAULT_ADAM,
     deadWindow: 10_000_000,
   };
-  const plan = planRun({ setup: { model, training }, workers: 1, slots: 1 });
+  const encoder = chooseEncoder(request, model, kernelNameOf(variant));
+  const plan = planRun({ setup: { model, training }, workers: 1, slots: 1, encoder });
   const memory = allocateMemory(plan, { shared: true });
   const arena = openArena(plan, memory.buffer);
   const slot = arena.slots[0]!;
@@ -77,16 +92,43 @@ function openProblem(variant: Variant, rows: number, model: ModelSetup): Problem
   initialise(arena, { seed: SEED, decoderRows: slot.slice(0, inputDimension(model) * rows) });
   arena.batches[BATCH.rows] = rows;
   arena.batches[BATCH.train] = 1;
-  return { arena, memory, kernels: kernelsOf(variant, arena, memory), rows };
+  const stopwatch = new Stopwatch();
+  const kernels = kernelsOf(variant, arena, memory, (functions) => ({
+    ...functions,
+    packRows: stopwatch.time("product", (...values: Parameters<typeof functions.packRows>) =>
+      functions.packRows(...values),
+    ),
+    product: stopwatch.time("product", (...values: Parameters<typeof functions.product>) =>
+      functions.product(...values),
+    ),
+    quantiseRows: stopwatch.time("screening", (...values: Parameters<typeof functions.quantiseRows>) =>
+      functions.quantiseRows(...values),
+    ),
+    screen: stopwatch.time("screening", (...values: Parameters<typeof functions.screen>) =>
+      functions.screen(...values),
+    ),
+  }));
+  const { sparse } = kernels;
+  const timed = {
+    ...sparse,
+    encodeRows: stopwatch.time("encode", (...values: Parameters<typeof sparse.encodeRows>) =>
+      sparse.encodeRows(...values),
+    ),
+    decodeRows: stopwatch.time("decode", (...values: Parameters<typeof sparse.decodeRows>) =>
+      sparse.decodeRows(...values),
+    ),
+  };
+  return { arena, memory, kernels: { ...kernels, sparse: timed }, stopwatch, rows };
 }
 
-/** {@link openProblem} of a sparse autoencoder. */
+/** {@link openProblem} of a sparse autoencoder. `encoder` as in core's chooseEncoder. */
 export function openSparse(
   variant: Variant,
   shape: Shape,
   architecture: "topk" | "relu",
+  encoder: "auto" | Encoder,
 ): Problem<SparseArena> {
-  const problem = openProblem(variant, rowsOf(variant, shape), sparseSetup(shape, architecture));
+  const problem = openProblem(variant, rowsOf(variant, shape), sparseSetup(shape, architecture), encoder);
   const { arena } = problem;
   if (arena.kind !== "sparse") throw new Error("internal: not a sparse arena");
   return { ...problem, arena };

@@ -12,6 +12,7 @@ import { lastWords, LineProcess, LineProcessError } from "./line-process.ts";
 import { median, summarise, timeOnce } from "./measure.ts";
 import { type Report, runSuites } from "./run.ts";
 import { deepWidths, SHAPES, type Shape } from "./shapes.ts";
+import { Stopwatch } from "./stopwatch.ts";
 import { workerCounts } from "./suites/scaling.ts";
 import { formatCorpus, formatScaling, formatTable } from "./table.ts";
 
@@ -28,6 +29,7 @@ const TINY: Shape = {
 
 const KERNELS = [
   "rows to selected latents (TopK)",
+  "rows to selected latents (TopK), screened",
   "decode and latent gradients (TopK)",
   "gather and update latents (TopK)",
   "update decoder bias",
@@ -35,7 +37,12 @@ const KERNELS = [
   "forward and deltas (deep)",
   "gradients and update of units (deep)",
 ];
-const STEPS = ["TopK, k = 3", "ReLU + L1, 25 % active", "deep autoencoder 16-32-8-2-8-32-16"];
+const STEPS = [
+  "TopK, k = 3, exact",
+  "TopK, k = 3, screened",
+  "ReLU + L1, 25 % active",
+  "deep autoencoder 16-32-8-2-8-32-16",
+];
 
 await test("both suites measure every kernel and every training step of every variant", async () => {
   const { measurements } = await runSuites({
@@ -47,15 +54,20 @@ await test("both suites measure every kernel and every training step of every va
   const namesOf = (variant: string, suite: string) =>
     measurements.filter((line) => line.variant === variant && line.suite === suite).map(({ name }) => name);
   for (const variant of ["reference", "wasm", "wide"]) {
-    const product = variant === "reference" ? [] : ["product alone, with group maxima"];
-    assert.deepEqual(namesOf(variant, "kernels"), [...product, ...KERNELS]);
-    assert.deepEqual(namesOf(variant, "step"), STEPS);
+    const reference = variant === "reference";
+    const products = ["product alone, with group maxima", "integer product alone, with group maxima"];
+    const all = (names: readonly string[]) =>
+      names.filter((name) => !reference || !name.includes("screened"));
+    assert.deepEqual(namesOf(variant, "kernels"), [...(reference ? [] : products), ...all(KERNELS)]);
+    assert.deepEqual(namesOf(variant, "step"), all(STEPS));
   }
-  for (const { suite, rounds, minMs, medianMs, maxMs, rate, limit, share, parts } of measurements) {
+  for (const { suite, name, rounds, minMs, medianMs, maxMs, ...rest } of measurements) {
+    const { rate, limit, share, timesFaster, parts } = rest;
     assert.equal(rounds, 3);
     assert.ok(minMs > 0 && minMs <= medianMs && medianMs <= maxMs);
     assert.ok(rate > 0 && limit > 0 && share > 0 && Number.isFinite(rate + limit + share));
     assert.equal(Object.keys(parts).length > 0, suite === "step");
+    assert.equal(timesFaster > 0, /screened|integer/.test(name));
   }
 });
 
@@ -65,11 +77,13 @@ await test("a host times what it has opened, and refuses what it has not", async
   const opened = (await ask({ open: { suite: "step", shape: TINY, variant: "reference" } })) as Opened;
   assert.deepEqual(
     opened.benchmarks.map(({ name, rows }) => [name, rows]),
-    STEPS.map((name) => [name, TINY.referenceRows]),
+    STEPS.filter((name) => !name.includes("screened")).map((name) => [name, TINY.referenceRows]),
   );
   const { ms, parts } = (await ask({ run: 0 })) as Timed;
   assert.ok(ms > 0);
-  assert.deepEqual(Object.keys(parts), ["rows", "latents", "decoder bias"]);
+  assert.deepEqual(Object.keys(parts), ["rows", "latents", "decoder bias", "rows/selection", "rows/decode"]);
+  assert.ok(parts["rows/selection"]! + parts["rows/decode"]! <= parts["rows"]!);
+  assert.deepEqual(await ask({ release: 0 }), {});
   assert.ok(((await ask({ limit: true })) as Limit).limit > 0);
 });
 
@@ -94,6 +108,19 @@ await test("a run is prepared and timed once, and what it throws is not swallowe
   assert.throws(() => timeOnce({ ...described, unit: "GFLOP/s", run }), /no such kernel/);
 });
 
+await test("a stopwatch tells what was spent within what", () => {
+  const stopwatch = new Stopwatch();
+  const inner = stopwatch.time("inner", () => performance.now());
+  const outer = stopwatch.time("outer", (from: number) => [from, inner(), inner()]);
+  assert.equal(outer(7)[0], 7);
+  assert.ok(stopwatch.read("outer/inner") <= stopwatch.read("outer"));
+  assert.equal(stopwatch.read("inner"), 0);
+  inner();
+  assert.ok(stopwatch.read("inner") > 0);
+  stopwatch.reset();
+  assert.equal(stopwatch.read("outer"), 0);
+});
+
 await test("figures are medians; shares refer to the limit of the same run", () => {
   const samples = [4, 1, 2].map((ms) => ({ ms, parts: { rows: ms / 2 } }));
   const kernel = summarise({ ...described, unit: "GFLOP/s" }, samples, [10, 8, 4]);
@@ -106,6 +133,9 @@ await test("figures are medians; shares refer to the limit of the same run", () 
   const measured = summarise(step, samples, [8]);
   assert.deepEqual([measured.rate, measured.share], [1500, 2]);
   assert.equal(summarise(step, samples, []).share, 0);
+  assert.equal(measured.timesFaster, 0);
+  const slower = [8, 1, 8].map((ms) => ({ ms, parts: {} }));
+  assert.equal(summarise(step, samples, [], slower).timesFaster, 2);
   assert.equal(median([3, 1, 2, 10]), 2.5);
   assert.throws(() => median([]), /median of nothing/);
 });
@@ -113,16 +143,16 @@ await test("figures are medians; shares refer to the limit of the same run", () 
 await test("the tables align their columns and keep three digits", () => {
   const common = { ...described, suite: "step", rows: 64, rounds: 5, unit: "activations/s" } as const;
   const times = { medianMs: 12.3456, minMs: 9.87654, maxMs: 123.456 };
-  const parts = { rows: 10, "decoder bias": 0.01234 };
+  const parts = { rows: 10, "decoder bias": 0.01234, "rows/decode": 3 };
   const table = formatTable([
-    { ...common, name: "a", ...times, rate: 12_345.6, limit: 50, share: 2.5, parts },
+    { ...common, name: "a", ...times, rate: 12_345.6, limit: 50, share: 2.5, timesFaster: 2, parts },
   ]);
   assert.equal(
     table,
     [
-      "step, one thread  shape  variant  rows  median ms  min – max ms  activations/s  FMA limit  × the limit                      stages, ms",
-      "----------------  -----  -------  ----  ---------  ------------  -------------  ---------  -----------  ------------------------------",
-      "a                 tiny   wasm       64       12.3    9.88 – 123         12,346       50.0         2.50  rows 10.0, decoder bias 0.0123",
+      "step, one thread  shape  variant  rows  median ms  min – max ms  activations/s  FMA limit  × the limit  × exact                                    stages, ms",
+      "----------------  -----  -------  ----  ---------  ------------  -------------  ---------  -----------  -------  --------------------------------------------",
+      "a                 tiny   wasm       64       12.3    9.88 – 123         12,346       50.0         2.50     2.00  rows 10.0 (decode 3.00), decoder bias 0.0123",
     ].join("\n"),
   );
   const scaling = { suite: "scaling", name: "a", shape: "S", rows: 64, rounds: 3, steps: 5 } as const;
@@ -209,7 +239,7 @@ await test("the command prints environment and tables, and writes the same as JS
     assert.deepEqual(texts, [
       `${[formatEnvironment(environment), formatTable(measurements), formatScaling(scaling), formatCorpus(corpus)].join("\n\n")}\n`,
     ]);
-    assert.equal(measurements.length, STEPS.length);
+    assert.equal(measurements.length, STEPS.length - 1);
     assert.ok(scaling.length >= 2 && scaling.every(({ activationsPerSecond }) => activationsPerSecond > 0));
     assert.ok(corpus.length >= 4 && corpus.every(({ rate, share }) => rate > 0 && share > 0));
     assert.equal(progress[1], "step: ReLU + L1, 25 % active at tiny\n");

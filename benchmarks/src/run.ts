@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type Environment, readEnvironment } from "./environment.ts";
 import type { Limit, Opened, Question, Timed } from "./host.ts";
 import { LineProcess } from "./line-process.ts";
-import { type Measurement, type Sample, summarise } from "./measure.ts";
+import { type Description, type Measurement, type Sample, summarise } from "./measure.ts";
 import type { Shape } from "./shapes.ts";
 import { type CorpusMeasurement, measureCorpus } from "./suites/corpus.ts";
 import { type ScalingMeasurement, measureScaling } from "./suites/scaling.ts";
@@ -76,30 +76,26 @@ async function measureVariants(
   // The limit is that of 128-bit vectors for all variants: measured where the flag for wider ones is not set.
   const meter = start("wasm");
   await ask<Limit>(meter, { limit: true });
-  const hosts: { readonly host: LineProcess; readonly benchmarks: Opened["benchmarks"] }[] = [];
+  const hosts: Host[] = [];
   for (const variant of variants) {
     const host = start(variant);
     const { benchmarks } = await ask<Opened>(host, { open: { suite, shape, variant } });
-    // In order, because each leaves what the next one needs.
-    for (const index of benchmarks.keys()) {
-      for (let run = 0; run < WARMUP_RUNS; run++) {
-        if ((await ask<Timed>(host, { run: index })).ms > LONG_RUN_MS) break;
-      }
-    }
     hosts.push({ host, benchmarks });
   }
 
   const measurements: Measurement[] = [];
-  // The longest list first: the reference has no product alone.
-  const lists = hosts.map(({ benchmarks }) => benchmarks).toSorted((a, b) => b.length - a.length);
-  const names = new Set(lists.flatMap((benchmarks) => benchmarks.map(({ name }) => name)));
-  for (const name of names) {
+  for (const name of groupNames(hosts)) {
     progress(`${suite}: ${name} at ${shape.name}`);
-    const contenders = hosts.flatMap(({ host, benchmarks }) => {
-      const index = benchmarks.findIndex((benchmark) => benchmark.name === name);
-      const description = benchmarks[index];
-      return description === undefined ? [] : [{ host, index, description, samples: [] as Sample[] }];
-    });
+    const contenders = hosts.flatMap(({ host, benchmarks }) =>
+      benchmarks.flatMap((description, index) =>
+        groupOf(description) === name ? [{ host, index, description, samples: [] as Sample[] }] : [],
+      ),
+    );
+    for (const { host, index } of contenders) {
+      for (let run = 0; run < WARMUP_RUNS; run++) {
+        if ((await ask<Timed>(host, { run: index })).ms > LONG_RUN_MS) break;
+      }
+    }
     const limits: number[] = [];
     for (let round = 0; round < shape.rounds; round++) {
       for (const { host, index, samples } of contenders) {
@@ -107,9 +103,29 @@ async function measureVariants(
         samples.push(await ask<Timed>(host, { run: index }));
       }
     }
-    for (const { description, samples } of contenders) {
-      measurements.push(summarise(description, samples, limits));
+    for (const { host, index, description, samples } of contenders) {
+      const { insteadOf } = description;
+      const other = contenders.find((one) => one.host === host && one.description.name === insteadOf);
+      measurements.push(summarise(description, samples, limits, other?.samples));
+      await ask(host, { release: index });
     }
   }
   return measurements;
+}
+
+/** A variant's process and what it has opened. */
+interface Host {
+  readonly host: LineProcess;
+  readonly benchmarks: Opened["benchmarks"];
+}
+
+/** Benchmarks that take turns: those of one name, and those instead of it. */
+function groupOf({ name, insteadOf }: Description): string {
+  return insteadOf ?? name;
+}
+
+/** All groups, in the order in which they must first run: the longest list has them all, the reference has fewer. */
+function groupNames(hosts: readonly Host[]): Set<string> {
+  const lists = hosts.map(({ benchmarks }) => benchmarks).toSorted((a, b) => b.length - a.length);
+  return new Set(lists.flatMap((benchmarks) => benchmarks.map(groupOf)));
 }

@@ -42,7 +42,6 @@ export const SHAPES: readonly Shape[] = [
     rounds: 3,
     densities: [0.5, 0.05],
   },
-  // Many active latents, as at the start of training, take tens of seconds a step here: they are left to M.
   {
     name: "L",
     dIn: 768,
@@ -51,11 +50,18 @@ export const SHAPES: readonly Shape[] = [
     rows: 4096,
     referenceRows: 16,
     rounds: 3,
-    densities: [0.02],
+    densities: [0.5, 0.2, 0.05, 0.02],
   },
 ];
 
 /** Layer widths of the deep autoencoder at a shape: d – 2d – d/2 – d/8 – d/2 – 2d – d. */
 export function deepWidths({ dIn }: Pick<Shape, "dIn">): number[] {
   return [dIn, 2 * dIn, dIn / 2, dIn / 8, dIn / 2, 2 * dIn, dIn];
+}
+
+/** Operations per row of a step of that autoencoder: forward, deltas and gradients, but no deltas for the input. */
+export function deepFlop(shape: Pick<Shape, "dIn">): number {
+  const widths = deepWidths(shape);
+  const weights = widths.slice(1).reduce((sum, width, layer) => sum + width * widths[layer]!, 0);
+  return 2 * (3 * weights - widths[0]! * widths[1]!);
 }

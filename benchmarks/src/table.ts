@@ -33,6 +33,23 @@ export function alignTable(
 
 const percent = (value: number): string => `${(100 * value).toFixed(0)} %`;
 
+const times = ({ timesFaster }: Measurement): string => (timesFaster === 0 ? "" : digits(timesFaster));
+
+/** Stages with their milliseconds, and in brackets what they are made of. */
+function formatParts(parts: Readonly<Record<string, number>>): string {
+  const entries = Object.entries(parts);
+  const within = (stage: string): string => {
+    const inner = entries
+      .filter(([name, ms]) => name.startsWith(`${stage}/`) && ms > 0)
+      .map(([name, ms]) => `${name.slice(stage.length + 1)} ${digits(ms)}`);
+    return inner.length === 0 ? "" : ` (${inner.join(", ")})`;
+  };
+  return entries
+    .filter(([name]) => !name.includes("/"))
+    .map(([stage, ms]) => `${stage} ${digits(ms)}${within(stage)}`)
+    .join(", ");
+}
+
 /** Variants side by side: kernels by share of the limit, steps by multiple of it and by stage. */
 export function formatTable(measurements: readonly Measurement[]): string {
   const kernels = measurements.filter(({ unit }) => unit === "GFLOP/s");
@@ -51,8 +68,8 @@ export function formatTable(measurements: readonly Measurement[]): string {
   if (kernels.length > 0) {
     tables.push(
       alignTable(
-        ["kernel", ...headings, "GFLOP/s", "FMA limit", "of the limit"],
-        kernels.map((line) => [...common(line), digits(line.limit), percent(line.share)]),
+        ["kernel", ...headings, "GFLOP/s", "FMA limit", "of the limit", "× exact"],
+        kernels.map((line) => [...common(line), digits(line.limit), percent(line.share), times(line)]),
         3,
       ),
     );
@@ -60,14 +77,21 @@ export function formatTable(measurements: readonly Measurement[]): string {
   if (steps.length > 0) {
     tables.push(
       alignTable(
-        ["step, one thread", ...headings, "activations/s", "FMA limit", "× the limit", "stages, ms"],
+        [
+          "step, one thread",
+          ...headings,
+          "activations/s",
+          "FMA limit",
+          "× the limit",
+          "× exact",
+          "stages, ms",
+        ],
         steps.map((line) => [
           ...common(line),
           digits(line.limit),
           digits(line.share),
-          Object.entries(line.parts)
-            .map(([stage, ms]) => `${stage} ${digits(ms)}`)
-            .join(", "),
+          times(line),
+          formatParts(line.parts),
         ]),
         3,
       ),

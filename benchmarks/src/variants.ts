@@ -1,11 +1,13 @@
 /** The implementations of the stages that are measured side by side. */
 import {
-  bestKernelVariant,
   type Arena,
+  bestKernelVariant,
   createKernels,
   type Kernels,
+  type KernelVariant,
   type WasmMemory,
 } from "@sparseloom/core";
+import type { KernelExports } from "@sparseloom/core/kernels";
 import type { Shape } from "./shapes.ts";
 
 /** `wide` is `wasm` with products tiled for 256-bit vectors, in a process that has the flag of V8 for them. */
@@ -21,10 +23,20 @@ export const NODE_FLAGS: Readonly<Record<Variant, readonly string[]>> = {
   wide: ["--experimental-wasm-revectorize"],
 };
 
-/** The kernels of `variant` over the memory of `arena`. */
-export function kernelsOf(variant: Variant, arena: Arena, memory: WasmMemory): Kernels {
-  const name = variant === "reference" ? "reference" : bestKernelVariant();
-  return createKernels(name, arena.plan, memory, { wideSimd: variant === "wide" });
+/** What core calls a variant's kernels. */
+export function kernelNameOf(variant: Variant): KernelVariant {
+  return variant === "reference" ? "reference" : bestKernelVariant();
+}
+
+/** The kernels of `variant` over the memory of `arena`; `wrapFunctions` as in core's KernelOptions. */
+export function kernelsOf(
+  variant: Variant,
+  arena: Arena,
+  memory: WasmMemory,
+  wrapFunctions: (functions: KernelExports) => KernelExports,
+): Kernels {
+  const wideSimd = variant === "wide";
+  return createKernels(kernelNameOf(variant), arena.plan, memory, { wideSimd, wrapFunctions });
 }
 
 /** Rows of the mini-batch that a variant is timed with. */

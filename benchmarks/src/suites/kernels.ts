@@ -1,8 +1,25 @@
 /** The kernels one by one, on one thread. Rates count the operations of the formulas, two per multiply-add. */
-import { allocateMemory, type DeepArena, type SparseArena } from "@sparseloom/core";
+import {
+  allocateMemory,
+  createProgram,
+  type DeepArena,
+  type Encoder,
+  runStep,
+  type SparseArena,
+  type SparseKernels,
+  type StepContext,
+} from "@sparseloom/core";
 import { instantiate } from "@sparseloom/core/kernels";
 import type { Benchmark } from "../measure.ts";
-import { openDeep, openSparse, type Problem, stepContext } from "../problem.ts";
+import {
+  fillNormal,
+  openDeep,
+  openSparse,
+  type Problem,
+  randomSource,
+  SEED,
+  stepContext,
+} from "../problem.ts";
 import type { Shape } from "../shapes.ts";
 import type { Variant } from "../variants.ts";
 
@@ -16,8 +33,9 @@ const UNIT_BLOCK = 48;
 const DIMENSION_BLOCK = 64;
 /** Rows of a packed panel. */
 const PANEL = 8;
-/** Tiles of 6 latents whose maximum is kept together, as selection asks for at M and L. */
-const TILES_PER_GROUP = 4;
+/** Latents of a tile of the float32 and of the integer product, and tiles at most whose maximum is kept together. */
+const TILE = { exact: 6, screened: 4 } as const;
+const MOST_TILES = { exact: 4, screened: 6 } as const;
 
 /** The names of the shapes at which the deep autoencoder is left out: it is measured at M, and in tests. */
 const WITHOUT_DEEP: readonly string[] = ["S", "L"];
@@ -32,38 +50,56 @@ function inBlocks(length: number, block: number, run: (first: number, last: numb
   for (let first = 0; first < length; first += block) run(first, Math.min(first + block, length));
 }
 
+/** Tiles whose maximum is kept together, as selection asks for at this shape. */
+function tilesPerGroup({ latents, k }: Shape, encoder: Encoder): number {
+  const tiles = Math.min(MOST_TILES[encoder], Math.floor(latents / (TILE[encoder] * 8 * k)));
+  return Math.max(encoder === "screened" ? 2 : 1, tiles);
+}
+
 /**
  * The kernels of a shape in the order in which they must first run: each leaves what the next one needs. Each
  * memory is made when its turn comes.
  */
 export function kernelBenchmarks(shape: Shape, variant: Variant): Benchmark[] {
   return [
-    ...(variant === "reference" ? [] : [productBenchmark(shape, variant)]),
-    ...sparseKernels(shape, variant, openSparse(variant, shape, "topk")),
+    ...(variant === "reference"
+      ? []
+      : [productBenchmark(shape, variant), screeningBenchmark(shape, variant)]),
+    ...sparseKernels(shape, variant, openSparse(variant, shape, "topk", "exact")),
     ...(withDeep(shape) ? deepKernels(shape, variant, openDeep(variant, shape)) : []),
   ];
 }
 
-/** The memory's layout is our own: rows, packed rows, start, weights, pre-activations and maxima, one after the other. */
+/** Hands out places in a memory, one after the other, at multiples of 64 bytes. */
+class Layout {
+  end = 0;
+
+  take(bytes: number): number {
+    const at = this.end;
+    this.end += 64 * Math.ceil(bytes / 64);
+    return at;
+  }
+}
+
+const PRODUCT = "product alone, with group maxima";
+
 function productBenchmark(shape: Shape, variant: Variant): Benchmark {
   const { dIn, latents } = shape;
   const rows = PANEL * Math.ceil(shape.rows / PANEL);
   const block = Math.min(ROW_BLOCK, rows);
-  const groups = Math.ceil(latents / (6 * TILES_PER_GROUP));
-  const lengths = [rows * dIn, latents, latents * dIn, latents * block, groups * block];
-  let end = 0;
-  const [packed, start, w, z, maxima] = lengths.map((length) => {
-    const at = end;
-    end += Math.ceil(length / 16) * 64;
-    return at;
-  }) as [number, number, number, number, number];
-  const memory = sharedMemory(end);
+  const tiles = tilesPerGroup(shape, "exact");
+  const layout = new Layout();
+  const [packed, start, w] = [4 * rows * dIn, 4 * latents, 4 * latents * dIn].map((bytes) =>
+    layout.take(bytes),
+  ) as [number, number, number];
+  const [z, maxima] = [layout.take(4 * latents * block), layout.take(4 * latents * block)];
+  const memory = sharedMemory(layout.end);
   // Written once: pages that were only ever read are all one page of zeros, which no cache is made for.
   new Float32Array(memory.buffer).fill(1 / dIn);
   const functions = instantiate("wasm-relaxed-simd", memory);
   return {
     suite: "kernels",
-    name: "product alone, with group maxima",
+    name: PRODUCT,
     shape: shape.name,
     variant,
     rows,
@@ -74,9 +110,104 @@ function productBenchmark(shape: Shape, variant: Variant): Benchmark {
         const from = packed + 4 * first * dIn;
         const panels = (last - first) / PANEL;
         const wide = variant === "wide" ? 1 : 0;
-        functions.product(z, from, panels, start, w, latents, dIn, maxima, TILES_PER_GROUP, wide);
+        functions.product(z, from, panels, start, w, latents, dIn, maxima, tiles, wide);
       }),
   };
+}
+
+/** Bytes of the integer product's terms, per panel and per latent. */
+const ROW_TERMS = 128;
+const LATENT_TERMS = 16;
+
+function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
+  const { dIn, latents } = shape;
+  const padded = 32 * Math.ceil(dIn / 32);
+  const rows = PANEL * Math.ceil(shape.rows / PANEL);
+  const block = Math.min(ROW_BLOCK, rows);
+  const tiles = tilesPerGroup(shape, "screened");
+  const filled = TILE.screened * Math.ceil(latents / TILE.screened);
+  const layout = new Layout();
+  const panel = { x: layout.take(4 * PANEL * dIn), factors: layout.take(4 * dIn) };
+  const [packed, rowTerms] = [layout.take(rows * padded), layout.take((rows / PANEL) * ROW_TERMS)];
+  const [quantised, latentTerms] = [layout.take(filled * padded), layout.take(filled * LATENT_TERMS)];
+  const [start, sums] = [layout.take(4 * latents), layout.take(ROW_TERMS)];
+  const [bounds, maxima] = [layout.take(4 * latents * block), layout.take(4 * latents * block)];
+  const memory = sharedMemory(layout.end);
+  const functions = instantiate("wasm-relaxed-simd", memory);
+  const values = new Float32Array(memory.buffer, panel.x, PANEL * dIn);
+  new Float32Array(memory.buffer, panel.factors, dIn).fill(1);
+  const random = randomSource(SEED);
+  for (let first = 0; first < rows; first += PANEL) {
+    fillNormal(values, random);
+    const terms = rowTerms + (first / PANEL) * ROW_TERMS;
+    functions.quantiseRows(packed + first * padded, terms, panel.x, 0, 0, panel.factors, PANEL, dIn);
+  }
+  for (let latent = 0; latent < latents; latent++) {
+    if (latent % PANEL === 0) fillNormal(values, random);
+    const tile = latent - (latent % TILE.screened);
+    const out = quantised + tile * padded + 4 * (latent % TILE.screened);
+    const from = panel.x + 4 * (latent % PANEL) * dIn;
+    functions.quantiseLatent(out, latentTerms + latent * LATENT_TERMS, from, panel.factors, dIn);
+  }
+  return {
+    suite: "kernels",
+    name: `integer ${PRODUCT}`,
+    insteadOf: PRODUCT,
+    shape: shape.name,
+    variant,
+    rows,
+    work: 2 * rows * latents * dIn,
+    unit: "GFLOP/s",
+    run: () =>
+      inBlocks(rows, block, (first, last) =>
+        functions.screen(
+          bounds,
+          packed + first * padded,
+          (last - first) / PANEL,
+          rowTerms + (first / PANEL) * ROW_TERMS,
+          quantised,
+          latentTerms,
+          start,
+          latents,
+          dIn,
+          maxima,
+          tiles,
+          sums,
+        ),
+      ),
+  };
+}
+
+const ENCODER = "rows to selected latents (TopK)";
+
+/** The screened encoder, in a memory of its own: what the other kernels work on comes from the exact one. */
+function screenedEncoder(shape: Shape, variant: Variant): Benchmark {
+  const { arena, kernels, rows } = openSparse(variant, shape, "topk", "screened");
+  const step = { ...stepContext(arena, rows), screened: true };
+  let ready = false;
+  return {
+    suite: "kernels",
+    name: `${ENCODER}, screened`,
+    insteadOf: ENCODER,
+    shape: shape.name,
+    variant,
+    rows,
+    work: 2 * rows * shape.latents * shape.dIn,
+    unit: "GFLOP/s",
+    prepare: () => {
+      // A step makes the factors and quantises the latents.
+      if (!ready) runStep(createProgram(arena, kernels, 0), 0);
+      ready = true;
+      arena.control.fill(0);
+    },
+    run: () => encodeAll(kernels.sparse, arena, step, rows),
+  };
+}
+
+function encodeAll(sparse: SparseKernels, arena: SparseArena, step: StepContext, rows: number): void {
+  inBlocks(rows, ROW_BLOCK, (first, last) => {
+    if (!sparse.encodeRows(arena, step, first, last)) throw new Error("internal: the records did not fit");
+  });
 }
 
 /** A zeroed memory of at least `bytes`. */
@@ -94,16 +225,13 @@ function* sparseKernels(shape: Shape, variant: Variant, problem: Problem<SparseA
 
   yield {
     ...common,
-    name: "rows to selected latents (TopK)",
+    name: ENCODER,
     work: 2 * rows * latents * dIn,
     // The words of the step itself count the records; a fresh mini-batch starts at none.
     prepare: () => void arena.control.fill(0),
-    run: () =>
-      inBlocks(rows, ROW_BLOCK, (first, last) => {
-        if (!sparse.encodeRows(arena, step, first, last))
-          throw new Error("internal: the records did not fit");
-      }),
+    run: () => encodeAll(sparse, arena, step, rows),
   };
+  if (variant !== "reference") yield screenedEncoder(shape, variant);
   yield {
     ...common,
     name: "decode and latent gradients (TopK)",

@@ -84,8 +84,8 @@ export {
   createKernels,
   type KernelOptions,
   type KernelVariant,
-  multiplyAddLimit,
 } from "./kernel-variants.ts";
+export { integerProductRate, multiplyAddLimit } from "./limits.ts";
 export { chooseEncoder } from "./encoder.ts";
 export { automaticLearningRate, type Schedule, scheduledValue } from "./schedule.ts";
 export {

@@ -4,7 +4,7 @@ import type { Kernels } from "./kernels.ts";
 import type { Plan } from "./plan.ts";
 import { referenceKernels } from "./reference/index.ts";
 import { wasmKernels } from "./wasm/index.ts";
-import { instantiate, probeVariant, smallestMemory, type WasmVariant } from "./wasm/instance.ts";
+import { type KernelExports, probeVariant, type WasmVariant } from "./wasm/instance.ts";
 
 /**
  * An implementation of the stages. `reference` and `wasm-relaxed-simd` give the same bits (but for double rounding
@@ -23,6 +23,11 @@ export interface KernelOptions {
    * `--experimental-wasm-revectorize` set before the kernels are made; the bits are the same. Default false.
    */
   readonly wideSimd?: boolean;
+  /**
+   * Gets the WebAssembly functions and gives those to use instead, for whoever times them one by one. The reference
+   * has none. Default: as they are.
+   */
+  readonly wrapFunctions?: (functions: KernelExports) => KernelExports;
 }
 
 /**
@@ -37,27 +42,5 @@ export function createKernels(
   options: KernelOptions = {},
 ): Kernels {
   if (variant === "reference") return referenceKernels(plan.precision);
-  return wasmKernels(plan, memory, variant, options.wideSimd ?? false);
-}
-
-/** Rounds of one measurement: short, and many of them, so that the engine compiles the loop properly early on. */
-const ROUNDS = 20_000;
-const CALLS = 300;
-/** 12 chains × 4 lanes × multiply and add. */
-const FLOP_PER_ROUND = 96;
-
-/**
- * This thread's limit for the kernels' products in GFLOP/s: 128-bit multiply-adds on registers alone, the best of
- * 300 short runs (about 0.2 s). Undefined for the reference, which has no such limit.
- */
-export function multiplyAddLimit(variant: KernelVariant): number | undefined {
-  if (variant === "reference") return undefined;
-  const wasm = instantiate(variant, smallestMemory());
-  let best = Number.POSITIVE_INFINITY;
-  for (let call = 0; call < CALLS; call++) {
-    const began = performance.now();
-    wasm.multiplyAdds(ROUNDS, 1e-3);
-    best = Math.min(best, performance.now() - began);
-  }
-  return (ROUNDS * FLOP_PER_ROUND) / best / 1e6;
+  return wasmKernels(plan, memory, variant, options.wideSimd ?? false, options.wrapFunctions);
 }

@@ -45,6 +45,7 @@ it("the names that @sparseloom/core exports", () => {
       "geometricMedian",
       "initialise",
       "inputDimension",
+      "integerProductRate",
       "loadState",
       "lossSpikes",
       "matchDirections",

@@ -3,7 +3,7 @@ import type { WasmMemory } from "../arena.ts";
 import type { DeepKernels, Kernels, SparseKernels } from "../kernels.ts";
 import type { Plan } from "../plan.ts";
 import { wasmDeepKernels } from "./deep.ts";
-import { instantiate, type WasmVariant } from "./instance.ts";
+import { instantiate, type KernelExports, type WasmVariant } from "./instance.ts";
 import { wasmSparseKernels } from "./sparse.ts";
 
 /** The stages of `plan`'s model over its `memory`, which must be a shared WebAssembly memory. One per thread. */
@@ -12,9 +12,10 @@ export function wasmKernels(
   memory: WasmMemory,
   variant: WasmVariant,
   wideSimd: boolean,
+  wrap: (functions: KernelExports) => KernelExports = (functions) => functions,
 ): Kernels {
   if (plan.precision !== "float32") throw new Error("internal: the WebAssembly kernels are for float32");
-  const wasm = instantiate(variant, memory);
+  const wasm = wrap(instantiate(variant, memory));
   const { model } = plan.setup;
   const wide = wideSimd ? 1 : 0;
   if (plan.encoder === "screened" && variant === "wasm-simd")

@@ -243,7 +243,7 @@ function decode(base64: string): Uint8Array {
 export function probeVariant(): WasmVariant | undefined {
   if (typeof WebAssembly === "undefined" || typeof SharedArrayBuffer === "undefined") return undefined;
   if (WebAssembly.validate(decode(RELAXED_SIMD_MODULE))) {
-    const wasm = instantiate("wasm-relaxed-simd", smallestMemory());
+    const wasm = instantiate("wasm-relaxed-simd", scratchMemory());
     // (1 + 2⁻¹²)² − (1 + 2⁻¹¹) is 2⁻²⁴ when the product is not rounded before the sum, else 0.
     return wasm.maddScalar(1 + 2 ** -12, 1 + 2 ** -12, -(1 + 2 ** -11)) === 2 ** -24
       ? "wasm-relaxed-simd"
@@ -252,9 +252,10 @@ export function probeVariant(): WasmVariant | undefined {
   return WebAssembly.validate(decode(SIMD_MODULE)) ? "wasm-simd" : undefined;
 }
 
-/** A memory for functions that only compute on registers. */
-export function smallestMemory(): WasmMemory {
-  return new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+/** A memory of at least `bytes`, zeroed, for functions called without a plan. Default: what must be there at least. */
+export function scratchMemory(bytes: number = 1): WasmMemory {
+  const pages = Math.ceil(bytes / 65536);
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 }
 
 /** The kernels' functions over `memory`, which must be shared. */

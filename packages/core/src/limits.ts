@@ -1,0 +1,90 @@
+/** What this machine's cores can do at most, measured on the spot: what rates of the encoders are held against. */
+import type { KernelVariant } from "./kernel-variants.ts";
+import { instantiate, scratchMemory } from "./wasm/instance.ts";
+
+/** Rounds of one measurement: short, and many of them, so that the engine compiles the loop properly early on. */
+const ROUNDS = 20_000;
+const CALLS = 300;
+/** 12 chains × 4 lanes × multiply and add. */
+const FLOP_PER_ROUND = 96;
+
+/**
+ * This thread's limit for the kernels' products in GFLOP/s: 128-bit multiply-adds on registers alone, the best of
+ * 300 short runs (about 0.2 s). Undefined for the reference, which has no such limit.
+ */
+export function multiplyAddLimit(variant: KernelVariant): number | undefined {
+  if (variant === "reference") return undefined;
+  const wasm = instantiate(variant, scratchMemory());
+  const seconds = shortest(CALLS, () => void wasm.multiplyAdds(ROUNDS, 1e-3));
+  return (ROUNDS * FLOP_PER_ROUND) / seconds / 1e9;
+}
+
+/** A block of rows and as many latents as stay in a second-level cache of 512 KiB. */
+const ROWS = 32;
+const LATENTS = 256;
+const DIMENSIONS = 768;
+const SCREEN_CALLS = 500;
+
+/**
+ * What one thread makes of the screened encoder's integer product, bounds and group maxima included, with everything
+ * in the cache: 10⁹ multiplications and additions per second, counted as for a float32 product, the best of 500
+ * short runs (about 0.1 s). Undefined for variants that do not screen.
+ */
+export function integerProductRate(variant: KernelVariant): number | undefined {
+  if (variant === "reference" || variant === "wasm-simd") return undefined;
+  let end = 0;
+  const take = (bytes: number): number => {
+    const at = end;
+    end = 64 * Math.ceil((end + bytes) / 64);
+    return at;
+  };
+  const [x, w, equaliser] = [take(4 * ROWS * DIMENSIONS), take(4 * DIMENSIONS), take(4 * DIMENSIONS)];
+  const [packed, quantised] = [take(ROWS * DIMENSIONS), take(LATENTS * DIMENSIONS)];
+  const [rowTerms, latentTerms, start] = [take(512), take(16 * LATENTS), take(4 * LATENTS)];
+  const [bounds, maxima, sums] = [take(4 * ROWS * LATENTS), take(4 * ROWS * LATENTS), take(128)];
+  const memory = scratchMemory(end);
+  const wasm = instantiate(variant, memory);
+  const rows = new Float32Array(memory.buffer, x, ROWS * DIMENSIONS);
+  const weights = new Float32Array(memory.buffer, w, DIMENSIONS);
+  new Float32Array(memory.buffer, equaliser, DIMENSIONS).fill(1);
+  // Any numbers that do not become zeros.
+  for (let i = 0; i < rows.length; i++) rows[i] = Math.sin(i);
+  for (let latent = 0; latent < LATENTS; latent++) {
+    for (let i = 0; i < DIMENSIONS; i++) weights[i] = Math.cos(latent * DIMENSIONS + i);
+    const out = quantised + (latent - (latent % 4)) * DIMENSIONS + 4 * (latent % 4);
+    wasm.quantiseLatent(out, latentTerms + 16 * latent, w, equaliser, DIMENSIONS);
+  }
+  for (let panel = 0; panel < ROWS / 8; panel++) {
+    const [out, from] = [packed + panel * 8 * DIMENSIONS, x + panel * 32 * DIMENSIONS];
+    wasm.quantiseRows(out, rowTerms + 128 * panel, from, 0, 0, equaliser, 8, DIMENSIONS);
+  }
+  const panels = ROWS / 8;
+  const seconds = shortest(SCREEN_CALLS, () =>
+    wasm.screen(
+      bounds,
+      packed,
+      panels,
+      rowTerms,
+      quantised,
+      latentTerms,
+      start,
+      LATENTS,
+      DIMENSIONS,
+      maxima,
+      6,
+      sums,
+    ),
+  );
+  return (2 * ROWS * LATENTS * DIMENSIONS) / seconds / 1e9;
+}
+
+/** Seconds of the shortest of `calls` calls. */
+function shortest(calls: number, run: () => void): number {
+  let best = Number.POSITIVE_INFINITY;
+  for (let call = 0; call < calls; call++) {
+    const began = performance.now();
+    run();
+    best = Math.min(best, performance.now() - began);
+  }
+  return best / 1000;
+}
