@@ -26,7 +26,7 @@ import type { Variant } from "../variants.ts";
 /** Rows that a kernel takes at a time, as the training step hands them out. */
 const ROW_BLOCK = 32;
 /** Latents that a kernel takes at a time. */
-const LATENT_BLOCK = 16;
+const LATENT_BLOCK = 48;
 /** Output units of a layer that a kernel takes at a time. */
 const UNIT_BLOCK = 48;
 /** Dimensions that the decoder bias's kernel takes at a time. */

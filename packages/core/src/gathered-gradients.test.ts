@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { bits, normals, randomSparseArena, setBatch, setupOf, sparseModel } from "../test/support.ts";
 import type { SparseArena } from "./arena.ts";
+import { LATENT_BLOCK } from "./plan.ts";
 import { referenceKernels } from "./reference/index.ts";
 import type { SparseModelSetup } from "./setup.ts";
 import { createProgram, runStep } from "./stages.ts";
@@ -73,11 +74,11 @@ function naiveGradients(arena: SparseArena, x: Float32Array, rows: number): Grad
     }
   }
   if (!model.applyBDecToInput) return gradients;
-  // The way through the encoder's input: one partial sum per 16 latents, subtracted in order.
+  // The way through the encoder's input: one partial sum per block of latents, subtracted in order.
   for (let j = 0; j < dIn; j++) {
-    for (let first = 0; first < latents; first += 16) {
+    for (let first = 0; first < latents; first += LATENT_BLOCK) {
       let partial = 0;
-      for (let i = first; i < Math.min(first + 16, latents); i++) {
+      for (let i = first; i < Math.min(first + LATENT_BLOCK, latents); i++) {
         partial = f(partial + gradients.b_enc[i]! * W_enc![i * dIn + j]!);
       }
       gradients.b_dec[j] = f(gradients.b_dec[j]! - partial);
@@ -90,7 +91,7 @@ const problems = fc
   .record({
     rows: fc.integer({ min: 1, max: 40 }),
     dIn: fc.integer({ min: 1, max: 20 }),
-    latents: fc.integer({ min: 1, max: 40 }),
+    latents: fc.integer({ min: 1, max: 120 }),
     k: fc.integer({ min: 1, max: 40 }),
     kind: fc.constantFrom(["topk", "unit"] as const, ["relu", "unit"] as const, ["relu", "free"] as const),
     applyBDecToInput: fc.boolean(),

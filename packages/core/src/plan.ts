@@ -19,10 +19,11 @@ const ALIGNMENT_BYTES = 64;
 export const ROW_BLOCK = 32;
 
 /**
- * Latents of one block of work of the parameter stage. Part of the canonical value of b_dec's gradient, which
- * sums one partial per block: changing it changes the last bits of every run.
+ * Latents of one block of work of the parameter stage: eight tiles of six, and few enough that their gradients stay in
+ * the second-level cache. Part of the canonical value of b_dec's gradient, which sums one partial per block: changing it
+ * changes the last bits of every run.
  */
-export const LATENT_BLOCK = 16;
+export const LATENT_BLOCK = 48;
 
 /** Output units of one block of work of a deep autoencoder's parameter stage: eight tiles of six. */
 export const UNIT_BLOCK = 48;
@@ -216,8 +217,7 @@ function addSparse(add: Add, options: PlanOptions, floatBytes: number): Detail {
     // For rows of many records.
     add("zeros", "scratch", "float", latents);
     add("combineScratch", "scratch", "float", workers, COMBINE_SCRATCH);
-    const columns = 6 * Math.ceil(LATENT_BLOCK / 6);
-    if (purpose === "train") add("denseColumns", "scratch", "float", workers, 2, columns, batchRows);
+    if (purpose === "train") add("denseColumns", "scratch", "float", workers, 2, LATENT_BLOCK, batchRows);
   }
   add("candidates", "scratch", "int32", workers, CANDIDATE_WORDS + 16 * candidateCapacity(k));
   if (purpose === "train") {

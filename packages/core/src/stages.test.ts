@@ -19,8 +19,8 @@ import { countDead, createProgram, runStep, type StepProgram } from "./stages.ts
 
 const BATCH_ROWS = 90;
 
-const topk = sparseModel({ latents: 70, k: 6 });
-const relu = sparseModel({ architecture: "relu", decoder: "free", latents: 70, k: 0 });
+const topk = sparseModel({ latents: 210, k: 6 });
+const relu = sparseModel({ architecture: "relu", decoder: "free", latents: 210, k: 0 });
 const deep: DeepModelSetup = {
   kind: "deep",
   architecture: "autoencoder",
@@ -92,7 +92,7 @@ function runTeamStep(programs: readonly StepProgram[], choose: (below: number) =
   }
 }
 
-const capacities = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: BATCH_ROWS * 70 * 12 }));
+const capacities = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: BATCH_ROWS * 210 * 12 }));
 
 describe("a run's parameters, moments, counters and summaries do not depend, to the bit, on", () => {
   it.each(MODELS)("storing gradients: %s", (_, model) => {
@@ -212,7 +212,7 @@ describe("rows whose records do not fit", () => {
       "decoder bias 1",
     ]);
     expect(overflows()).toBe(2);
-    expect(arena.summaries[SUMMARY.active]).toBe(4 * ROW_BLOCK * 70);
+    expect(arena.summaries[SUMMARY.active]).toBe(4 * ROW_BLOCK * 210);
   });
 
   it("never occur where there is room for all: every step takes all rows at once", () => {
@@ -294,13 +294,13 @@ describe("a step's summary", () => {
       runStep(program, 0);
       return at(arena, SUMMARY.dead);
     });
-    // Six latents take all of k = 6; the other 64 are dead once two mini-batches have passed without them.
-    expect(dead).toEqual([0, 64, 64]);
+    // Six latents take all of k = 6; the other 204 are dead once two mini-batches have passed without them.
+    expect(dead).toEqual([0, 204, 204]);
     const always = 3 * BATCH_ROWS;
     const counts = [0, always, always, always, always, always, always, 0];
     expect([...arena.fireCount.subarray(8, 16)]).toEqual(counts);
     expect(arena.lastFired[9]).toBe(3 * BATCH_ROWS);
-    expect(countDead(arena, 5 * BATCH_ROWS - 1)).toBe(64);
-    expect(countDead(arena, 5 * BATCH_ROWS)).toBe(70);
+    expect(countDead(arena, 5 * BATCH_ROWS - 1)).toBe(204);
+    expect(countDead(arena, 5 * BATCH_ROWS)).toBe(210);
   });
 });
