@@ -2,13 +2,17 @@
 import { deepWidths, type Shape } from "../src/shapes.ts";
 import type { TrainerModel } from "../src/trainer.ts";
 
+/** Where a peer comes from, each with a process of its own kind. */
+export const SYSTEMS = ["torch", "onnx", "tfjs"] as const;
+export type PeerSystem = (typeof SYSTEMS)[number];
+
 /** A training step of another system. */
 export interface PeerCase {
   /** For the table. */
   readonly name: string;
   /** Our model that does the same. */
   readonly model: TrainerModel;
-  readonly system: "torch" | "tfjs";
+  readonly system: PeerSystem;
   /** Names of the shapes at which it is measured. */
   readonly shapes: readonly string[];
   /** Whether it can use more than one thread. */
@@ -51,6 +55,15 @@ export const PEERS: readonly PeerCase[] = [
     tuned: true,
   },
   {
+    name: "onnxruntime-node, dense TopK, graph built by hand",
+    model: "topk",
+    system: "onnx",
+    shapes: EVERY_SHAPE,
+    threads: true,
+    open: { architecture: "topk" },
+    tuned: false,
+  },
+  {
     // At M one step takes most of a minute; at L several.
     name: "TensorFlow.js, dense TopK, WebAssembly, one thread",
     model: "topk",
@@ -61,13 +74,22 @@ export const PEERS: readonly PeerCase[] = [
     tuned: false,
   },
   {
-    // From the start of training, where half of our latents are active: at L that takes us tens of seconds a step.
+    // From the start of training, where half of our latents are active; --race shows what comes after.
     name: "PyTorch, dense ReLU + L1, float32",
     model: "relu",
     system: "torch",
-    shapes: ["S", "M"],
+    shapes: EVERY_SHAPE,
     threads: true,
     open: { case: "dense-relu", fused: false, amp: false },
+    tuned: false,
+  },
+  {
+    name: "onnxruntime-node, dense ReLU + L1, graph built by hand",
+    model: "relu",
+    system: "onnx",
+    shapes: EVERY_SHAPE,
+    threads: true,
+    open: { architecture: "relu" },
     tuned: false,
   },
   {
@@ -97,13 +119,17 @@ export interface Effort {
   readonly peerSteps: number;
 }
 
-/** Enough for a second or more of each contender's time in each turn, and a few minutes in all. */
+/** Enough for a second or more of each contender's time in each turn, and some minutes in all. */
 export function effortFor({ name }: Shape, model: TrainerModel): Effort {
   if (name === "S") return { rounds: 5, warmupSteps: 4, ourSteps: 20, peerSteps: 10 };
-  // Our ReLU steps take seconds from here on.
-  if (name === "M" && model === "relu") return { rounds: 2, warmupSteps: 1, ourSteps: 2, peerSteps: 2 };
+  // Steps of ReLU take seconds from here on, at the start of training.
+  if (model === "relu") {
+    return name === "M"
+      ? { rounds: 2, warmupSteps: 1, ourSteps: 2, peerSteps: 2 }
+      : { rounds: 2, warmupSteps: 1, ourSteps: 1, peerSteps: 1 };
+  }
   if (name === "M") return { rounds: 3, warmupSteps: 3, ourSteps: 6, peerSteps: 3 };
-  return { rounds: 2, warmupSteps: 1, ourSteps: 2, peerSteps: 1 };
+  return { rounds: 3, warmupSteps: 2, ourSteps: 4, peerSteps: 2 };
 }
 
 /** A shape as the peers' processes read it. */

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { SHAPES } from "../src/shapes.ts";
 import { effortFor, PEERS } from "./cases.ts";
+import { stepGraph } from "./onnx-graphs.ts";
 import { formatLines, linesOf, type Result } from "./results.ts";
 
 const common = { model: "topk", shape: "S" } as const;
@@ -49,6 +50,59 @@ await test("every case is at shapes that exist, and one that PyTorch's script kn
       assert.ok(shape !== undefined && effortFor(shape, model).rounds > 0, name);
     }
     if (system === "torch") assert.ok(known.includes(`"${String(open["case"])}"`), String(open["case"]));
+  }
+});
+
+/** The fields of a protocol buffer's message: their numbers with whole numbers or bytes. */
+function* fieldsOf(bytes: Uint8Array): Generator<readonly [field: number, value: number | Uint8Array]> {
+  let at = 0;
+  const varint = (): number => {
+    let value = 0;
+    for (let place = 1; ; place *= 128) {
+      const byte = bytes[at++]!;
+      value += place * (byte % 128);
+      if (byte < 128) return value;
+    }
+  };
+  while (at < bytes.length) {
+    const key = varint();
+    const field = Math.floor(key / 8);
+    if (key % 8 === 0) yield [field, varint()];
+    else {
+      const length = key % 8 === 2 ? varint() : 4;
+      yield [field, bytes.subarray(at, (at += length))];
+    }
+  }
+}
+const textOf = (value: number | Uint8Array | undefined): string =>
+  new TextDecoder().decode(value as Uint8Array);
+
+await test("an ONNX step takes its state and gives all of it back, from operators that are in order", () => {
+  for (const architecture of ["topk", "relu"] as const) {
+    const { model, state } = stepGraph(SHAPES[0]!, architecture);
+    const graph = [...fieldsOf(model)].find(([field]) => field === 7)![1] as Uint8Array;
+    const known = new Set<string>();
+    const [inputs, outputs]: [string[], string[]] = [[], []];
+    const nodes: Uint8Array[] = [];
+    for (const [field, value] of fieldsOf(graph)) {
+      const inside = typeof value === "number" ? [] : field === 2 ? [] : [...fieldsOf(value)];
+      const name = (number: number) => textOf(inside.find(([field]) => field === number)?.[1]);
+      if (field === 11) inputs.push(name(1));
+      if (field === 12) outputs.push(name(1));
+      if (field === 5) known.add(name(8));
+      if (field === 1) nodes.push(value as Uint8Array);
+    }
+    for (const input of inputs) known.add(input);
+    for (const node of nodes) {
+      for (const [field, value] of fieldsOf(node)) {
+        if (field === 1) assert.ok(known.has(textOf(value)), textOf(value));
+        if (field === 2) known.add(textOf(value));
+      }
+    }
+    assert.equal(state.length, 12);
+    assert.deepEqual(inputs, ["x", "stepSize", "epsilon", ...state.map(({ name }) => name)]);
+    assert.deepEqual(outputs, [...state.map(({ name }) => `${name}.next`), "loss"]);
+    assert.ok(outputs.every((name) => known.has(name)));
   }
 });
 

@@ -15,7 +15,15 @@ import { median } from "../src/measure.ts";
 import { type Shape, SHAPES } from "../src/shapes.ts";
 import { digits } from "../src/table.ts";
 import { Trainer, type TrainerModel } from "../src/trainer.ts";
-import { effortFor, type PeerCase, PEERS, peerShape, TUNED_ENVIRONMENT } from "./cases.ts";
+import {
+  effortFor,
+  type PeerCase,
+  PEERS,
+  peerShape,
+  type PeerSystem,
+  SYSTEMS,
+  TUNED_ENVIRONMENT,
+} from "./cases.ts";
 import { formatLines, type Line, linesOf, type Result } from "./results.ts";
 
 const MODELS: readonly TrainerModel[] = ["topk", "relu", "deep"];
@@ -39,37 +47,47 @@ const python = process.env["SPARSELOOM_PYTHON"] ?? "python3";
 /** Until the threads of the contender before have stopped spinning. */
 const PAUSE_MS = 200;
 
+/** The script of a system's process, and for npm's the folder of what it needs. */
+const SYSTEM_FILES: Readonly<Record<PeerSystem, { readonly script: string; readonly folder?: string }>> = {
+  torch: { script: "torch_step.py" },
+  onnx: { script: "onnx-step.ts", folder: "node_modules/onnxruntime-node" },
+  tfjs: { script: "tfjs-step.ts", folder: "node_modules/@tensorflow" },
+};
+const INSTALL = [
+  "--yes",
+  "pnpm@12",
+  "install",
+  "--ignore-workspace",
+  "--frozen-lockfile",
+  "--ignore-scripts",
+];
+
 /** Why a system cannot be measured, with the command that would change it; undefined when it can. */
-function missingSystem(system: PeerCase["system"], install: boolean): string | undefined {
-  if (system === "torch") {
+function missingSystem(system: PeerSystem, install: boolean): string | undefined {
+  const { folder } = SYSTEM_FILES[system];
+  if (folder === undefined) {
     const found = spawnSync(python, ["-c", "import torch"], { stdio: "ignore" }).status === 0;
     return found ? undefined : "python3 -m pip install torch   (or SPARSELOOM_PYTHON=<a Python that has it>)";
   }
-  const words = [
-    "--yes",
-    "pnpm@12",
-    "install",
-    "--ignore-workspace",
-    "--frozen-lockfile",
-    "--ignore-scripts",
-  ];
-  if (!existsSync(join(import.meta.dirname, "node_modules/@tensorflow")) && install) {
+  const found = (): boolean => existsSync(join(import.meta.dirname, folder));
+  if (!found() && install) {
     progress("installing the npm peers into benchmarks/peers");
-    spawnSync("npx", words, { cwd: import.meta.dirname, stdio: ["ignore", "ignore", "inherit"] });
+    spawnSync("npx", INSTALL, { cwd: import.meta.dirname, stdio: ["ignore", "ignore", "inherit"] });
   }
-  const found = existsSync(join(import.meta.dirname, "node_modules/@tensorflow"));
-  return found ? undefined : `cd benchmarks/peers && npx ${words.join(" ")}`;
+  return found() ? undefined : `cd benchmarks/peers && npx ${INSTALL.join(" ")}`;
 }
 
 function startPeer({ name, system, tuned }: PeerCase): LineProcess {
-  const script = join(import.meta.dirname, system === "torch" ? "torch_step.py" : "tfjs-step.ts");
   return new LineProcess({
     name,
     command: system === "torch" ? python : process.execPath,
-    arguments: [script],
+    arguments: [join(import.meta.dirname, SYSTEM_FILES[system].script)],
     environment: tuned ? TUNED_ENVIRONMENT : {},
   });
 }
+
+/** A peer's uncounted steps with each number of threads: memory is found, graphs are made. */
+const WARMUP_STEPS = 2;
 
 /** Everyone takes a turn in every round: ours, ours wide, then each peer. */
 async function compare(
@@ -118,7 +136,7 @@ async function compare(
     // Nothing is warmed up, and one turn is enough, where a step takes most of a minute.
     const slow = peer.system === "tfjs" && shape.name !== "S";
     for (const threads of peer.threads ? threadCounts : [1]) {
-      if (!slow) await process.ask({ run: 1, threads });
+      if (!slow) await process.ask({ run: WARMUP_STEPS, threads });
       const turn = async (): Promise<number> => {
         const { ms } = await process.ask<{ ms: number[] }>({ run: slow ? 1 : peerSteps, threads });
         return (1000 * shape.rows) / median(ms);
@@ -150,8 +168,8 @@ interface Report {
 
 async function run(options: Options): Promise<Report> {
   const missing: Missing[] = [];
-  const systems = new Map<PeerCase["system"], boolean>();
-  for (const system of ["torch", "tfjs"] as const) {
+  const systems = new Map<PeerSystem, boolean>();
+  for (const system of SYSTEMS) {
     const reason = missingSystem(system, options.install);
     systems.set(system, reason === undefined);
     if (reason !== undefined) missing.push({ name: system, reason: `not installed: ${reason}` });

@@ -11,15 +11,8 @@ import {
 } from "@sparseloom/core";
 import { instantiate } from "@sparseloom/core/kernels";
 import type { Benchmark } from "../measure.ts";
-import {
-  fillNormal,
-  openDeep,
-  openSparse,
-  type Problem,
-  randomSource,
-  SEED,
-  stepContext,
-} from "../problem.ts";
+import { openDeep, openSparse, type Problem, SEED, stepContext } from "../problem.ts";
+import { fillNormal, randomSource } from "../random.ts";
 import type { Shape } from "../shapes.ts";
 import type { Variant } from "../variants.ts";
 
