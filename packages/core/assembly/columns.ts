@@ -18,32 +18,47 @@ export function combine(
   const tiles = (units + TILE - 1) / TILE;
   const first = scratch + PACKED_BYTES;
   const second = first + tiles * TILE * 32;
-  const columns: usize = wide ? 2 : 1;
-  for (let column: usize = 0; column < length; column += columns * PANEL) {
-    const paired = columns == 2 && column + PANEL < length;
+  // Two columns at a time, because they share cache lines.
+  for (let column: usize = 0; column < length; column += 2 * PANEL) {
+    const lanes = min(PANEL, length - column);
+    const nextLanes = min(PANEL, length - column - lanes);
     if (fresh) {
       memory.fill(first, 0, 2 * tiles * TILE * 32);
     } else {
-      packColumn(first, out + column * 4, length, min(PANEL, length - column), units);
-      if (paired) packColumn(second, out + (column + PANEL) * 4, length, min(PANEL, length - column - PANEL), units);
+      packColumns(first, second, out + column * 4, length, lanes, nextLanes, units);
     }
     for (let t: usize = 0; t < depth; t += DEPTH) {
       const count = min(DEPTH, depth - t);
-      const from = x + (t * length + column) * 4;
-      packColumn(scratch, from, length, min(PANEL, length - column), count);
-      if (paired) packColumn(scratch + DEPTH * 32, from + PANEL * 4, length, min(PANEL, length - column - PANEL), count);
+      packColumns(scratch, scratch + DEPTH * 32, x + (t * length + column) * 4, length, lanes, nextLanes, count);
       for (let tile: usize = 0; tile < tiles; tile++) {
         const w = weights + tile * TILE * weightStride + t * weightStep;
         const spill = tile * TILE * 32;
-        if (paired) {
+        if (wide && nextLanes > 0) {
           tilePairProduct(first + spill, second + spill, scratch, scratch + DEPTH * 32, 0, false, w, weightStride, weightStep, count);
         } else {
           tileProduct(first + spill, scratch, 0, false, w, weightStride, weightStep, count);
+          if (nextLanes > 0) tileProduct(second + spill, scratch + DEPTH * 32, 0, false, w, weightStride, weightStep, count);
         }
       }
     }
-    unpackColumn(out + column * 4, first, length, min(PANEL, length - column), units);
-    if (paired) unpackColumn(out + (column + PANEL) * 4, second, length, min(PANEL, length - column - PANEL), units);
+    unpackColumn(out + column * 4, first, length, lanes, units);
+    if (nextLanes > 0) unpackColumn(out + (column + PANEL) * 4, second, length, nextLanes, units);
+  }
+}
+
+/** Packs two neighbouring columns, of which the second may be empty. */
+function packColumns(packed: usize, next: usize, from: usize, length: usize, lanes: usize, nextLanes: usize, count: usize): void {
+  if (nextLanes < PANEL) {
+    packColumn(packed, from, length, lanes, count);
+    if (nextLanes > 0) packColumn(next, from + PANEL * 4, length, nextLanes, count);
+    return;
+  }
+  const stride = length << 2;
+  for (const end = packed + count * 32; packed < end; packed += 32, next += 32, from += stride) {
+    v128.store(packed, v128.load(from));
+    v128.store(packed, v128.load(from, 16), 16);
+    v128.store(next, v128.load(from, 32));
+    v128.store(next, v128.load(from, 48), 16);
   }
 }
 

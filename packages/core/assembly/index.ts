@@ -12,4 +12,4 @@ export { collectReaching, copyList, copyPositive, countPositive, keepLargest, ke
 export { collectRow, decodeRow, latentGradients, rowSquares, scaleRow, spreadRow, subtractRow } from "./decode";
 export { adam, divideRow, gather, gatherColumns, project, rowNorm, subtractRows, sumRows } from "./latents";
 export { axpy, clear, laneDot, maddScalar } from "./simd";
-export { difference, maskByPositive, sumInOrder, transposeColumns, unpackPanels } from "./deep";
+export { difference, maskByPositive, transposeColumns, unpackPanels } from "./deep";

@@ -25,6 +25,9 @@ export const ROW_BLOCK = 32;
  */
 export const LATENT_BLOCK = 48;
 
+/** Rows of one block of a deep autoencoder's row stage: six panels of 8 going forward, eight tiles of 6 going back. */
+export const DEEP_ROW_BLOCK = 48;
+
 /** Output units of one block of work of a deep autoencoder's parameter stage: eight tiles of six. */
 export const UNIT_BLOCK = 48;
 
@@ -288,10 +291,18 @@ function addDeep(add: Add, options: PlanOptions): Detail {
   }
   // Last, and with room to spare: the kernels fill up tiles with what lies behind the rows of a block.
   const widest = Math.max(...widths);
-  add("packedRows", "scratch", "float", workers, Math.max(ROW_BLOCK * widest, COMBINE_SCRATCH));
-  if (purpose === "train") add("packedDeltas", "scratch", "float", workers, UNIT_BLOCK, batchRows);
-  add("preActivations", "scratch", "float", workers, ROW_BLOCK, widest);
+  add("packedRows", "scratch", "float", workers, Math.max(DEEP_ROW_BLOCK * widest, COMBINE_SCRATCH));
+  if (purpose === "train") add("packedDeltas", "scratch", "float", workers, UNIT_BLOCK, packedDeltaLength(batchRows));
+  add("preActivations", "scratch", "float", workers, DEEP_ROW_BLOCK, widest);
   return { storeGradients, recordCapacity: 0 };
+}
+
+/**
+ * Numbers from one output unit's deltas to the next: a cache line more than the rows, or units whose number of rows is a
+ * power of two would all share a few sets of the cache.
+ */
+export function packedDeltaLength(batchRows: number): number {
+  return batchRows + 16;
 }
 
 /** Numbers of scratch for a product of columns: two packed panels of 384, two columns of at most UNIT_BLOCK + 5. */

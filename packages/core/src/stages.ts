@@ -17,6 +17,7 @@ import { CONTROL } from "./control.ts";
 import type { Kernels, StepContext } from "./kernels.ts";
 import {
   BATCH_FIELDS,
+  DEEP_ROW_BLOCK,
   DIMENSION_BLOCK,
   LATENT_BLOCK,
   mostRecordsPerRow,
@@ -332,8 +333,8 @@ function deepProgram(arena: DeepArena, { deep }: Kernels, rank: number): StepPro
     name: "rows",
     blocks: 0,
     run(block) {
-      const first = block * ROW_BLOCK;
-      deep.propagateRows(arena, context, first, Math.min(first + ROW_BLOCK, context.rows));
+      const first = block * DEEP_ROW_BLOCK;
+      deep.propagateRows(arena, context, first, Math.min(first + DEEP_ROW_BLOCK, context.rows));
     },
     finish() {
       summarise(arena, context);
@@ -371,7 +372,7 @@ function deepProgram(arena: DeepArena, { deep }: Kernels, rank: number): StepPro
     next() {
       if (!started) {
         started = true;
-        rows.blocks = blocksOf(context.rows, ROW_BLOCK);
+        rows.blocks = blocksOf(context.rows, DEEP_ROW_BLOCK);
         return rows;
       }
       return control[CONTROL.phase] === PHASE.update ? units : undefined;

@@ -1,7 +1,7 @@
 /** The stages of a deep autoencoder on the WebAssembly kernels. */
 import type { DeepArena } from "../arena.ts";
 import type { DeepKernels, StepContext } from "../kernels.ts";
-import { type Plan, regionOf, ROW_BLOCK, UNIT_BLOCK } from "../plan.ts";
+import { DEEP_ROW_BLOCK, packedDeltaLength, type Plan, regionOf, UNIT_BLOCK } from "../plan.ts";
 import type { DeepModelSetup } from "../setup.ts";
 import type { KernelExports } from "./instance.ts";
 import { adamOn, parameterPointers, pointersOf } from "./pointers.ts";
@@ -31,6 +31,7 @@ export function wasmDeepKernels(
   }));
   const packedRows = at("packedRows");
   const packedDeltas = training ? at("packedDeltas") : 0;
+  const deltaBytes = 4 * packedDeltaLength(plan.setup.training.batchRows);
   const packedBytes = (4 * regionOf(plan, "packedRows").length) / plan.workers;
   const packedOf = (step: StepContext): number => packedRows + step.rank * packedBytes;
   const inputOf = (step: StepContext, index: number): number =>
@@ -39,7 +40,7 @@ export function wasmDeepKernels(
   const forward = (arena: DeepArena, step: StepContext, first: number, last: number): void => {
     const rows = last - first;
     const packed = packedOf(step);
-    const z = at("preActivations") + step.rank * ROW_BLOCK * widest * 4;
+    const z = at("preActivations") + step.rank * DEEP_ROW_BLOCK * widest * 4;
     layers.forEach(({ inputs, outputs, weight, bias, activation }, index) => {
       wasm.packRows(packed, inputOf(step, index) + first * inputs * 4, 0, 0, rows, inputs);
       wasm.product(z, packed, Math.ceil(rows / PANEL), bias.value, weight.value, outputs, inputs, 0, 1, wide);
@@ -102,20 +103,18 @@ export function wasmDeepKernels(
       if (step.train) backward(arena, step, first, last);
     },
 
-    updateUnits(arena, step, layerIndex, first, last) {
+    updateUnits(_arena, step, layerIndex, first, last) {
       const { inputs, outputs, weight, bias, delta } = layers[layerIndex];
       const input = inputOf(step, layerIndex);
-      const biasGradient = arena.layers[layerIndex].bias.gradient;
       const gradientRow = plan.storeGradients ? first : step.rank * UNIT_BLOCK;
       const gradient = weight.gradient + gradientRow * inputs * 4;
       // A unit's deltas one after the other: the product reads them once for every eight inputs.
-      const deltas = packedDeltas + step.rank * UNIT_BLOCK * 4 * plan.setup.training.batchRows;
-      wasm.transposeColumns(deltas, delta + first * 4, outputs * 4, step.rows, last - first);
-      const rowBytes = step.rows * 4;
+      const deltas = packedDeltas + step.rank * UNIT_BLOCK * deltaBytes;
+      wasm.transposeColumns(deltas, deltaBytes, delta + first * 4, outputs * 4, step.rows, last - first);
       wasm.combine(
         gradient,
         deltas,
-        rowBytes,
+        deltaBytes,
         4,
         last - first,
         input,
@@ -126,9 +125,7 @@ export function wasmDeepKernels(
         1,
       );
       adamOn(wasm, weight, first * inputs * 4, gradient, (last - first) * inputs, step.adam);
-      for (let unit = first; unit < last; unit++) {
-        biasGradient[unit] = wasm.sumInOrder(deltas + (unit - first) * rowBytes, step.rows);
-      }
+      wasm.sumRows(bias.gradient, delta, step.rows, outputs, first, last);
       adamOn(wasm, bias, first * 4, bias.gradient + first * 4, last - first, step.adam);
     },
   };

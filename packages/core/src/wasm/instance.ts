@@ -209,8 +209,14 @@ export interface KernelExports {
     activationSum: number,
     activeCount: number,
   ): void;
-  sumInOrder(values: number, count: number): number;
-  transposeColumns(out: number, from: number, stride: number, rows: number, columns: number): void;
+  transposeColumns(
+    out: number,
+    outStride: number,
+    from: number,
+    stride: number,
+    rows: number,
+    columns: number,
+  ): void;
   maddScalar(a: number, b: number, c: number): number;
 }
 
