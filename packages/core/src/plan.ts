@@ -292,7 +292,8 @@ function addDeep(add: Add, options: PlanOptions): Detail {
   // Last, and with room to spare: the kernels fill up tiles with what lies behind the rows of a block.
   const widest = Math.max(...widths);
   add("packedRows", "scratch", "float", workers, Math.max(DEEP_ROW_BLOCK * widest, COMBINE_SCRATCH));
-  if (purpose === "train") add("packedDeltas", "scratch", "float", workers, UNIT_BLOCK, packedDeltaLength(batchRows));
+  if (purpose === "train")
+    add("packedDeltas", "scratch", "float", workers, UNIT_BLOCK, packedDeltaLength(batchRows));
   add("preActivations", "scratch", "float", workers, DEEP_ROW_BLOCK, widest);
   return { storeGradients, recordCapacity: 0 };
 }
