@@ -1,4 +1,7 @@
-/** The first parameters of a run: a sample of the corpus for b_dec and the decoder's directions, the rest by seed. */
+/**
+ * The first parameters of runs: a sample of the corpus for b_dec and the decoder's directions, the rest by seed. Runs
+ * that see the same data share what the data seed alone decides, so that several read no more than one.
+ */
 import { type Arena, geometricMedian, initialise, transformRows } from "@sparseloom/core";
 import { type Corpus, sampleRows } from "@sparseloom/data";
 import { type RunConfig, splitOptions, transformOf } from "./run/config.ts";
@@ -7,34 +10,78 @@ import { type RunConfig, splitOptions, transformOf } from "./run/config.ts";
 const MEDIAN_ROWS = 10_000;
 const MEDIAN_BYTES = 8e6;
 
-/** Sets all parameters of a new run's arena, and the mean about which variance is measured. */
-export async function initialiseArena(
-  arena: Arena,
+/** A run that begins. */
+export interface NewRun {
+  readonly arena: Arena;
+  readonly config: RunConfig;
+}
+
+/** Sets all parameters of new runs' arenas, and the mean about which variance is measured. The runs see the same data. */
+export async function initialiseArenas(
+  runs: readonly NewRun[],
   corpus: Corpus,
-  config: RunConfig,
   signal?: AbortSignal,
 ): Promise<void> {
-  const { options, statistics } = config;
-  const { dIn } = corpus;
-  const transform = transformOf(config);
-  const sample = async (rows: number): Promise<Float32Array> => {
-    const { values } = await sampleRows(corpus, {
-      ...splitOptions(options, config.filters),
+  const samples = new Samples(corpus, signal);
+  // Runs of one seed one after the other: they share a sample of decoder rows, and only one is held at a time.
+  for (const { arena, config } of runs.toSorted((a, b) => a.config.options.seed - b.config.options.seed)) {
+    const { options, statistics } = config;
+    const mean = transformRows(statistics.mean, corpus.dIn, transformOf(config));
+    if (arena.kind === "deep") {
+      initialise(arena, { seed: options.seed, mean });
+      continue;
+    }
+    const decoderBias =
+      options.initBias === "mean"
+        ? mean
+        : options.initBias === "median"
+          ? await samples.median(config)
+          : new Float32Array(corpus.dIn);
+    const decoderRows =
+      options.init === "data" ? { decoderRows: await samples.decoderRows(config, arena.model.latents) } : {};
+    initialise(arena, { seed: options.seed, mean, decoderBias, ...decoderRows });
+  }
+}
+
+/** Samples of training rows in the model's coordinates; each is read when it is first asked for. */
+class Samples {
+  readonly #corpus: Corpus;
+  readonly #signal: AbortSignal | undefined;
+  #median: Float32Array | undefined;
+  #decoder: { readonly seed: number; readonly rows: Float32Array } | undefined;
+
+  constructor(corpus: Corpus, signal: AbortSignal | undefined) {
+    this.#corpus = corpus;
+    this.#signal = signal;
+  }
+
+  /** The geometric median of a sample by the data seed. */
+  async median(config: RunConfig): Promise<Float32Array> {
+    const { dIn } = this.#corpus;
+    const rows = Math.min(MEDIAN_ROWS, Math.ceil(MEDIAN_BYTES / (4 * dIn)));
+    this.#median ??= Float32Array.from(geometricMedian(await this.#sample(config, rows), dIn));
+    return this.#median;
+  }
+
+  /** Rows by the model's own seed: models that began with the same directions would agree too easily. */
+  async decoderRows(config: RunConfig, latents: number): Promise<Float32Array> {
+    const { seed } = config.options;
+    if (this.#decoder?.seed !== seed)
+      this.#decoder = { seed, rows: await this.#sample(config, latents, seed) };
+    return this.#decoder.rows;
+  }
+
+  async #sample(config: RunConfig, rows: number, seed?: number): Promise<Float32Array> {
+    const split = splitOptions(config.options, config.filters);
+    const { values } = await sampleRows(this.#corpus, {
+      ...split,
+      seed: seed ?? split.seed,
+      // Whatever decides which rows are taken: the held-out ones are those of the run.
+      heldOut: { ...split.heldOut, seed: split.seed },
       split: "train",
       rows,
-      signal,
+      signal: this.#signal,
     });
-    return transformRows(values, dIn, transform);
-  };
-  const mean = transformRows(statistics.mean, dIn, transform);
-  if (arena.kind === "deep") return initialise(arena, { seed: options.seed, mean });
-  const medianRows = Math.min(MEDIAN_ROWS, Math.ceil(MEDIAN_BYTES / (4 * dIn)));
-  const decoderBias =
-    options.initBias === "mean"
-      ? mean
-      : options.initBias === "median"
-        ? Float32Array.from(geometricMedian(await sample(medianRows), dIn))
-        : new Float32Array(dIn);
-  const decoderRows = options.init === "data" ? { decoderRows: await sample(arena.model.latents) } : {};
-  initialise(arena, { seed: options.seed, mean, decoderBias, ...decoderRows });
+    return transformRows(values, this.#corpus.dIn, transformOf(config));
+  }
 }

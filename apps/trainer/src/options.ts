@@ -139,6 +139,12 @@ export const trainSchema = z.strictObject({
     .max(2 ** 32 - 1)
     .default(0)
     .describe("decides everything random"),
+  dataSeed: whole(0)
+    .max(2 ** 32 - 1)
+    .optional()
+    .describe(
+      "instead of the seed, decides who is held out, which rows samples take and the order of rows: runs with other seeds then see the same data (default: the seed)",
+    ),
   out: z.string().optional().describe("run directory (default runs/<arch>-<time>)"),
   logEvery: whole(1).default(10).describe("steps between two lines of metrics.jsonl"),
   checkpointEvery: whole(1).default(1000).describe("steps between two checkpoints"),

@@ -1,22 +1,21 @@
 /**
- * One session of a run, from the step where it stands to its end or an interruption: the training loop, the
- * measurement of the result, the model.
+ * One session of one or several runs, from the step where they stand to their end or an interruption: the training
+ * loop, the measurement of the results, the models.
  */
-import { basename, join } from "node:path";
-import { type Arena, type KernelVariant, type Plan, SUMMARY, SUMMARY_FIELDS } from "@sparseloom/core";
-import { type Corpus, RowStream, type Split } from "@sparseloom/data";
-import { DivergedError } from "./errors.ts";
-import { evaluate, type Evaluation } from "./evaluate.ts";
+import { join } from "node:path";
+import type { KernelVariant, Plan } from "@sparseloom/core";
+import { type Corpus, RowStream, type Split, type StreamPosition } from "@sparseloom/data";
+import type { DivergedError } from "./errors.ts";
+import { evaluateTogether, type Evaluation } from "./evaluate.ts";
 import type { TrainOptions } from "./options.ts";
-import { type RunState, saveCheckpoint } from "./run/checkpoint.ts";
 import { type RunConfig, splitOptions, transformOf } from "./run/config.ts";
 import { writeResult } from "./run/directory.ts";
-import type { RunLock } from "./run/lock.ts";
-import { MetricsLog, type StepMetrics } from "./run/metrics-log.ts";
+import type { StepMetrics } from "./run/metrics-log.ts";
 import { writeModel } from "./run/model-folder.ts";
-import type { ScreeningReport, TrainResult } from "./run/result.ts";
-import { ScreeningLog } from "./screening-log.ts";
+import type { TrainResult } from "./run/result.ts";
 import type { Team } from "./team/team.ts";
+import { type Run, Trainee } from "./trainee.ts";
+import { trainingLoop } from "./training-loop.ts";
 
 /** What a caller may watch and steer. */
 export interface TrainHooks {
@@ -30,159 +29,114 @@ export interface TrainHooks {
   readonly onNotice?: (line: string) => void;
 }
 
-/** What a session works with. The team's arena holds the parameters of `start`. */
+/** What a session works with. Its runs see the same data: their configurations differ in the model alone. */
 export interface Session {
-  readonly runDirectory: string;
-  readonly config: RunConfig;
+  readonly runs: readonly Run[];
+  /** Options of all runs; what only one model has is in its configuration. */
   readonly options: TrainOptions;
   readonly corpus: Corpus;
   readonly team: Team;
   readonly kernels: KernelVariant;
-  readonly start: RunState;
   readonly hooks: TrainHooks;
-  readonly lock: RunLock;
 }
 
-/** Trains to the end, or until asked to stop; a complete run is measured and its model written. */
-export async function runToEnd(session: Session): Promise<TrainResult> {
-  const { runDirectory, config, options, team, start, hooks } = session;
-  hooks.onStart?.(config, runDirectory, team.arena.plan, team);
-  await using log = await MetricsLog.open(runDirectory, start, config.options.logEvery);
-  const { state, seconds, screening } = await trainingLoop(session, log);
-  const last = log.last ?? { loss: Number.NaN, mse: Number.NaN, fvu: Number.NaN, l0: Number.NaN, dead: 0 };
-  const reached = {
+/** How a run of a session ended: with a result, or because its numbers left float32's range. */
+export interface RunEnd {
+  readonly result: TrainResult;
+  readonly diverged: DivergedError | undefined;
+}
+
+/**
+ * Trains all runs to the end, or until asked to stop; complete runs are measured and their models written. A run
+ * that diverges does not stop the others.
+ */
+export async function runToEnd(session: Session): Promise<RunEnd[]> {
+  const { runs, team, hooks } = session;
+  for (const { config, runDirectory, model } of runs)
+    hooks.onStart?.(config, runDirectory, model.arena.plan, team);
+  await using stack = new AsyncDisposableStack();
+  const trainees: Trainee[] = [];
+  for (const run of runs) {
+    const trainee = await Trainee.open(run, { ...session, onMetrics: hooks.onMetrics });
+    trainees.push(stack.use(trainee));
+  }
+  const diverged = new Map<Trainee, DivergedError>();
+  await trainingLoop({
+    ...session,
+    trainees,
+    openStream: (from) => openStream(session, "train", session.options.windowMb * 1e6, Infinity, from),
+    signal: hooks.signal,
+    onDiverged: (trainee, error) => diverged.set(trainee, error),
+  });
+  const ends = trainees.map((trainee) => ({
+    trainee,
+    result: reachedBy(trainee, session),
+    diverged: diverged.get(trainee),
+  }));
+  const done = ends.filter(({ result, diverged }) => result.complete && diverged === undefined);
+  const models = done.map(({ trainee }) => trainee.run);
+  const training = await evaluateSplit(session, models, "train");
+  const heldOut = await evaluateSplit(session, models, "held-out");
+  await team.stop();
+  // Whoever interrupts wants to be gone soon: no evaluation, no model.
+  const interrupted = hooks.signal?.aborted === true;
+  for (const [i, end] of done.entries()) {
+    if (interrupted) break;
+    const { runDirectory, config, model } = end.trainee.run;
+    const { mse, fvu, l0 } = training[i];
+    const held = heldOut[i];
+    end.result = {
+      ...end.result,
+      mse,
+      fvu,
+      l0,
+      ...(held.rows > 0 ? { heldOut: { rows: held.rows, mse: held.mse, fvu: held.fvu, l0: held.l0 } } : {}),
+    };
+    const quality = { l0: held.rows > 0 ? held.l0 : l0, dead: end.result.dead };
+    await writeModel(join(runDirectory, "model"), model.arena, config, quality);
+    await writeResult(runDirectory, end.result);
+  }
+  return ends.map(({ result, diverged }) => ({
+    result: interrupted || diverged !== undefined ? { ...result, complete: false } : result,
+    diverged,
+  }));
+}
+
+/** What a run came to by its log. */
+function reachedBy(trainee: Trainee, { options, kernels }: Session): TrainResult {
+  const { runDirectory, config, start, model } = trainee.run;
+  const { screening, seconds } = trainee;
+  const last = trainee.log.last ?? { loss: NaN, mse: NaN, fvu: NaN, l0: NaN, dead: 0 };
+  return {
     runDirectory,
-    complete: state.step === config.totalSteps,
-    steps: state.step,
-    examples: state.examples,
-    seconds: state.seconds,
+    complete: trainee.step === config.totalSteps,
+    steps: trainee.step,
+    examples: trainee.examples,
+    seconds: start.seconds + seconds,
     filteredRows: config.corpus.filteredRows,
-    activationsPerSecond: seconds > 0 ? (state.examples - start.examples) / seconds : 0,
+    activationsPerSecond: seconds > 0 ? (trainee.examples - start.examples) / seconds : 0,
     loss: last.loss,
+    mse: last.mse,
+    fvu: last.fvu,
+    l0: last.l0,
     dead: last.dead,
     deadWindow: config.setup.training.deadWindow,
     workers: options.workers,
-    encoder: team.arena.plan.encoder,
+    encoder: model.arena.plan.encoder,
     ...(screening === undefined ? {} : { screening }),
-    kernelVariant: session.kernels,
-  } as const;
-  // Whoever interrupts wants to be gone soon: no evaluation, no model.
-  const interrupted = { ...reached, complete: false, mse: last.mse, fvu: last.fvu, l0: last.l0 };
-  if (!reached.complete) {
-    await team.stop();
-    return interrupted;
-  }
-
-  const training = await evaluateSplit(session, "train");
-  const heldOut = await evaluateSplit(session, "held-out");
-  await team.stop();
-  if (hooks.signal?.aborted) return interrupted;
-  const result: TrainResult = {
-    ...reached,
-    mse: training.mse,
-    fvu: training.fvu,
-    l0: training.l0,
-    ...(heldOut.rows > 0
-      ? { heldOut: { rows: heldOut.rows, mse: heldOut.mse, fvu: heldOut.fvu, l0: heldOut.l0 } }
-      : {}),
+    kernelVariant: kernels,
   };
-  const { l0 } = result.heldOut ?? result;
-  await writeModel(join(runDirectory, "model"), team.arena, config, { l0, dead: result.dead });
-  await writeResult(runDirectory, result);
-  return result;
 }
 
-interface LoopEnd {
-  readonly state: RunState;
-  /** Seconds of training in this session. */
-  readonly seconds: number;
-  readonly screening: ScreeningReport | undefined;
-}
-
-/** The training loop: fill a slot, publish it, look at what came out of the slot before. */
-async function trainingLoop(session: Session, log: MetricsLog): Promise<LoopEnd> {
-  const { runDirectory, config, options, corpus, team, start, hooks, lock } = session;
-  const { arena } = team;
-  const { batchRows } = config.setup.training;
-  const lastStep = Math.min(config.totalSteps, options.stopAt ?? Number.POSITIVE_INFINITY);
-  await using stream = openStream(
-    session,
-    "train",
-    config.options.windowMb * 1e6,
-    Number.POSITIVE_INFINITY,
-    start.position,
-  );
-  const rowIds = arena.slots.map(() => new Float64Array(batchRows));
-  const screening = new ScreeningLog();
-  const began = performance.now();
-  let { step, examples } = start;
-  let seen = step;
-
-  const elapsed = (): number => (performance.now() - began) / 1000;
-  const state = (): RunState => ({
-    step,
-    examples,
-    position: stream.position,
-    seconds: start.seconds + elapsed(),
-    pending: log.pending,
-  });
-  const save = async (): Promise<void> => {
-    // No checkpoint is ahead of the log.
-    await log.flush();
-    await lock.check();
-    await saveCheckpoint(runDirectory, arena, state(), options.keepCheckpoints);
-  };
-
-  const writeMetrics = async (steps: number): Promise<void> => {
-    const metrics = await log.write(steps, elapsed(), start.seconds);
-    hooks.onMetrics?.(metrics, config);
-  };
-
-  /** Takes in the summaries of the steps up to `until`, in order; they are complete. */
-  const takeIn = async (until: number): Promise<void> => {
-    for (; seen < until; seen++) {
-      const slot = (seen - start.step) % arena.plan.slots;
-      checkLoss(arena, slot, seen, corpus, rowIds[slot] as Float64Array);
-      log.add(arena, slot);
-      screening.add(arena, slot);
-      if ((seen + 1) % options.logEvery === 0) await writeMetrics(seen + 1);
-    }
-  };
-
-  while (step < lastStep && !hooks.signal?.aborted) {
-    // Save: the workers are idle, so that parameters and position belong together.
-    if (step > start.step && step % options.checkpointEvery === 0) {
-      await team.waitFor(team.published);
-      await takeIn(step);
-      await save();
-    }
-    // Fill the next slot while the workers are at the other one.
-    const slot = await team.freeSlot();
-    await takeIn(start.step + team.completed);
-    const wanted = Math.min(batchRows, config.totalExamples - examples);
-    const rows = await stream.fill(arena.slots[slot] as Float32Array, wanted, rowIds[slot]);
-    // Train.
-    team.publish({ step, rows, examplesBefore: examples, train: true });
-    step++;
-    examples += rows;
-  }
-
-  await team.waitFor(team.published);
-  await takeIn(step);
-  // A session that took no step has its checkpoint already, unless the run has only just begun.
-  if (step > start.step || step === 0) await save();
-  const end = state();
-  if (end.pending.steps > 0) await writeMetrics(step);
-  return { state: end, seconds: elapsed(), screening: screening.report() };
-}
-
+/** A stream of the rows that all runs of the session see. */
 function openStream(
-  { config, corpus }: Session,
+  { runs, corpus }: Session,
   split: Split,
   windowBytes: number,
   epochs: number,
-  from?: RunState["position"],
+  from?: StreamPosition,
 ): RowStream {
+  const [{ config }] = runs;
   return new RowStream(corpus, {
     ...splitOptions(config.options, config.filters),
     split,
@@ -201,21 +155,13 @@ const EVAL_WINDOW_BYTES = 4e6;
 /** Measuring should not take longer than a small part of training. */
 const EVAL_SHARE = 0.1;
 
-async function evaluateSplit(session: Session, split: Split): Promise<Evaluation> {
+/** Measures runs on the rows of a split, which are read once. */
+async function evaluateSplit(session: Session, runs: readonly Run[], split: Split): Promise<Evaluation[]> {
+  const [run] = runs;
+  if (run === undefined || session.hooks.signal?.aborted) return [];
   await using stream = openStream(session, split, EVAL_WINDOW_BYTES, 1);
   const limit =
-    session.options.evalRows ?? Math.min(EVAL_ROWS, Math.ceil(EVAL_SHARE * session.config.totalExamples));
-  return await evaluate(session.team, stream, limit, undefined, session.hooks.signal);
-}
-
-/** NaN or Infinity in a loss stops the run before anything is saved. */
-function checkLoss(arena: Arena, slot: number, step: number, corpus: Corpus, rowIds: Float64Array): void {
-  const loss = arena.summaries[slot * SUMMARY_FIELDS + SUMMARY.loss] as number;
-  if (Number.isFinite(loss)) return;
-  const { path, batch, row, position } = corpus.locate(rowIds[0] as number);
-  const from = `batch ${batch}, row ${row}${position === undefined ? "" : `, position ${position}`}`;
-  throw new DivergedError(
-    `the loss of step ${step} is ${loss} (mini-batch from ${basename(path)}, ${from} on): ` +
-      `try a smaller --lr`,
-  );
+    session.options.evalRows ?? Math.min(EVAL_ROWS, Math.ceil(EVAL_SHARE * run.config.totalExamples));
+  const models = runs.map(({ model }) => model);
+  return await evaluateTogether(models, stream, limit, { signal: session.hooks.signal });
 }

@@ -1,4 +1,7 @@
-/** A training run, new or resumed: resolve → plan → team → initialise or load, then a session to its end. */
+/**
+ * Training runs, new or resumed: resolve → plan → team → initialise or load, then a session to its end. A run alone is
+ * a session of one; several that see the same data are made here, too, see train-group.ts.
+ */
 import {
   type Arena,
   bestKernelVariant,
@@ -9,13 +12,13 @@ import {
   type Setup,
   transformRows,
 } from "@sparseloom/core";
-import { isCorpusError } from "@sparseloom/data";
+import { type Corpus, isCorpusError } from "@sparseloom/data";
 import { DivergedError, RequestError, RunError, shellQuoted } from "./errors.ts";
-import { initialiseArena } from "./initialise-run.ts";
+import { initialiseArenas } from "./initialise-run.ts";
 import { openInput } from "./open-corpus.ts";
 import type { TrainOptions } from "./options.ts";
 import { listCheckpoints, loadCheckpoint, RUN_START, type RunState } from "./run/checkpoint.ts";
-import { BLOCK_BYTES, readRunConfig, resolveRun, transformOf } from "./run/config.ts";
+import { BLOCK_BYTES, readRunConfig, resolveRuns, type RunConfig, transformOf } from "./run/config.ts";
 import {
   claimRunDirectory,
   readResult,
@@ -25,8 +28,9 @@ import {
 } from "./run/directory.ts";
 import { RunLock } from "./run/lock.ts";
 import type { TrainResult } from "./run/result.ts";
-import { runToEnd, type TrainHooks } from "./session.ts";
+import { type RunEnd, runToEnd, type TrainHooks } from "./session.ts";
 import { Team } from "./team/team.ts";
+import type { Run } from "./trainee.ts";
 
 /** The kernels that workers run. */
 function kernelsOf(options: TrainOptions): KernelVariant {
@@ -38,8 +42,8 @@ function planFor(setup: Setup, options: TrainOptions, kernels: KernelVariant): P
   return planRun({ setup, workers: options.workers, encoder, auditShare: options.audit });
 }
 
-function startTeam(plan: Plan, options: TrainOptions, kernels: KernelVariant): Team {
-  return new Team(plan, {
+function startTeam(plans: readonly Plan[], options: TrainOptions, kernels: KernelVariant): Team {
+  return new Team(plans, {
     stuckTimeoutMs: options.stuckTimeout * 1000,
     kernels,
     wideSimd: options.experimentalWideSimd,
@@ -55,6 +59,39 @@ export async function train(
 ): Promise<TrainResult> {
   // Looked at first, because what follows may take minutes; claimed when there is something to write.
   await refuseTakenDirectory(runDirectory);
+  const [end] = await trainTogether(patterns, [{ options, runDirectory }], hooks);
+  return await resultOf(end);
+}
+
+/** A run to be made. */
+export interface NewMember {
+  readonly options: TrainOptions;
+  readonly runDirectory: string;
+}
+
+/** Where a group of runs checks its plans and writes what is its own. */
+export interface GroupSteps {
+  /** What `--resume` is given to go on. */
+  readonly directory: string;
+  /** Called before memory is allocated. */
+  readonly onPlanned?: (plans: readonly Plan[]) => void;
+  /** Called when everything is ready and nothing is written; what it returns is disposed of at the end. */
+  readonly claim?: () => Promise<AsyncDisposable>;
+  /** Called when all runs have their directories. */
+  readonly onClaimed?: () => Promise<void>;
+}
+
+/**
+ * Trains new runs in one pass over the data. Their options may differ in the model and its seed; options that concern
+ * the data, the number of steps and the session are those of the first.
+ */
+export async function trainTogether(
+  patterns: readonly string[],
+  members: readonly NewMember[],
+  hooks: TrainHooks,
+  group?: GroupSteps,
+): Promise<RunEnd[]> {
+  const [{ options, runDirectory: first }] = members;
   await using corpus = await openInput(
     patterns,
     options.workers,
@@ -63,17 +100,25 @@ export async function train(
       : { column: options.column, blockBytes: BLOCK_BYTES, signal: hooks.signal },
   );
   const kernels = kernelsOf(options);
-  const config = await resolveRun(corpus, patterns, options, kernels, BLOCK_BYTES, hooks.signal);
+  const all = members.map((member) => member.options);
+  const configs = await resolveRuns(corpus, patterns, all, kernels, BLOCK_BYTES, hooks.signal);
   // Planned, allocated and initialised before anything is written: what cannot begin leaves nothing behind.
-  const plan = planFor(config.setup, options, kernels);
-  await using team = startTeam(plan, options, kernels);
-  await initialiseArena(team.arena, corpus, config, hooks.signal);
-  await using lock = await claimRunDirectory(runDirectory);
-  await writeConfig(runDirectory, config);
-  return await withAdvice(
-    runDirectory,
-    runToEnd({ runDirectory, config, options, corpus, team, kernels, start: RUN_START, hooks, lock }),
-  );
+  const plans = configs.map((config) => planFor(config.setup, options, kernels));
+  group?.onPlanned?.(plans);
+  await using team = startTeam(plans, options, kernels);
+  const models = configs.map((config, i) => ({ config, arena: team.models[i].arena }));
+  await initialiseArenas(models, corpus, hooks.signal);
+  await using stack = new AsyncDisposableStack();
+  if (group?.claim !== undefined) stack.use(await group.claim());
+  const runs: Run[] = [];
+  for (const [i, { runDirectory }] of members.entries()) {
+    const lock = stack.use(await claimRunDirectory(runDirectory));
+    await writeConfig(runDirectory, configs[i]);
+    runs.push({ runDirectory, config: configs[i], model: team.models[i], start: RUN_START, lock });
+  }
+  await group?.onClaimed?.();
+  const session = { runs, options, corpus, team, kernels, hooks };
+  return await withAdvice(group?.directory ?? first, first, runToEnd(session));
 }
 
 /**
@@ -92,6 +137,24 @@ export async function resume(
     // It may have been moved, or be seen from another working directory.
     return { ...finished, runDirectory };
   }
+  const [end] = await resumeTogether([{ runDirectory, config }], overrides, hooks);
+  return await resultOf(end);
+}
+
+/** A run that was made, and is not complete. */
+export interface OldMember {
+  readonly runDirectory: string;
+  readonly config: RunConfig;
+}
+
+/** Continues runs that were made to see the same data, each from where it stands. */
+export async function resumeTogether(
+  members: readonly OldMember[],
+  overrides: Partial<TrainOptions>,
+  hooks: TrainHooks,
+  group?: Pick<GroupSteps, "directory" | "onPlanned">,
+): Promise<RunEnd[]> {
+  const [{ config, runDirectory: first }] = members;
   // stopAt is the one option that belongs to a session and not to the run.
   const { stopAt: _, ...saved } = config.options;
   const options: TrainOptions = { ...saved, ...overrides };
@@ -108,37 +171,53 @@ export async function resume(
   });
   if (corpus.fingerprint !== config.corpus.fingerprint) {
     throw new RequestError(
-      `the corpus ${config.corpus.files.join(" ")} is not the one that ${runDirectory} was trained on: its fingerprint differs`,
+      `the corpus ${config.corpus.files.join(" ")} is not the one that ${first} was trained on: its fingerprint differs`,
     );
   }
-  const plan = planFor(config.setup, options, kernels);
-  await using lock = await RunLock.acquire(runDirectory);
-  await removeLeftovers(runDirectory);
-  await using team = startTeam(plan, options, kernels);
-  const start = await loadNewest(runDirectory, team.arena, hooks);
-  if (options.stopAt !== undefined && options.stopAt < (start?.step ?? 0)) {
-    throw new RequestError(`--stop-at ${options.stopAt} is past: the run stands at step ${start?.step}`);
+  const plans = members.map((member) => planFor(member.config.setup, options, kernels));
+  group?.onPlanned?.(plans);
+  await using stack = new AsyncDisposableStack();
+  const locks: RunLock[] = [];
+  for (const { runDirectory } of members) {
+    locks.push(stack.use(await RunLock.acquire(runDirectory)));
+    await removeLeftovers(runDirectory);
   }
+  await using team = startTeam(plans, options, kernels);
+  const runs: Run[] = [];
+  for (const [i, member] of members.entries()) {
+    const model = team.models[i];
+    const start = await startOf(member, model.arena, corpus, hooks);
+    runs.push({ ...member, model, start, lock: locks[i] });
+  }
+  const least = Math.min(...runs.map(({ start }) => start.step));
+  if (options.stopAt !== undefined && options.stopAt < least) {
+    throw new RequestError(`--stop-at ${options.stopAt} is past: the run stands at step ${least}`);
+  }
+  const session = { runs, options, corpus, team, kernels, hooks };
+  return await withAdvice(group?.directory ?? first, first, runToEnd(session));
+}
+
+/** Sets a run's arena to where the run stands. */
+async function startOf(
+  { runDirectory, config }: OldMember,
+  arena: Arena,
+  corpus: Corpus,
+  hooks: TrainHooks,
+): Promise<RunState> {
+  const start = await loadNewest(runDirectory, arena, hooks);
   if (start === undefined) {
     hooks.onNotice?.(`${runDirectory} has no checkpoint yet: starting from the beginning`);
-    await initialiseArena(team.arena, corpus, config, hooks.signal);
-  } else {
-    team.arena.mean.set(transformRows(config.statistics.mean, config.corpus.dIn, transformOf(config)));
+    await initialiseArenas([{ arena, config }], corpus, hooks.signal);
+    return RUN_START;
   }
-  return await withAdvice(
-    runDirectory,
-    runToEnd({
-      runDirectory,
-      config,
-      options,
-      corpus,
-      team,
-      kernels,
-      start: start ?? RUN_START,
-      hooks,
-      lock,
-    }),
-  );
+  arena.mean.set(transformRows(config.statistics.mean, config.corpus.dIn, transformOf(config)));
+  return start;
+}
+
+/** The result of a run alone. @throws DivergedError */
+async function resultOf({ result, diverged }: RunEnd): Promise<TrainResult> {
+  if (diverged !== undefined) throw await advised(result.runDirectory, result.runDirectory, diverged);
+  return result;
 }
 
 /** Loads the newest checkpoint that is intact, saying which ones are not; undefined when there never was one. */
@@ -160,19 +239,24 @@ async function loadNewest(
   throw new RequestError(`${runDirectory} has no usable checkpoint to resume from`);
 }
 
-/** A run that fails says where it can go on. */
-async function withAdvice(runDirectory: string, run: Promise<TrainResult>): Promise<TrainResult> {
+/** A run that fails says where it can go on: with `--resume directory`, from the checkpoints of `runDirectory`. */
+async function withAdvice<T>(directory: string, runDirectory: string, run: Promise<T>): Promise<T> {
   try {
     return await run;
   } catch (error) {
-    if (!(error instanceof RunError) && !isCorpusError(error, "unreachable")) throw error;
-    const [newest] = await listCheckpoints(runDirectory);
-    if (newest === undefined)
-      throw new RunError(`${error.message}; there was no checkpoint yet`, { cause: error });
-    const advice =
-      error instanceof DivergedError
-        ? `the last good checkpoint is that of step ${newest}, but going on from it ends here again`
-        : `continue from step ${newest} with: sparseloom train --resume ${shellQuoted(runDirectory)}`;
-    throw new RunError(`${error.message}; ${advice}`, { cause: error });
+    throw await advised(directory, runDirectory, error);
   }
+}
+
+/** The error with advice on how to go on, if it is one that a run fails with. */
+async function advised(directory: string, runDirectory: string, error: unknown): Promise<unknown> {
+  if (!(error instanceof RunError) && !isCorpusError(error, "unreachable")) return error;
+  const [newest] = await listCheckpoints(runDirectory);
+  if (newest === undefined)
+    return new RunError(`${error.message}; there was no checkpoint yet`, { cause: error });
+  const advice =
+    error instanceof DivergedError
+      ? `the last good checkpoint is that of step ${newest}, but going on from it ends here again`
+      : `continue from step ${newest} with: sparseloom train --resume ${shellQuoted(directory)}`;
+  return new RunError(`${error.message}; ${advice}`, { cause: error });
 }

@@ -129,6 +129,7 @@ export async function evaluateModel(
 }
 
 interface TrainingRecord {
+  /** Decided who is held out. */
   readonly seed: number;
   readonly heldOut: number;
   readonly documentColumn: string | undefined;
@@ -145,7 +146,7 @@ function recordOf({ cfg }: LoadedModel): TrainingRecord {
   const record = (metadata["sparseloom"] ?? {}) as Record<string, unknown>;
   const scaling = (record["scaling"] ?? {}) as Record<string, unknown>;
   return {
-    seed: typeof record["seed"] === "number" ? record["seed"] : 0,
+    seed: [record["dataSeed"], record["seed"]].find((seed) => typeof seed === "number") ?? 0,
     heldOut: typeof record["heldOut"] === "number" ? record["heldOut"] : 0.01,
     documentColumn: typeof record["documentColumn"] === "string" ? record["documentColumn"] : undefined,
     centred: scaling["center"] === true,

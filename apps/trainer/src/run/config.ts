@@ -78,6 +78,14 @@ const DECAY_SHARE = 0.2;
 /** Share of the steps in which λ warms up (Anthropic, April 2024). */
 const L1_WARMUP_SHARE = 0.05;
 
+/** What is found out by reading the corpus: equal for all runs whose options ask for the same rows. */
+interface TrainingData {
+  readonly filters: RecordedFilters | null;
+  readonly trainRows: number;
+  readonly filteredRows: number;
+  readonly statistics: CorpusStatistics;
+}
+
 /** Resolves everything that depends on the corpus. Reads statistics from the sidecar or a seeded sample. */
 export async function resolveRun(
   corpus: Corpus,
@@ -87,6 +95,28 @@ export async function resolveRun(
   blockBytes: number,
   signal?: AbortSignal,
 ): Promise<RunConfig> {
+  const [config] = await resolveRuns(corpus, patterns, [options], kernelVariant, blockBytes, signal);
+  return config;
+}
+
+/** The same for runs that are to see the same rows in the same order: the corpus is looked at once. */
+export async function resolveRuns(
+  corpus: Corpus,
+  patterns: readonly string[],
+  runs: readonly TrainOptions[],
+  kernelVariant: string,
+  blockBytes: number,
+  signal?: AbortSignal,
+): Promise<RunConfig[]> {
+  const data = await lookAtCorpus(corpus, runs[0], signal);
+  return runs.map((options) => configOf(corpus, patterns, options, kernelVariant, blockBytes, data));
+}
+
+async function lookAtCorpus(
+  corpus: Corpus,
+  options: TrainOptions,
+  signal: AbortSignal | undefined,
+): Promise<TrainingData> {
   const unfiltered = { ...splitOptions(options, null), split: "train", signal } as const;
   const filters = (await resolveFilterRequest(corpus, options, unfiltered)) ?? null;
   const split = splitOptions(options, filters);
@@ -98,12 +128,22 @@ export async function resolveRun(
           ? `the filters leave out all ${filteredRows} of the training split`
           : `--held-out ${options.heldOut} takes all`),
     );
+  const saved = await readStatistics(corpus, filters ?? undefined);
+  const statistics = saved ?? (await estimateStatistics(corpus, { ...split, split: "train", signal }));
+  return { filters, trainRows, filteredRows, statistics };
+}
+
+function configOf(
+  corpus: Corpus,
+  patterns: readonly string[],
+  options: TrainOptions,
+  kernelVariant: string,
+  blockBytes: number,
+  { filters, trainRows, filteredRows, statistics }: TrainingData,
+): RunConfig {
   const totalExamples = options.examples ?? (options.epochs ?? 1) * trainRows;
   const batchRows = Math.min(options.batch, totalExamples);
   const totalSteps = Math.ceil(totalExamples / batchRows);
-
-  const saved = await readStatistics(corpus, filters ?? undefined);
-  const statistics = saved ?? (await estimateStatistics(corpus, { ...split, split: "train", signal }));
   const transform = rowTransform(options.normalize, options.center, statistics);
   const model = modelSetup(options, corpus.dIn);
   const setup: Setup = {
@@ -194,9 +234,9 @@ export function splitOptions(
   heldOut: { fraction: number; documentColumn?: string };
   filters: RecordedFilters | undefined;
 } {
-  const { seed, heldOut: fraction, documentColumn } = options;
+  const { seed, dataSeed, heldOut: fraction, documentColumn } = options;
   return {
-    seed,
+    seed: dataSeed ?? seed,
     heldOut: documentColumn === undefined ? { fraction } : { fraction, documentColumn },
     filters: filters ?? undefined,
   };

@@ -66,6 +66,8 @@ function metadataOf(config: RunConfig) {
     version: config.version,
     kernelVariant: config.kernelVariant,
     seed: options.seed,
+    // Who is held out follows from it.
+    dataSeed: options.dataSeed ?? options.seed,
     corpusFingerprint: config.corpus.fingerprint,
     column: config.corpus.column,
     heldOut: options.heldOut,

@@ -4,12 +4,18 @@
  */
 import type { KernelVariant, Plan, WasmMemory } from "@sparseloom/core";
 
+/** A model that the team trains: its memory map, and the shared memory laid out by it. */
+export interface PlannedMemory {
+  readonly plan: Plan;
+  readonly memory: WasmMemory;
+}
+
 /** Starts one worker; it stays for the whole run. */
 export interface JoinTask {
   readonly rank: number;
-  readonly plan: Plan;
-  /** The shared memory laid out by `plan`. */
-  readonly memory: WasmMemory;
+  readonly workers: number;
+  /** All models of the run. The team's own words lie in the first one's memory. */
+  readonly models: readonly PlannedMemory[];
   readonly kernels: KernelVariant;
   /** Tile for 256-bit vectors, see KernelOptions. */
   readonly wideSimd: boolean;
@@ -31,12 +37,20 @@ export const TEAM = {
   ticket: 64,
   /** Set to 1 when a worker was lost: everyone leaves at the next look. */
   aborted: 80,
+  /** Ring of {@link JOB_RING} words: the model that job j is for, at j modulo the ring's length. */
+  models: 96,
   /** Blocks done, one word per rank from here on; that none of them moves means stuck. */
   progress: 256,
 } as const;
 
 /** Words between two ranks' progress words. */
 export const PROGRESS_STRIDE = 16;
+
+/** Jobs whose model the ring can name at a time: more than all models' slots together. */
+export const JOB_RING = 128;
+
+/** Models that one team can train: each has two slots in the ring of jobs. */
+export const MOST_MODELS: number = JOB_RING / 2;
 
 /** Value of `published` that tells workers to go home once all jobs are done. */
 export const STOPPED = -1;

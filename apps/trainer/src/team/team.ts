@@ -1,5 +1,6 @@
 /**
- * The worker team as the main thread sees it: a ring of mini-batch slots going in, completed steps coming out.
+ * The worker team as the main thread sees it: for each model a ring of mini-batch slots going in, completed steps
+ * coming out. All workers are at one model's step at a time, in the order in which steps were published.
  * A dead, throwing or stuck worker aborts the whole team with an error; nobody hangs.
  */
 import { availableParallelism } from "node:os";
@@ -16,7 +17,15 @@ import {
 } from "@sparseloom/core";
 import { Piscina } from "piscina";
 import { RunError } from "../errors.ts";
-import { type JoinTask, PROGRESS_STRIDE, STOPPED, TEAM } from "./protocol.ts";
+import {
+  JOB_RING,
+  type JoinTask,
+  MOST_MODELS,
+  type PlannedMemory,
+  PROGRESS_STRIDE,
+  STOPPED,
+  TEAM,
+} from "./protocol.ts";
 
 /** A mini-batch's description, written into the arena for the workers. */
 export interface Job {
@@ -45,10 +54,29 @@ const DEFAULT_STUCK_TIMEOUT_MS = 30_000;
 /** The worker's file: source when run from source, its compiled sibling in a published package. */
 const WORKER = new URL(`./worker${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url).href;
 
-export class Team implements AsyncDisposable {
+/** One model at work in a team. Jobs are counted per model. */
+export interface ModelAtWork {
+  readonly arena: Arena;
+  /** Jobs published so far. */
+  readonly published: number;
+  /** Jobs whose steps are complete. */
+  readonly completed: number;
+  /** The slot that the next job uses, once the job that used it before is complete. */
+  freeSlot(): Promise<number>;
+  /** Hands the mini-batch in {@link freeSlot}'s slot to the workers. */
+  publish(job: Job): void;
+  /** Waits until at least `jobs` jobs are complete. Rejects with a RunError when the team is lost. */
+  waitFor(jobs: number): Promise<void>;
+}
+
+/** A team; used as a {@link ModelAtWork} it is its first model, which is right where that is the only one. */
+export class Team implements AsyncDisposable, ModelAtWork {
+  /** All models, in the order of their plans. */
+  readonly models: readonly ModelAtWork[];
   readonly arena: Arena;
   readonly #pool: Piscina;
   readonly #team: Int32Array;
+  readonly #threads: number;
   readonly #stuckTimeoutMs: number;
   readonly #watch: NodeJS.Timeout;
   /** Why the team was lost; every wait looks at it. */
@@ -58,14 +86,22 @@ export class Team implements AsyncDisposable {
   readonly #workers: Promise<void>[];
 
   /**
-   * Allocates the plan's memory and starts its workers. Initialise the arena before the first {@link publish}.
+   * Allocates memory for each plan and starts the workers. Initialise the arenas before the first {@link publish}.
    *
+   * @param plans one model's, or those of at most MOST_MODELS models, all of one number of workers
    * @throws RunError when the machine does not give the memory
    */
-  constructor(plan: Plan, options: TeamOptions = {}) {
-    const memory = allocate(plan);
-    this.arena = openArena(plan, memory.buffer);
+  constructor(plans: Plan | readonly Plan[], options: TeamOptions = {}) {
+    const all: readonly Plan[] = Array.isArray(plans) ? plans : [plans as Plan];
+    const [plan] = all;
+    if (all.length > MOST_MODELS || all.some(({ workers }) => workers !== plan.workers))
+      throw new Error("internal: too many models for a team, or of different numbers of workers");
+    const planned = allocate(all);
+    const arenas = planned.map((one) => openArena(one.plan, one.memory.buffer));
+    this.arena = arenas[0];
     this.#team = this.arena.team;
+    this.#threads = plan.workers;
+    this.models = arenas.map((arena, model) => new QueueOfModel(arena, this, () => this.#hand(model)));
     this.#pool = new Piscina({
       filename: WORKER,
       name: "join",
@@ -83,39 +119,38 @@ export class Team implements AsyncDisposable {
     if (wideSimd) setFlagsFromString("--experimental-wasm-revectorize");
     const spin = plan.workers < availableParallelism();
     this.#workers = Array.from({ length: plan.workers }, (_, rank) =>
-      this.#start({ rank, plan, memory, kernels, wideSimd, spin }),
+      this.#start({ rank, workers: plan.workers, models: planned, kernels, wideSimd, spin }),
     );
     this.#stuckTimeoutMs = options.stuckTimeoutMs ?? DEFAULT_STUCK_TIMEOUT_MS;
     this.#watch = this.#watchProgress(this.#stuckTimeoutMs);
   }
 
-  /** Jobs published so far. */
+  /** Jobs published so far, of all models. */
   get published(): number {
     return this.#published;
   }
 
-  /** Jobs whose steps are complete. */
+  /** Jobs whose steps are complete, of all models. */
   get completed(): number {
     return Atomics.load(this.#team, TEAM.completed);
   }
 
-  /** The slot that the next job uses, once the job that used it before is complete. */
   async freeSlot(): Promise<number> {
-    await this.waitFor(this.#published + 1 - this.arena.plan.slots);
-    return this.#published % this.arena.plan.slots;
+    return await this.models[0].freeSlot();
   }
 
-  /** Hands the mini-batch in {@link freeSlot}'s slot to the workers. */
   publish(job: Job): void {
-    const { batches, plan } = this.arena;
-    const at = (this.#published % plan.slots) * BATCH_FIELDS;
-    batches[at + BATCH.step] = job.step;
-    batches[at + BATCH.rows] = job.rows;
-    batches[at + BATCH.examplesBefore] = job.examplesBefore;
-    batches[at + BATCH.train] = job.train ? 1 : 0;
+    this.models[0].publish(job);
+  }
+
+  /** Publishes a job whose mini-batch and description are in the model's arena. Returns its number. */
+  #hand(model: number): number {
+    const number = this.#published++;
+    Atomics.store(this.#team, TEAM.models + (number % JOB_RING), model);
     // Stored after the mini-batch and its description: a worker that sees it sees them.
-    Atomics.store(this.#team, TEAM.published, ++this.#published);
+    Atomics.store(this.#team, TEAM.published, this.#published);
     Atomics.notify(this.#team, TEAM.published);
+    return number;
   }
 
   /** Waits until at least `jobs` jobs are complete. Rejects with a {@link RunError} when the team is lost. */
@@ -172,7 +207,7 @@ export class Team implements AsyncDisposable {
       if (this.#leaving) return;
       const reason = error instanceof Error ? error.message : String(error);
       this.#fail(
-        new RunError(`worker ${task.rank} of ${task.plan.workers} was lost: ${reason}`, { cause: error }),
+        new RunError(`worker ${task.rank} of ${task.workers} was lost: ${reason}`, { cause: error }),
       );
     }
   }
@@ -201,7 +236,7 @@ export class Team implements AsyncDisposable {
       const passed = Math.min(now - looked, 2 * every);
       looked = now;
       let progress = this.completed;
-      for (let rank = 0; rank < this.arena.plan.workers; rank++) {
+      for (let rank = 0; rank < this.#threads; rank++) {
         progress += Atomics.load(this.#team, TEAM.progress + PROGRESS_STRIDE * rank);
       }
       if (progress !== seen || this.completed === this.#published) {
@@ -218,13 +253,65 @@ export class Team implements AsyncDisposable {
   }
 }
 
-function allocate(plan: Plan): ReturnType<typeof allocateMemory> {
+/** A model's jobs among those of the team. */
+class QueueOfModel implements ModelAtWork {
+  readonly arena: Arena;
+  readonly #team: Pick<Team, "completed" | "waitFor">;
+  readonly #hand: () => number;
+  /** The team's numbers of this model's jobs that were not complete when last looked at. */
+  readonly #open: number[] = [];
+  #published = 0;
+
+  /** @param hand publishes a job that is in the arena, and returns the team's number of it */
+  constructor(arena: Arena, team: Pick<Team, "completed" | "waitFor">, hand: () => number) {
+    this.arena = arena;
+    this.#team = team;
+    this.#hand = hand;
+  }
+
+  get published(): number {
+    return this.#published;
+  }
+
+  get completed(): number {
+    const { completed } = this.#team;
+    while (this.#open.length > 0 && this.#open[0] < completed) this.#open.shift();
+    return this.#published - this.#open.length;
+  }
+
+  async freeSlot(): Promise<number> {
+    const { slots } = this.arena.plan;
+    await this.waitFor(this.#published + 1 - slots);
+    return this.#published % slots;
+  }
+
+  publish(job: Job): void {
+    const { batches, plan } = this.arena;
+    const at = (this.#published % plan.slots) * BATCH_FIELDS;
+    batches[at + BATCH.step] = job.step;
+    batches[at + BATCH.rows] = job.rows;
+    batches[at + BATCH.examplesBefore] = job.examplesBefore;
+    batches[at + BATCH.train] = job.train ? 1 : 0;
+    this.#published++;
+    this.#open.push(this.#hand());
+  }
+
+  async waitFor(jobs: number): Promise<void> {
+    const ahead = jobs - this.completed;
+    // Also where there is nothing to wait for: a lost team is noticed.
+    await this.#team.waitFor(ahead > 0 ? this.#open[ahead - 1] + 1 : 0);
+  }
+}
+
+function allocate(plans: readonly Plan[]): PlannedMemory[] {
   try {
-    return allocateMemory(plan, { shared: true });
+    return plans.map((plan) => ({ plan, memory: allocateMemory(plan, { shared: true }) }));
   } catch (error) {
-    const megabytes = Math.ceil(plan.byteLength / 2 ** 20).toLocaleString("en-US");
+    const bytes = plans.reduce((sum, plan) => sum + plan.byteLength, 0);
+    const megabytes = Math.ceil(bytes / 2 ** 20).toLocaleString("en-US");
+    const fewer = plans.length > 1 ? "fewer models at a time, " : "";
     throw new RunError(
-      `the machine does not give the ${megabytes} MiB that the plan needs: take fewer --latents or a smaller --batch`,
+      `the machine does not give the ${megabytes} MiB that the plan needs: take ${fewer}fewer --latents or a smaller --batch`,
       { cause: error },
     );
   }

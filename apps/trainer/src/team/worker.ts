@@ -1,14 +1,17 @@
 /** A worker thread: joins the team once and walks through the stages of every step until the team is stopped. */
 import { createKernels, createProgram, openArena } from "@sparseloom/core";
 import { AbortedError, meet, waitWhile } from "./barrier.ts";
-import { type JoinTask, PROGRESS_STRIDE, STOPPED, TEAM } from "./protocol.ts";
+import { JOB_RING, type JoinTask, PROGRESS_STRIDE, STOPPED, TEAM } from "./protocol.ts";
 
 /** The task that piscina runs, once per worker for the whole run. Returns when the team is stopped or aborted. */
 export function join(task: JoinTask): void {
-  const { rank, plan, memory, kernels, wideSimd, spin } = task;
-  const arena = openArena(plan, memory.buffer);
-  const program = createProgram(arena, createKernels(kernels, plan, memory, { wideSimd }), rank);
-  const { team } = arena;
+  const { rank, workers, models, kernels, wideSimd, spin } = task;
+  const seats = models.map(({ plan, memory }) => {
+    const arena = openArena(plan, memory.buffer);
+    const program = createProgram(arena, createKernels(kernels, plan, memory, { wideSimd }), rank);
+    return { team: arena.team, program, slots: plan.slots, jobs: 0 };
+  });
+  const { team } = seats[0];
   const progress = TEAM.progress + PROGRESS_STRIDE * rank;
 
   try {
@@ -16,7 +19,9 @@ export function join(task: JoinTask): void {
       // The main thread has written the mini-batch before it moved this word on.
       waitWhile(team, TEAM.published, job, spin);
       if (Atomics.load(team, TEAM.published) === STOPPED) return;
-      program.begin(job % plan.slots);
+      const seat = seats[Atomics.load(team, TEAM.models + (job % JOB_RING))];
+      const { program } = seat;
+      program.begin(seat.jobs++ % seat.slots);
       for (let stage = program.next(); stage !== undefined; stage = program.next()) {
         const { blocks } = stage;
         for (
@@ -27,7 +32,7 @@ export function join(task: JoinTask): void {
           stage.run(block);
           Atomics.add(team, progress, 1);
         }
-        meet(team, plan.workers, spin, stage);
+        meet(team, workers, spin, stage);
       }
       if (rank === 0) {
         Atomics.store(team, TEAM.completed, job + 1);
