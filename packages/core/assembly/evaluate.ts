@@ -1,6 +1,6 @@
 /**
- * Canonical pre-activations of chosen latents of one row, eight chains at a time: lanes are latents, whose weights are
- * transposed in registers four dimensions at a time.
+ * Products of one row with chosen latents: canonical pre-activations of screening's candidates, gradients of the active
+ * latents. Eight chains at a time: lanes are latents, whose weights are transposed in registers, four dimensions at once.
  */
 import { marginOf } from "./screen";
 import { LATENT_TERMS, MARGIN } from "./quantise";
@@ -8,16 +8,13 @@ import { madd } from "./simd";
 
 /**
  * Replaces the bounds in a list (see select.ts) by canonical values. Returns the largest error of screening among
- * them, in its standard deviations, or NaN where a value is not a number. `values` is scratch for `capacity` numbers;
- * `count` must be at most capacity − 8.
+ * them, in its standard deviations, or NaN where a value is not a number. `values` is scratch for `capacity` numbers.
  */
 export function evaluateList(
   list: usize, capacity: usize, count: usize, values: usize, x: usize, start: usize, w: usize, dIn: usize, rowTerms: usize, latentTerms: usize,
 ): f32 {
-  if (count == 0) return 0;
   const latents = list + (capacity << 2);
-  fillUp(latents, count);
-  evaluate(values, latents, count, x, start, w, dIn);
+  chains(values, latents, count, x, start, w, dIn);
   let largest: f32 = 0;
   for (let i: usize = 0; i < count; i++) {
     const at = i << 2;
@@ -48,10 +45,7 @@ export function evaluateRest(
     store<i32>(rest + (missing << 2), latent);
     missing++;
   }
-  if (missing > 0) {
-    fillUp(rest, missing);
-    evaluate(values, rest, missing, x, start, w, dIn);
-  }
+  chains(values, rest, missing, x, start, w, dIn);
   let largest: f32 = 0;
   missing = 0;
   next = 0;
@@ -71,13 +65,6 @@ export function evaluateRest(
   return largest;
 }
 
-/** Fills latents up to a multiple of eight. */
-@inline
-function fillUp(latents: usize, count: usize): void {
-  const last = load<i32>(latents + ((count - 1) << 2));
-  for (let i = count; (i & 7) != 0; i++) store<i32>(latents + (i << 2), last);
-}
-
 /** The larger of `largest` and the error of a bound, in standard deviations; NaN stays, or comes of a value. */
 @inline
 function worst(largest: f32, value: f32, bound: f32, rowTerms: usize, latentTerms: usize): f32 {
@@ -89,89 +76,90 @@ function worst(largest: f32, value: f32, bound: f32, rowTerms: usize, latentTerm
 }
 
 /**
- * values[i] = start[latents[i]] + Σ_j x[j]·w[latents[i]][j], each one chain ascending in j, for i < count.
- * Latents are read up to a multiple of eight: what lies behind them must name latents too.
+ * values[i] = start[latents[i]] + Σ_j x[j]·w[latents[i]][j] for i < count, each one chain ascending in j; from 0 where
+ * `start` is 0. Eight latents at a time; past the last one the last is repeated, and its values not stored.
  */
-export function evaluate(values: usize, latents: usize, count: usize, x: usize, start: usize, w: usize, dIn: usize): void {
+export function chains(values: usize, latents: usize, count: usize, x: usize, start: usize, w: usize, dIn: usize): void {
   const rowBytes = dIn << 2;
-  const whole = dIn & ~3;
+  const whole = rowBytes & ~15;
   for (let i: usize = 0; i < count; i += 8) {
     const at = latents + (i << 2);
+    const last = min<usize>(count - i, 8) - 1;
     const l0 = <usize>load<i32>(at);
-    const l1 = <usize>load<i32>(at, 4);
-    const l2 = <usize>load<i32>(at, 8);
-    const l3 = <usize>load<i32>(at, 12);
-    const l4 = <usize>load<i32>(at, 16);
-    const l5 = <usize>load<i32>(at, 20);
-    const l6 = <usize>load<i32>(at, 24);
-    const l7 = <usize>load<i32>(at, 28);
-    let low = four(start, l0, l1, l2, l3);
-    let high = four(start, l4, l5, l6, l7);
-    let p0 = w + l0 * rowBytes;
-    let p1 = w + l1 * rowBytes;
-    let p2 = w + l2 * rowBytes;
-    let p3 = w + l3 * rowBytes;
-    let p4 = w + l4 * rowBytes;
-    let p5 = w + l5 * rowBytes;
-    let p6 = w + l6 * rowBytes;
-    let p7 = w + l7 * rowBytes;
-    let from = x;
-    const end = x + (whole << 2);
-    while (from < end) {
-      const a = v128.load(p0);
-      const b = v128.load(p1);
-      const c = v128.load(p2);
-      const d = v128.load(p3);
-      const e = v128.load(p4);
-      const f = v128.load(p5);
-      const g = v128.load(p6);
-      const h = v128.load(p7);
-      const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
-      const ab1 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
-      const cd0 = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
-      const cd1 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-      const ef0 = v128.shuffle<f32>(e, f, 0, 4, 1, 5);
-      const ef1 = v128.shuffle<f32>(e, f, 2, 6, 3, 7);
-      const gh0 = v128.shuffle<f32>(g, h, 0, 4, 1, 5);
-      const gh1 = v128.shuffle<f32>(g, h, 2, 6, 3, 7);
-      let s = v128.load_splat<f32>(from);
-      low = madd(s, v128.shuffle<f64>(ab0, cd0, 0, 2), low);
-      high = madd(s, v128.shuffle<f64>(ef0, gh0, 0, 2), high);
-      s = v128.load_splat<f32>(from, 4);
-      low = madd(s, v128.shuffle<f64>(ab0, cd0, 1, 3), low);
-      high = madd(s, v128.shuffle<f64>(ef0, gh0, 1, 3), high);
-      s = v128.load_splat<f32>(from, 8);
-      low = madd(s, v128.shuffle<f64>(ab1, cd1, 0, 2), low);
-      high = madd(s, v128.shuffle<f64>(ef1, gh1, 0, 2), high);
-      s = v128.load_splat<f32>(from, 12);
-      low = madd(s, v128.shuffle<f64>(ab1, cd1, 1, 3), low);
-      high = madd(s, v128.shuffle<f64>(ef1, gh1, 1, 3), high);
-      from += 16;
-      p0 += 16;
-      p1 += 16;
-      p2 += 16;
-      p3 += 16;
-      p4 += 16;
-      p5 += 16;
-      p6 += 16;
-      p7 += 16;
+    const l1 = <usize>load<i32>(at + (min<usize>(1, last) << 2));
+    const l2 = <usize>load<i32>(at + (min<usize>(2, last) << 2));
+    const l3 = <usize>load<i32>(at + (min<usize>(3, last) << 2));
+    const l4 = <usize>load<i32>(at + (min<usize>(4, last) << 2));
+    const l5 = <usize>load<i32>(at + (min<usize>(5, last) << 2));
+    const l6 = <usize>load<i32>(at + (min<usize>(6, last) << 2));
+    const l7 = <usize>load<i32>(at + (min<usize>(7, last) << 2));
+    let low = f32x4.splat(0);
+    let high = low;
+    if (start != 0) {
+      low = four(start + (l0 << 2), start + (l1 << 2), start + (l2 << 2), start + (l3 << 2));
+      high = four(start + (l4 << 2), start + (l5 << 2), start + (l6 << 2), start + (l7 << 2));
     }
-    for (let j = whole; j < dIn; j++) {
-      const s = v128.load_splat<f32>(x + (j << 2));
-      const column = w + (j << 2);
-      low = madd(s, four(column, l0 * dIn, l1 * dIn, l2 * dIn, l3 * dIn), low);
-      high = madd(s, four(column, l4 * dIn, l5 * dIn, l6 * dIn, l7 * dIn), high);
+    const p0 = w + l0 * rowBytes;
+    const p1 = w + l1 * rowBytes;
+    const p2 = w + l2 * rowBytes;
+    const p3 = w + l3 * rowBytes;
+    const p4 = w + l4 * rowBytes;
+    const p5 = w + l5 * rowBytes;
+    const p6 = w + l6 * rowBytes;
+    const p7 = w + l7 * rowBytes;
+    let j: usize = 0;
+    for (; j < whole; j += 16) {
+      const s0 = v128.load_splat<f32>(x + j);
+      const s1 = v128.load_splat<f32>(x + j, 4);
+      const s2 = v128.load_splat<f32>(x + j, 8);
+      const s3 = v128.load_splat<f32>(x + j, 12);
+      let r0 = v128.load(p0 + j);
+      let r1 = v128.load(p1 + j);
+      let r2 = v128.load(p2 + j);
+      let r3 = v128.load(p3 + j);
+      let a = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5);
+      let b = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5);
+      let c = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
+      let d = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7);
+      low = madd(s0, v128.shuffle<f64>(a, b, 0, 2), low);
+      low = madd(s1, v128.shuffle<f64>(a, b, 1, 3), low);
+      low = madd(s2, v128.shuffle<f64>(c, d, 0, 2), low);
+      low = madd(s3, v128.shuffle<f64>(c, d, 1, 3), low);
+      r0 = v128.load(p4 + j);
+      r1 = v128.load(p5 + j);
+      r2 = v128.load(p6 + j);
+      r3 = v128.load(p7 + j);
+      a = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5);
+      b = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5);
+      c = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
+      d = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7);
+      high = madd(s0, v128.shuffle<f64>(a, b, 0, 2), high);
+      high = madd(s1, v128.shuffle<f64>(a, b, 1, 3), high);
+      high = madd(s2, v128.shuffle<f64>(c, d, 0, 2), high);
+      high = madd(s3, v128.shuffle<f64>(c, d, 1, 3), high);
     }
-    v128.store(values + (i << 2), low);
-    v128.store(values + (i << 2), high, 16);
+    for (; j < rowBytes; j += 4) {
+      const s = v128.load_splat<f32>(x + j);
+      low = madd(s, four(p0 + j, p1 + j, p2 + j, p3 + j), low);
+      high = madd(s, four(p4 + j, p5 + j, p6 + j, p7 + j), high);
+    }
+    const out = values + (i << 2);
+    if (last == 7) {
+      v128.store(out, low);
+      v128.store(out, high, 16);
+    } else {
+      store<f32>(out, f32x4.extract_lane(low, 0));
+      if (last > 0) store<f32>(out, f32x4.extract_lane(low, 1), 4);
+      if (last > 1) store<f32>(out, f32x4.extract_lane(low, 2), 8);
+      if (last > 2) store<f32>(out, f32x4.extract_lane(low, 3), 12);
+      if (last > 3) store<f32>(out, f32x4.extract_lane(high, 0), 16);
+      if (last > 4) store<f32>(out, f32x4.extract_lane(high, 1), 20);
+      if (last > 5) store<f32>(out, f32x4.extract_lane(high, 2), 24);
+    }
   }
 }
 
-/** Four numbers of an array as a vector. */
 @inline
-function four(array: usize, i: usize, j: usize, k: usize, l: usize): v128 {
-  let v = f32x4.splat(load<f32>(array + (i << 2)));
-  v = f32x4.replace_lane(v, 1, load<f32>(array + (j << 2)));
-  v = f32x4.replace_lane(v, 2, load<f32>(array + (k << 2)));
-  return f32x4.replace_lane(v, 3, load<f32>(array + (l << 2)));
+function four(a: usize, b: usize, c: usize, d: usize): v128 {
+  return f32x4(load<f32>(a), load<f32>(b), load<f32>(c), load<f32>(d));
 }

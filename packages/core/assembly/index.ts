@@ -5,11 +5,11 @@
 export { combine } from "./columns";
 export { multiplyAdds } from "./limit";
 export { groupCount, packRow, packRows, product } from "./product";
-export { evaluateList, evaluateRest } from "./evaluate";
+export { chains, evaluateList, evaluateRest } from "./evaluate";
 export { quantiseLatent, quantiseRows } from "./quantise";
 export { screen, screenGroupCount } from "./screen";
 export { collectReaching, copyList, copyPositive, countPositive, keepLargest, keepPositive, kthLargest, nanRows, selectTopK } from "./select";
-export { collectRow, decodeRow, latentGradients, rowSquares, scaleRow, spreadRow, subtractRow } from "./decode";
+export { collectRow, decodeRow, rowSquares, scaleRow, spreadRow, subtractRow } from "./decode";
 export { adam, divideRow, gather, gatherColumns, project, rowNorm, subtractRows, sumRows } from "./latents";
 export { axpy, clear, laneDot, maddScalar } from "./simd";
 export { difference, maskByPositive, transposeColumns, unpackPanels } from "./deep";

@@ -260,10 +260,10 @@ export function quantisedLength(dIn: number): number {
   return 32 * Math.ceil(dIn / 32);
 }
 
-/** Candidates of a row after which screening gives up on it, and eight to spare; a multiple of 8. */
+/** Candidates of a row at which screening gives up on it: a multiple of 4. */
 export function screenedCapacity({ architecture, latents, k }: SparseModelSetup): number {
   const most = ARCHITECTURES[architecture].selection === "topk" ? 4 * k + 256 : Math.ceil(latents / 4);
-  return 8 * Math.ceil(Math.min(most, latents) / 8) + 8;
+  return 4 * Math.ceil((Math.min(most, latents) + 1) / 4);
 }
 
 function addDeep(add: Add, options: PlanOptions): Detail {

@@ -123,13 +123,14 @@ export interface KernelExports {
     values: number,
     count: number,
   ): number;
-  latentGradients(
-    residual: number,
-    W_dec: number,
-    dIn: number,
+  chains(
+    values: number,
     latents: number,
     count: number,
-    gradients: number,
+    x: number,
+    start: number,
+    w: number,
+    dIn: number,
   ): void;
   rowSquares(x: number, mean: number, dIn: number): number;
   scaleRow(values: number, scale: number, length: number): void;

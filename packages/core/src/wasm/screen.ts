@@ -167,8 +167,8 @@ export function screenedEncoder(
     const list = scratch.lists + lane * capacity * 8;
     const candidates = arena.candidates[scratch.words + lane];
     const known = scratch.first + lane * firstCapacity * 8;
-    // Latents are read in eights.
-    if (candidates > capacity - 8) {
+    // A full list may not hold all of them.
+    if (candidates === capacity) {
       redoExactly(arena, row, errors[lane]);
       return -1;
     }

@@ -88,13 +88,14 @@ export function wasmSparseKernels(
         const records = 4 * arena.rowOffset[row];
         if (all === undefined) {
           const at = residual + row * rowBytes;
-          wasm.latentGradients(
-            at,
-            W_dec.value,
-            dIn,
+          wasm.chains(
+            recordGradient + records,
             recordLatent + records,
             arena.rowCount[row],
-            recordGradient + records,
+            at,
+            0,
+            W_dec.value,
+            dIn,
           );
         }
         if (step.penaltyScale !== 0) addPenaltyGradients(arena, step, row);
