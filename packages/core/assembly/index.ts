@@ -3,7 +3,7 @@
  * arena; nothing is allocated. src/reference defines what each must compute, to the bit.
  */
 export { combine } from "./columns";
-export { multiplyAdds } from "./limit";
+export { integerProducts, multiplyAdds } from "./limit";
 export { groupCount, packRow, packRows, product } from "./product";
 export { chains, evaluateList, evaluateRest } from "./evaluate";
 export { quantiseLatent, quantiseRows } from "./quantise";

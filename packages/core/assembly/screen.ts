@@ -3,8 +3,9 @@
  * u = b + s_x·s_w·Σ q_x·q_w + margin, where the margin is seven standard deviations of the rounding errors. Which
  * latents can matter follows from the bounds; their canonical values are computed by evaluate.ts.
  *
- * A tile is 4 latents × 8 rows: eight accumulators of 16 bits, two vectors of rows, one broadcast piece of a latent.
- * Products of pairs are added up in 16 bits over 32 dimensions, which halves the work of widening each one.
+ * A tile is 4 latents × 8 rows: eight accumulators, two vectors of rows, one broadcast piece of a latent. There are two
+ * ways to the same sums: pairs of products added up in 16 bits over 32 dimensions, then widened; or four products added to
+ * 32 bits by one operation, which is one instruction where the machine has it (AVX-VNNI) and five where it has not.
  */
 import { PANEL } from "./product";
 import { DEPTH, DOTS, LATENT_TERMS, ROW_TERMS, TILE } from "./quantise";
@@ -17,13 +18,21 @@ function dot(x: v128, w: v128): v128 {
   return unreachable();
 }
 
+/** Four dimensions of four rows times those of one latent, added to four sums of 32 bits. */
+@inline
+function dotAdd(x: v128, w: v128, sum: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(x, w, sum);
+  return unreachable();
+}
+
 /**
  * Bounds u [panel][latent][8] of `panels` quantised panels, and per row the maximum over groups of
- * TILE·tilesPerGroup latents in maxima [panel][group][8]. `sums` is scratch for a tile's 32 sums.
+ * TILE·tilesPerGroup latents in maxima [panel][group][8]. `sums` is scratch for a tile's 32 sums. `wideSums`: by sums of
+ * 32 bits.
  */
 export function screen(
   u: usize, packed: usize, panels: usize, rowTerms: usize, quantised: usize, latentTerms: usize, start: usize, units: usize, dIn: usize,
-  maxima: usize, tilesPerGroup: usize, sums: usize,
+  maxima: usize, tilesPerGroup: usize, sums: usize, wideSums: bool,
 ): void {
   const parts = (dIn + DEPTH - 1) / DEPTH;
   const tiles = (units + TILE - 1) / TILE;
@@ -35,7 +44,11 @@ export function screen(
     const group = tile / tilesPerGroup;
     const fresh = tile == group * tilesPerGroup;
     for (let panel: usize = 0; panel < panels; panel++) {
-      tileSums(sums, rowTerms + panel * ROW_TERMS, packed + panel * parts * DEPTH * PANEL, quantised + tile * parts * DEPTH * TILE, parts, one);
+      const x = packed + panel * parts * DEPTH * PANEL;
+      const w = quantised + tile * parts * DEPTH * TILE;
+      startSums(sums, rowTerms + panel * ROW_TERMS);
+      if (wideSums) addWide(sums, x, w, parts * DOTS);
+      else addNarrow(sums, x, w, parts, one);
       bounds(
         u + (panel * units + unit) * 32, sums, count, rowTerms + panel * ROW_TERMS, latentTerms + unit * LATENT_TERMS, start + unit * 4,
         maxima + (panel * groups + group) * 32, fresh,
@@ -50,12 +63,11 @@ export function screenGroupCount(units: usize, tilesPerGroup: usize): usize {
   return (units + size - 1) / size;
 }
 
-/** sums [4 latents][8 rows] over `parts` times 32 dimensions. */
+/** Adds to sums [4 latents][8 rows] `parts` times 32 dimensions, by sums of 16 bits. */
 @inline
-function tileSums(sums: usize, rowTerms: usize, x: usize, w: usize, parts: usize, one: v128): void {
+function addNarrow(sums: usize, x: usize, w: usize, parts: usize, one: v128): void {
   let x0: v128, x1: v128, s: v128;
   let a0: v128, a1: v128, b0: v128, b1: v128, c0: v128, c1: v128, d0: v128, d1: v128;
-  startSums(sums, rowTerms);
   for (let part: usize = 0; part < parts; part++) {
     x0 = v128.load(x, 0);
     x1 = v128.load(x, 16);
@@ -124,6 +136,45 @@ function tileSums(sums: usize, rowTerms: usize, x: usize, w: usize, parts: usize
     addPair(sums + 64, c0, c1, one);
     addPair(sums + 96, d0, d1, one);
   }
+}
+
+/** Adds to sums [4 latents][8 rows] `steps` times 4 dimensions, by sums of 32 bits. */
+@inline
+function addWide(sums: usize, x: usize, w: usize, steps: usize): void {
+  let a0 = v128.load(sums);
+  let a1 = v128.load(sums, 16);
+  let b0 = v128.load(sums, 32);
+  let b1 = v128.load(sums, 48);
+  let c0 = v128.load(sums, 64);
+  let c1 = v128.load(sums, 80);
+  let d0 = v128.load(sums, 96);
+  let d1 = v128.load(sums, 112);
+  for (let step: usize = 0; step < steps; step++) {
+    const x0 = v128.load(x);
+    const x1 = v128.load(x, 16);
+    let s = v128.load_splat<i32>(w);
+    a0 = dotAdd(x0, s, a0);
+    a1 = dotAdd(x1, s, a1);
+    s = v128.load_splat<i32>(w, 4);
+    b0 = dotAdd(x0, s, b0);
+    b1 = dotAdd(x1, s, b1);
+    s = v128.load_splat<i32>(w, 8);
+    c0 = dotAdd(x0, s, c0);
+    c1 = dotAdd(x1, s, c1);
+    s = v128.load_splat<i32>(w, 12);
+    d0 = dotAdd(x0, s, d0);
+    d1 = dotAdd(x1, s, d1);
+    x += 32;
+    w += 16;
+  }
+  v128.store(sums, a0);
+  v128.store(sums, a1, 16);
+  v128.store(sums, b0, 32);
+  v128.store(sums, b1, 48);
+  v128.store(sums, c0, 64);
+  v128.store(sums, c1, 80);
+  v128.store(sums, d0, 96);
+  v128.store(sums, d1, 112);
 }
 
 /** Widens the sums of eight rows and adds them up. Both loads come before the stores: engines then join the two vectors. */

@@ -1,6 +1,6 @@
 /** What this machine's cores can do at most, measured on the spot: what rates of the encoders are held against. */
 import type { KernelVariant } from "./kernel-variants.ts";
-import { instantiate, scratchMemory } from "./wasm/instance.ts";
+import { fasterSums, instantiate, scratchMemory } from "./wasm/instance.ts";
 
 /** Rounds of one measurement: short, and many of them, so that the engine compiles the loop properly early on. */
 const ROUNDS = 20_000;
@@ -59,6 +59,7 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
     wasm.quantiseRows(out, rowTerms + 128 * panel, from, 0, 0, equaliser, 8, DIMENSIONS);
   }
   const panels = ROWS / 8;
+  const wideSums = fasterSums(wasm);
   const seconds = shortest(SCREEN_CALLS, () =>
     wasm.screen(
       bounds,
@@ -73,6 +74,7 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
       maxima,
       6,
       sums,
+      wideSums,
     ),
   );
   return (2 * ROWS * LATENTS * DIMENSIONS) / seconds / 1e9;

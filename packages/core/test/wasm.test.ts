@@ -22,7 +22,7 @@ import {
   SUMMARY,
 } from "../src/index.ts";
 import { wasmKernels } from "../src/wasm/index.ts";
-import { probeVariant, type WasmVariant } from "../src/wasm/instance.ts";
+import { instantiate, probeVariant, scratchMemory, type WasmVariant } from "../src/wasm/instance.ts";
 import { gaussian, PURPOSE } from "../src/random.ts";
 
 const variant = probeVariant() as WasmVariant;
@@ -312,4 +312,65 @@ describe("the kernels without relaxed SIMD", () => {
     expect(plain.summaries[0]).toBeCloseTo(reference.summaries[0], 4);
     expect(plain.summaries[0]).not.toBe(reference.summaries[0]);
   });
+});
+
+it("the two ways to integer sums give the same bounds", () => {
+  const [dIn, latents, rows] = [70, 45, 16];
+  const memory = scratchMemory(2 ** 20);
+  const wasm = instantiate(variant, memory);
+  const floats = new Float32Array(memory.buffer);
+  const at = (index: number): number => index * 65536;
+  const [x, w, ones, packed, quantised, rowTerms, latentTerms, start, maxima, sums] = [
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+  ].map(at);
+  for (let i = 0; i < rows * dIn; i++) floats[x / 4 + i] = gaussian(1, PURPOSE.synthetic, 0, i);
+  for (let i = 0; i < latents * dIn; i++) floats[w / 4 + i] = gaussian(1, PURPOSE.synthetic, 1, i);
+  floats.fill(1, ones / 4, ones / 4 + dIn);
+  for (let latent = 0; latent < latents; latent++) {
+    const out = quantised + Math.floor(latent / 4) * 4 * 96 + 4 * (latent % 4);
+    wasm.quantiseLatent(out, latentTerms + 16 * latent, w + 4 * latent * dIn, ones, dIn);
+  }
+  for (let panel = 0; panel < 2; panel++) {
+    wasm.quantiseRows(
+      packed + panel * 8 * 96,
+      rowTerms + 128 * panel,
+      x + panel * 32 * dIn,
+      0,
+      0,
+      ones,
+      8,
+      dIn,
+    );
+  }
+  const boundsBy = (wideSums: 0 | 1): Float32Array => {
+    const u = at(10 + wideSums);
+    wasm.screen(
+      u,
+      packed,
+      2,
+      rowTerms,
+      quantised,
+      latentTerms,
+      start,
+      latents,
+      dIn,
+      maxima,
+      2,
+      sums,
+      wideSums,
+    );
+    return floats.slice(u / 4, u / 4 + latents * rows);
+  };
+  const bounds = boundsBy(0);
+  expect(bounds).toEqual(boundsBy(1));
+  // And they are bounds, close ones: of pre-activations with a standard deviation of √70.
+  for (let latent = 0; latent < latents; latent++) {
+    for (let row = 0; row < rows; row++) {
+      let exact = 0;
+      for (let j = 0; j < dIn; j++) exact += floats[x / 4 + row * dIn + j] * floats[w / 4 + latent * dIn + j];
+      const bound = bounds[Math.floor(row / 8) * latents * 8 + latent * 8 + (row % 8)];
+      expect(bound).toBeGreaterThan(exact);
+      expect(bound).toBeLessThan(exact + 14 * 0.05 * Math.sqrt(dIn));
+    }
+  }
 });
