@@ -137,6 +137,7 @@ export function stepContext(arena: Arena, rows: number): StepContext {
     rows,
     step: 0,
     train: true,
+    byThreshold: false,
     screened: false,
     gradientScale: Math.fround(2 / rows),
     penaltyScale: penalised ? Math.fround(L1_COEFFICIENT / rows) : 0,

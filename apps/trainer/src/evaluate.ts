@@ -23,12 +23,23 @@ export interface Evaluation extends Metrics {
 /** Called with the arena while it still holds the records of rows `rowIds`, which are in `slot`. */
 export type OnRows = (arena: Arena, rowIds: Float64Array, rows: number, slot: number) => void;
 
+/** How an evaluation is to be done. */
+export interface EvaluationOptions {
+  readonly onRows?: OnRows | undefined;
+  /** Ends it early, with what it has by then. */
+  readonly signal?: AbortSignal | undefined;
+  /** BatchTopK: select by the moving threshold, as a finished model does, and not over mini-batches. Default false. */
+  readonly byThreshold?: boolean;
+}
+
 /** Rows whose records fit at once, whatever is active in them. */
-export function evaluationRows(arena: Arena): number {
+export function evaluationRows(arena: Arena, byThreshold = false): number {
   const { batchRows } = arena.plan.setup.training;
   if (arena.kind === "deep") return batchRows;
   const { architecture, k, latents } = arena.model;
-  const mostPerRow = ARCHITECTURES[architecture].selection === "topk" ? k : latents;
+  const { selection } = ARCHITECTURES[architecture];
+  if (selection === "batch" && !byThreshold) return batchRows;
+  const mostPerRow = selection === "topk" ? k : latents;
   return Math.min(batchRows, Math.floor(arena.plan.recordCapacity / mostPerRow));
 }
 
@@ -40,16 +51,14 @@ export interface RowSource {
 
 /**
  * Evaluates at most `limit` rows of `source`, whose rows are in the model's coordinates. Needs an idle team.
- * `signal` ends it early, with what it has by then.
  */
 export async function evaluate(
   model: ModelAtWork,
   source: RowSource,
   limit: number,
-  onRows?: OnRows,
-  signal?: AbortSignal,
+  options: EvaluationOptions = {},
 ): Promise<Evaluation> {
-  const [evaluation] = await evaluateTogether([model], source, limit, { onRows, signal });
+  const [evaluation] = await evaluateTogether([model], source, limit, options);
   return evaluation;
 }
 
@@ -58,9 +67,9 @@ export async function evaluateTogether(
   models: readonly ModelAtWork[],
   source: RowSource,
   limit: number,
-  { onRows, signal }: { onRows?: OnRows | undefined; signal?: AbortSignal | undefined } = {},
+  { onRows, signal, byThreshold = false }: EvaluationOptions = {},
 ): Promise<Evaluation[]> {
-  const batchRows = Math.min(...models.map(({ arena }) => evaluationRows(arena)));
+  const batchRows = Math.min(...models.map(({ arena }) => evaluationRows(arena, byThreshold)));
   const rowIds = new Float64Array(batchRows);
   const sums = models.map(() => emptySums());
   const fireCounts = models.map(
@@ -79,7 +88,7 @@ export async function evaluateTogether(
         filled = slotView.subarray(0, rows * (slotView.length / arena.plan.setup.training.batchRows));
       } else slotView.set(filled);
       if (rows === 0) break;
-      model.publish({ step: 0, rows, examplesBefore: 0, train: false });
+      model.publish({ step: 0, rows, examplesBefore: 0, train: false, byThreshold });
       // One at a time: the next mini-batch would overwrite the records.
       await model.waitFor(model.published);
       if (!Number.isFinite(arena.summaries[slot * SUMMARY_FIELDS + SUMMARY.squaredError])) {
@@ -105,6 +114,8 @@ function countActive(arena: Arena, rows: number, fireCount: Float64Array): void 
   for (let row = 0; row < rows; row++) {
     const begin = arena.rowOffset[row];
     const end = begin + arena.rowCount[row];
-    for (let record = begin; record < end; record++) fireCount[arena.recordLatent[record]]++;
+    // JumpReLU's records also hold latents that are not active.
+    for (let record = begin; record < end; record++)
+      if (arena.recordValue[record] > 0) fireCount[arena.recordLatent[record]]++;
   }
 }

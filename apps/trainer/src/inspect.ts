@@ -78,8 +78,10 @@ export async function inspect(
   await using team = started;
   await using stream = new RowStream(corpus, { seed: 0, filters, shuffle: "window", epochs: 1, transform });
   const tops = new TopRows(model.latents, options.top);
-  const found = await evaluate(team, stream, options.rows, (arena, rowIds, rows) => {
-    if (arena.kind === "sparse") tops.add(arena, rowIds, rows);
+  const found = await evaluate(team, stream, options.rows, {
+    onRows: (arena, rowIds, rows) => {
+      if (arena.kind === "sparse") tops.add(arena, rowIds, rows);
+    },
   });
   await team.stop();
 

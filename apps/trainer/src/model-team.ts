@@ -5,6 +5,7 @@ import {
   chooseEncoder,
   DeepAutoencoder,
   IDENTITY_TRANSFORM,
+  type JumpSetup,
   type ModelSetup,
   planRun,
   refreshDerived,
@@ -62,6 +63,16 @@ export function startModelTeam(
   return { team, transform };
 }
 
+/** No window: records are the active latents. */
+const UNTRAINED_JUMP: JumpSetup = {
+  bandwidth: 0,
+  initialThreshold: 0,
+  penalty: "step",
+  tanhScale: 1,
+  targetL0: 1,
+  gradientToInput: false,
+};
+
 function setupOf(model: SparseAutoencoder | DeepAutoencoder): ModelSetup {
   if (model instanceof DeepAutoencoder) {
     return {
@@ -75,9 +86,9 @@ function setupOf(model: SparseAutoencoder | DeepAutoencoder): ModelSetup {
   const k = activation.kind === "topk" ? activation.k : 0;
   // The decoder's constraint matters to training only.
   const shared = { kind: "sparse", dIn: model.dIn, latents: model.latents, k, applyBDecToInput } as const;
-  return activation.kind === "topk"
-    ? { ...shared, architecture: "topk", decoder: "unit" }
-    : { ...shared, architecture: "relu", decoder: "free" };
+  if (activation.kind === "topk") return { ...shared, architecture: "topk", decoder: "unit" };
+  if (activation.kind === "relu") return { ...shared, architecture: "relu", decoder: "free" };
+  return { ...shared, architecture: "jumprelu", decoder: "unit", jump: UNTRAINED_JUMP };
 }
 
 function fill(arena: Arena, model: SparseAutoencoder | DeepAutoencoder): void {
@@ -86,6 +97,8 @@ function fill(arena: Arena, model: SparseAutoencoder | DeepAutoencoder): void {
     arena.b_enc.value.set(model.parts.b_enc);
     arena.W_dec.value.set(model.parts.W_dec);
     arena.b_dec.value.set(model.parts.b_dec);
+    const { activation } = model.parts;
+    if (activation.kind === "jumprelu") arena.threshold.value.set(activation.threshold);
   } else if (arena.kind === "deep" && model instanceof DeepAutoencoder) {
     arena.layers.forEach((layer, index) => {
       layer.weight.value.set(model.parts.layers[index].weight);

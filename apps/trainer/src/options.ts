@@ -19,14 +19,45 @@ export const DEFAULT_WINDOW_MB = 12;
 
 /** All options of a training run. Names are the flags in camelCase. */
 export const trainSchema = z.strictObject({
-  arch: z.enum(["topk", "relu", "autoencoder"]).default("topk").describe("architecture"),
+  arch: z
+    .enum(["topk", "batch-topk", "jumprelu", "relu", "autoencoder"])
+    .default("topk")
+    .describe("architecture"),
   latents: whole(1).optional().describe("number of dictionary units (sparse architectures)"),
   expansion: z
     .number()
     .positive()
     .optional()
     .describe("instead of --latents: latents as a multiple of the dimension (default 8)"),
-  k: whole(1).optional().describe("active latents per row (topk; default 32)"),
+  k: whole(1).optional().describe("active latents per row (topk; batch-topk: on average; default 32)"),
+  threshold: z
+    .enum(["calibrated", "ema"])
+    .optional()
+    .describe(
+      "the finished model's threshold: so that mean L0 is k on held-out rows (default), or training's moving average (batch-topk)",
+    ),
+  l0Penalty: z
+    .enum(["step", "tanh", "quadratic"])
+    .optional()
+    .describe("λ·L0, λ·Σ tanh(c·f), or λ·(2/target)·(L0 − target)² (jumprelu; default step)"),
+  l0: z
+    .number()
+    .min(0)
+    .optional()
+    .describe("λ of the sparsity penalty (jumprelu; default 1, with a quadratic penalty 10)"),
+  l0Warmup: whole(0).optional().describe("steps of linear warm-up of λ (jumprelu; default 5 % of the steps)"),
+  targetL0: z.number().positive().optional().describe("target of --l0-penalty quadratic (default 20)"),
+  tanhScale: z.number().positive().optional().describe("c of --l0-penalty tanh (default 4)"),
+  bandwidth: z
+    .number()
+    .positive()
+    .optional()
+    .describe("width of the window about a threshold in which it has a gradient (jumprelu; default 0.05)"),
+  initThreshold: z.number().min(0).optional().describe("thresholds at the start (jumprelu; default 0.01)"),
+  gradientToInput: z
+    .boolean()
+    .optional()
+    .describe("the thresholds' straight-through gradient also goes to the encoder (jumprelu; default false)"),
   l1: z.number().min(0).optional().describe("λ of the L1 penalty (relu; default 1)"),
   l1Warmup: whole(0).optional().describe("steps of linear warm-up of λ (relu; default 5 % of the steps)"),
   decoder: z
@@ -47,7 +78,7 @@ export const trainSchema = z.strictObject({
     .union([z.number().positive(), z.literal("auto")])
     .default("auto")
     .describe(
-      "learning rate; auto: 2e-4/√(latents/16384) for topk, found at batches of 65,000 rows and more; 3e-4 for relu, 1e-3 for autoencoder",
+      "learning rate; auto: 2e-4/√(latents/16384) for topk and batch-topk, found at batches of 65,000 rows and more; 3e-4 for relu and jumprelu, 1e-3 for autoencoder",
     ),
   lrWarmup: whole(0).default(0).describe("steps of linear warm-up of the learning rate"),
   lrDecay: whole(0)
@@ -177,11 +208,21 @@ export const RESUME_OPTIONS = [
 ] as const;
 
 /** Options that not every architecture has, with those that do. */
-const SPARSE = ["topk", "relu"] as const;
+const SPARSE = ["topk", "batch-topk", "jumprelu", "relu"] as const;
+const JUMP = ["jumprelu"] as const;
 const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOptions["arch"][]>>> = {
   latents: SPARSE,
   expansion: SPARSE,
-  k: ["topk"],
+  k: ["topk", "batch-topk"],
+  threshold: ["batch-topk"],
+  l0Penalty: JUMP,
+  l0: JUMP,
+  l0Warmup: JUMP,
+  targetL0: JUMP,
+  tanhScale: JUMP,
+  bandwidth: JUMP,
+  initThreshold: JUMP,
+  gradientToInput: JUMP,
   l1: ["relu"],
   l1Warmup: ["relu"],
   decoder: SPARSE,
@@ -227,6 +268,12 @@ export function checkTrainRequest(request: unknown): TrainOptions {
   };
   both("latents", "expansion");
   both("epochs", "examples");
+  const onlyWith = (key: "targetL0" | "tanhScale", penalty: "quadratic" | "tanh"): void => {
+    if (options[key] !== undefined && options.l0Penalty !== penalty)
+      throw new RequestError(`${flagOf(key)} is for --l0-penalty ${penalty}`);
+  };
+  onlyWith("targetL0", "quadratic");
+  onlyWith("tanhScale", "tanh");
   if (options.arch === "autoencoder" && options.widths === undefined) {
     throw new RequestError("--arch autoencoder needs --widths, e.g. 768,256,64,256,768");
   }

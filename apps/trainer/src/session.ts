@@ -3,8 +3,9 @@
  * loop, the measurement of the results, the models.
  */
 import { join } from "node:path";
-import type { KernelVariant, Plan } from "@sparseloom/core";
+import type { KernelVariant, Metrics, Plan } from "@sparseloom/core";
 import { type Corpus, RowStream, type Split, type StreamPosition } from "@sparseloom/data";
+import { selectsOverBatch, settleThreshold } from "./calibrate-threshold.ts";
 import type { DivergedError } from "./errors.ts";
 import { evaluateTogether, type Evaluation } from "./evaluate.ts";
 import type { TrainOptions } from "./options.ts";
@@ -75,8 +76,9 @@ export async function runToEnd(session: Session): Promise<RunEnd[]> {
   }));
   const done = ends.filter(({ result, diverged }) => result.complete && diverged === undefined);
   const models = done.map(({ trainee }) => trainee.run);
-  const training = await evaluateSplit(session, models, "train");
-  const heldOut = await evaluateSplit(session, models, "held-out");
+  const batched = await measureOverBatches(session, models);
+  const training = await evaluateSplit(session, models, "train", true);
+  const heldOut = await evaluateSplit(session, models, "held-out", true);
   await team.stop();
   // Whoever interrupts wants to be gone soon: no evaluation, no model.
   const interrupted = hooks.signal?.aborted === true;
@@ -91,8 +93,14 @@ export async function runToEnd(session: Session): Promise<RunEnd[]> {
       fvu,
       l0,
       ...(held.rows > 0 ? { heldOut: { rows: held.rows, mse: held.mse, fvu: held.fvu, l0: held.l0 } } : {}),
+      ...batched.get(end.trainee.run),
     };
-    const quality = { l0: held.rows > 0 ? held.l0 : l0, dead: end.result.dead };
+    const { dead, threshold } = end.result;
+    const quality = {
+      l0: held.rows > 0 ? held.l0 : l0,
+      dead,
+      ...(threshold === undefined ? {} : { threshold }),
+    };
     await writeModel(join(runDirectory, "model"), model.arena, config, quality);
     await writeResult(runDirectory, end.result);
   }
@@ -155,13 +163,43 @@ const EVAL_WINDOW_BYTES = 4e6;
 /** Measuring should not take longer than a small part of training. */
 const EVAL_SHARE = 0.1;
 
+/** What BatchTopK runs alone report, by run. Settles their thresholds: by those they are measured and used from then on. */
+async function measureOverBatches(
+  session: Session,
+  runs: readonly Run[],
+): Promise<Map<Run, Pick<TrainResult, "threshold" | "overBatch">>> {
+  const batched = runs.filter(({ config: { setup } }) => selectsOverBatch(setup.model));
+  const training = await evaluateSplit(session, batched, "train");
+  const heldOut = await evaluateSplit(session, batched, "held-out");
+  const metricsOf = ({ mse, fvu, l0 }: Evaluation): Metrics => ({ mse, fvu, l0 });
+  const found = new Map<Run, Pick<TrainResult, "threshold" | "overBatch">>();
+  for (const [i, run] of batched.entries()) {
+    if (session.hooks.signal?.aborted) break;
+    const held = heldOut[i];
+    const open = (split: Split): RowStream => openStream(session, split, EVAL_WINDOW_BYTES, 1);
+    found.set(run, {
+      threshold: await settleThreshold(run, open, session.hooks.signal),
+      overBatch: {
+        training: metricsOf(training[i]),
+        ...(held.rows > 0 ? { heldOut: metricsOf(held) } : {}),
+      },
+    });
+  }
+  return found;
+}
+
 /** Measures runs on the rows of a split, which are read once. */
-async function evaluateSplit(session: Session, runs: readonly Run[], split: Split): Promise<Evaluation[]> {
+async function evaluateSplit(
+  session: Session,
+  runs: readonly Run[],
+  split: Split,
+  byThreshold = false,
+): Promise<Evaluation[]> {
   const [run] = runs;
   if (run === undefined || session.hooks.signal?.aborted) return [];
   await using stream = openStream(session, split, EVAL_WINDOW_BYTES, 1);
   const limit =
     session.options.evalRows ?? Math.min(EVAL_ROWS, Math.ceil(EVAL_SHARE * run.config.totalExamples));
   const models = runs.map(({ model }) => model);
-  return await evaluateTogether(models, stream, limit, { signal: session.hooks.signal });
+  return await evaluateTogether(models, stream, limit, { signal: session.hooks.signal, byThreshold });
 }

@@ -22,6 +22,23 @@ const folder = temporaryFolder();
 const RUNS: Record<string, TrainRequest> = {
   "topk, centred and scaled": { arch: "topk", k: 6, init: "data" },
   "topk that sees x itself": { arch: "topk", k: 6, init: "data", applyBDecToInput: false },
+  "batch-topk, centred and scaled": { arch: "batch-topk", k: 6 },
+  "batch-topk that sees x itself, folded to unit rows": {
+    arch: "batch-topk",
+    k: 6,
+    applyBDecToInput: false,
+    fold: "unit",
+    normalize: "unit-mean-square",
+  },
+  "jumprelu, centred and scaled": { arch: "jumprelu", l0: 0.1, bandwidth: 0.5, initThreshold: 0.5 },
+  "jumprelu that sees x itself, folded to unit rows": {
+    arch: "jumprelu",
+    l0Penalty: "tanh",
+    l0: 0.1,
+    bandwidth: 0.5,
+    applyBDecToInput: false,
+    fold: "unit",
+  },
   "relu with a free decoder": { arch: "relu", l1: 0.3, normalize: "unit-mean-square" },
   "relu with a unit decoder that sees x itself": {
     arch: "relu",

@@ -2,14 +2,16 @@
  * The kernels in WebAssembly SIMD. Every function takes byte offsets into the imported memory, which is the run's
  * arena; nothing is allocated. src/reference defines what each must compute, to the bit.
  */
+export { collectAbove, copyAbove, countAbove, keepAbove } from "./above";
 export { combine } from "./columns";
 export { integerProducts, multiplyAdds } from "./limit";
 export { groupCount, packRow, packRows, product } from "./product";
 export { chains, evaluateList, evaluateRest } from "./evaluate";
 export { quantiseLatent, quantiseRows } from "./quantise";
 export { screen, screenGroupCount } from "./screen";
-export { collectReaching, copyList, copyPositive, countPositive, keepLargest, keepPositive, kthLargest, nanRows, selectTopK } from "./select";
+export { collectReaching, copyList, keepLargest, keepPositive, kthLargest, nanRows, selectTopK } from "./select";
 export { collectRow, decodeRow, rowSquares, scaleRow, spreadRow, subtractRow } from "./decode";
 export { adam, divideRow, gather, gatherColumns, project, rowNorm, subtractRows, sumRows } from "./latents";
+export { gatherThresholds } from "./thresholds";
 export { axpy, clear, laneDot, maddScalar } from "./simd";
 export { difference, maskByPositive, transposeColumns, unpackPanels } from "./deep";

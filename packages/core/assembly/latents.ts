@@ -33,7 +33,7 @@ export function gather(
 }
 
 /** First record in [begin, end) whose latent is at least `latent`, by bisection. */
-function firstRecord(recordLatent: usize, begin: i32, end: i32, latent: i32): i32 {
+export function firstRecord(recordLatent: usize, begin: i32, end: i32, latent: i32): i32 {
   while (begin < end) {
     const middle = begin + ((end - begin) >> 1);
     if (load<i32>(recordLatent + (<usize>middle << 2)) < latent) begin = middle + 1;

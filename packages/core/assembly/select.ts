@@ -229,35 +229,3 @@ export function copyList(list: usize, capacity: usize, count: usize, latents: us
   memory.copy(values, list, count << 2);
   memory.copy(latents, list + (capacity << 2), count << 2);
 }
-
-/** Per row [8] the number of positive values of z [units][8]. */
-export function countPositive(z: usize, units: usize, counts: usize): void {
-  let low = i32x4.splat(0);
-  let high = low;
-  const zero = i32x4.splat(0);
-  const end = z + units * 32;
-  for (let at = z; at < end; at += 32) {
-    low = i32x4.sub(low, i32x4.gt_s(v128.load(at), zero));
-    high = i32x4.sub(high, i32x4.gt_s(v128.load(at, 16), zero));
-  }
-  v128.store(counts, low);
-  v128.store(counts, high, 16);
-}
-
-/** Appends each row's positive values to records, at its index in `cursors` [8], which moves on; only rows whose bit is in `inUse`. */
-export function copyPositive(z: usize, units: usize, inUse: i32, cursors: usize, latents: usize, values: usize): void {
-  const zero = i32x4.splat(0);
-
-  for (let unit: usize = 0; unit < units; unit++) {
-    const at = z + unit * 32;
-    let mask = (i32x4.bitmask(i32x4.gt_s(v128.load(at), zero)) | (i32x4.bitmask(i32x4.gt_s(v128.load(at, 16), zero)) << 4)) & inUse;
-    while (mask != 0) {
-      const lane = <usize>ctz(mask);
-      mask &= mask - 1;
-      const cursor = <usize>load<i32>(cursors + (lane << 2));
-      store<i32>(values + (cursor << 2), load<i32>(at + (lane << 2)));
-      store<i32>(latents + (cursor << 2), <i32>unit);
-      store<i32>(cursors + (lane << 2), <i32>cursor + 1);
-    }
-  }
-}

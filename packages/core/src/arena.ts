@@ -19,6 +19,24 @@ export const BATCH = {
   examplesBefore: 2,
   /** 1: train; 0: only encode, decode and measure. */
   train: 3,
+  /** 1: BatchTopK selects by its moving threshold, as a finished model does, and not over the mini-batch. */
+  byThreshold: 4,
+} as const;
+
+/** Fields of the state of BatchTopK's threshold (region `batchThreshold`). */
+export const BATCH_THRESHOLD = {
+  /** The moving threshold: what a finished model selects by. NaN is never there; 0 before the first step counted. */
+  moving: 0,
+  /** Steps that the moving threshold has seen. */
+  steps: 1,
+  /** The last mini-batch's k·B-th largest value; records below it are dropped. 0: all positive ones are kept. */
+  value: 2,
+  /** Records of that very value are kept in rows before this one … */
+  tieRow: 3,
+  /** … and in it, those of latents before this one. */
+  tieLatent: 4,
+  /** The value of the mini-batch before. */
+  previous: 5,
 } as const;
 
 /** Fields of a step's summary (region `summaries`, one row per slot), written when the step is complete. */
@@ -111,6 +129,13 @@ export interface SparseArena extends CommonViews {
   readonly b_enc: ParameterViews;
   readonly W_dec: ParameterViews;
   readonly b_dec: ParameterViews;
+  /** θ [F], at least 0; empty where the architecture has no thresholds. */
+  readonly threshold: ParameterViews;
+  /** What a pre-activation must exceed to be in the records [F], or [1] for all latents alike (BatchTopK). */
+  readonly floors: FloatArray;
+  /** See {@link BATCH_THRESHOLD}; empty unless BatchTopK. */
+  readonly batchThreshold: Float64Array;
+  readonly histogram: Int32Array;
   /** ‖W_dec,i‖, refreshed by whoever updates the latent. */
   readonly decoderNorm: FloatArray;
   /** Examples trained on when the latent was last active. */
@@ -128,6 +153,8 @@ export interface SparseArena extends CommonViews {
   readonly recordLatent: Int32Array;
   readonly recordValue: FloatArray;
   readonly recordGradient: FloatArray;
+  /** −∂loss/∂θ of each record; empty where the architecture has no thresholds. */
+  readonly recordPull: FloatArray;
   readonly preActivations: FloatArray;
   readonly selectedValue: FloatArray;
   readonly selectedLatent: Int32Array;
@@ -186,12 +213,13 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     return new Int32Array(buffer, byteOffset, length);
   };
   const float64 = (name: string): Float64Array => {
+    if (!has(name)) return new Float64Array(0);
     const { byteOffset, length } = regionOf(plan, name);
     return new Float64Array(buffer, byteOffset, length);
   };
   const parameter = (name: string): ParameterViews => ({
     name,
-    shape: regionOf(plan, name).shape,
+    shape: has(name) ? regionOf(plan, name).shape : [0],
     value: float(name),
     m: float(`${name}.m`),
     v: float(`${name}.v`),
@@ -240,6 +268,10 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     b_enc: parameter("b_enc"),
     W_dec: parameter("W_dec"),
     b_dec: parameter("b_dec"),
+    threshold: parameter("threshold"),
+    floors: float("floors"),
+    batchThreshold: float64("batchThreshold"),
+    histogram: int32("histogram"),
     decoderNorm: float("decoderNorm"),
     lastFired: float64("lastFired"),
     fireCount: float64("fireCount"),
@@ -251,6 +283,7 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     recordLatent: int32("recordLatent"),
     recordValue: float("recordValue"),
     recordGradient: float("recordGradient"),
+    recordPull: float("recordPull"),
     preActivations: float("preActivations"),
     selectedValue: float("selectedValue"),
     selectedLatent: int32("selectedLatent"),
@@ -267,6 +300,9 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
 
 /** The parameter tensors of an arena, in a fixed order. */
 export function parametersOf(arena: Arena): ParameterViews[] {
-  if (arena.kind === "sparse") return [arena.W_enc, arena.b_enc, arena.W_dec, arena.b_dec];
+  if (arena.kind === "sparse") {
+    const weights = [arena.W_enc, arena.b_enc, arena.W_dec, arena.b_dec];
+    return arena.threshold.value.length > 0 ? [...weights, arena.threshold] : weights;
+  }
   return arena.layers.flatMap((layer) => [layer.weight, layer.bias]);
 }

@@ -24,4 +24,10 @@ export const CONTROL = {
   unscreened: 10,
   /** Active latents per row of the last step, rounded up; 0 before the first. */
   density: 11,
+  /** Bits of the highest floor under which this mini-batch's records did not fit, −1: none yet (BatchTopK). */
+  floorTooLow: 12,
+  /** Bits of the lowest floor above which there were too few records, or of infinity. */
+  floorTooHigh: 13,
+  /** Floors tried in vain in this step. */
+  floorTries: 14,
 } as const;

@@ -18,11 +18,13 @@ export interface StepContext {
   step: number;
   /** Whether gradients are wanted. */
   train: boolean;
+  /** Whether BatchTopK selects by its moving threshold. */
+  byThreshold: boolean;
   /** Whether rows are screened in this step. */
   screened: boolean;
   /** 2/B, the factor of the squared error's gradient, rounded to the arena's precision. */
   gradientScale: number;
-  /** λ/B, the factor of the L1 penalty's gradient, rounded to the arena's precision. 0 without penalty. */
+  /** λ/B, the factor of the sparsity penalty's gradient, rounded to the arena's precision. 0 without penalty. */
   penaltyScale: number;
   /** Examples trained on when this step is complete. */
   examplesAfter: number;

@@ -114,7 +114,7 @@ export interface Plan {
 }
 
 /** Number of fields of a mini-batch's description, see `BATCH` in arena.ts. */
-export const BATCH_FIELDS = 4;
+export const BATCH_FIELDS = 5;
 /** Number of fields of a step's summary, see `SUMMARY` in arena.ts. */
 export const SUMMARY_FIELDS = 12;
 
@@ -179,15 +179,21 @@ function addParameter(add: Add, purpose: "train" | "evaluate", name: string, ...
 function addSparse(add: Add, options: PlanOptions, floatBytes: number): Detail {
   const { setup, workers, purpose = "train", recordBytes = RECORD_BYTES_LIMIT } = options;
   if (setup.model.kind !== "sparse") throw new Error("internal: not a sparse model");
-  const { dIn, latents, k, applyBDecToInput } = setup.model;
+  const { dIn, latents, k, applyBDecToInput, architecture } = setup.model;
   const { batchRows } = setup.training;
+  const { selection, thresholds = false } = ARCHITECTURES[architecture];
 
   // How many records are kept at once: all of the mini-batch's where that is affordable, and in any case those
   // of one block of rows.
   const mostPerRow = mostRecordsPerRow(setup.model);
-  const affordable = Math.floor(recordBytes / (4 + 2 * floatBytes));
-  const recordCapacity = Math.min(batchRows * mostPerRow, Math.max(affordable, ROW_BLOCK * mostPerRow));
-  const severalChunks = recordCapacity < batchRows * mostPerRow;
+  const affordable = Math.floor(recordBytes / (4 + (thresholds ? 3 : 2) * floatBytes));
+  // A mini-batch's k·B largest are chosen among all records above a floor, which is moved until they fit.
+  const least = selection === "batch" ? BATCH_ROOM * k * batchRows : 0;
+  const recordCapacity = Math.min(
+    batchRows * mostPerRow,
+    Math.max(affordable, ROW_BLOCK * mostPerRow, least),
+  );
+  const severalChunks = selection !== "batch" && recordCapacity < batchRows * mostPerRow;
   const storeGradients = severalChunks || (options.storeGradients ?? false);
   const blocks = Math.ceil(latents / LATENT_BLOCK);
 
@@ -195,7 +201,13 @@ function addSparse(add: Add, options: PlanOptions, floatBytes: number): Detail {
   addParameter(add, purpose, "b_enc", latents);
   addParameter(add, purpose, "W_dec", latents, dIn);
   addParameter(add, purpose, "b_dec", dIn);
+  if (thresholds) addParameter(add, purpose, "threshold", latents);
   add("decoderNorm", "parameters", "float", latents);
+  if (selection !== "topk") add("floors", "parameters", "float", selection === "batch" ? 1 : latents);
+  if (selection === "batch") {
+    add("batchThreshold", "control", "float64", BATCH_THRESHOLD_FIELDS);
+    add("histogram", "scratch", "int32", HISTOGRAM_BINS);
+  }
   add("lastFired", "rows", "float64", latents);
   add("fireCount", "rows", "float64", latents);
 
@@ -207,16 +219,16 @@ function addSparse(add: Add, options: PlanOptions, floatBytes: number): Detail {
   add("recordLatent", "records", "int32", recordCapacity);
   add("recordValue", "records", "float", recordCapacity);
   add("recordGradient", "records", "float", recordCapacity);
+  if (thresholds && purpose === "train") add("recordPull", "records", "float", recordCapacity);
 
   add("preActivations", "scratch", "float", workers, ROW_BLOCK, latents);
   // Tiles of six rows read past the last worker's ROW_BLOCK, and drop what comes of it.
-  if (ARCHITECTURES[setup.model.architecture].selection === "positive")
-    add("padding", "scratch", "float", 4, latents);
+  if (selection === "positive") add("padding", "scratch", "float", 4, latents);
   add("selectedValue", "scratch", "float", workers, Math.max(1, k));
   add("selectedLatent", "scratch", "int32", workers, Math.max(1, k));
   add("packedRows", "scratch", "float", workers, ROW_BLOCK, dIn);
   add("groupMaxima", "scratch", "float", workers, ROW_BLOCK, Math.ceil(latents / 6));
-  if (ARCHITECTURES[setup.model.architecture].selection === "positive") {
+  if (selection === "positive") {
     // For rows of many records.
     add("zeros", "scratch", "float", latents);
     add("combineScratch", "scratch", "float", workers, COMBINE_SCRATCH);
@@ -228,6 +240,7 @@ function addSparse(add: Add, options: PlanOptions, floatBytes: number): Detail {
     add("W_enc.gradient", "gradients", "float", gradientRows, dIn);
     add("W_dec.gradient", "gradients", "float", gradientRows, dIn);
     add("b_enc.gradient", "gradients", "float", latents);
+    if (thresholds) add("threshold.gradient", "gradients", "float", latents);
     add("b_dec.gradient", "gradients", "float", dIn);
     add("b_dec.partials", "gradients", "float", blocks, dIn);
     add("activationSum", "gradients", "float", latents);
@@ -252,6 +265,15 @@ function addScreening(add: Add, setup: Setup, workers: number): void {
   add("screenedCandidates", "screening", "int32", workers, 18 * screenedCapacity(setup.model));
 }
 
+/** Records for which there is room at least, as a multiple of those that a mini-batch of BatchTopK keeps. */
+const BATCH_ROOM = 3;
+
+/** Fields of the state of BatchTopK's threshold, see `BATCH_THRESHOLD` in arena.ts. */
+export const BATCH_THRESHOLD_FIELDS = 6;
+
+/** Bins by which the mini-batch's records are counted: the upper half of a number's bits, then the lower. */
+export const HISTOGRAM_BINS = 65536;
+
 /** Fields of a row's report on its screening, see `SCREENING` in arena.ts. */
 export const SCREENING_FIELDS = 4;
 
@@ -262,7 +284,7 @@ export function quantisedLength(dIn: number): number {
 
 /** Candidates of a row at which screening gives up on it: a multiple of 4. */
 export function screenedCapacity({ architecture, latents, k }: SparseModelSetup): number {
-  const most = ARCHITECTURES[architecture].selection === "topk" ? 4 * k + 256 : Math.ceil(latents / 4);
+  const most = ARCHITECTURES[architecture].selection === "positive" ? Math.ceil(latents / 4) : 4 * k + 256;
   return 4 * Math.ceil((Math.min(most, latents) + 1) / 4);
 }
 

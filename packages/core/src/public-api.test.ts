@@ -7,6 +7,7 @@ it("the names that @sparseloom/core exports", () => {
       "ARCHITECTURES",
       "BATCH",
       "BATCH_FIELDS",
+      "BATCH_THRESHOLD",
       "DEFAULT_ADAM",
       "DUPLICATE_COSINE",
       "DeepAutoencoder",

@@ -84,7 +84,7 @@ export function startScreening(arena: SparseArena, step: number): void {
   const { control, model } = arena;
   control[CONTROL.equaliseAt] = nextEqualising(step);
   const sparse = control[CONTROL.density] <= DENSITY_LIMIT * model.latents;
-  control[CONTROL.screening] = sparse || isTopK(arena) ? 1 : 0;
+  control[CONTROL.screening] = sparse || hasK(arena) ? 1 : 0;
   checkUnscreened(arena);
 }
 
@@ -140,6 +140,6 @@ export function summariseScreening(arena: SparseArena, screened: boolean, rows: 
   if (cost > WORTHWHILE) control[CONTROL.screening] = 0;
 }
 
-function isTopK({ model }: SparseArena): boolean {
-  return ARCHITECTURES[model.architecture].selection === "topk";
+function hasK({ model }: SparseArena): boolean {
+  return ARCHITECTURES[model.architecture].selection !== "positive";
 }

@@ -14,12 +14,30 @@ export interface SparseModelSetup {
   readonly dIn: number;
   /** Number of dictionary units. */
   readonly latents: number;
-  /** Active latents per row (TopK); 0 where the architecture has none. */
+  /** Active latents per row (TopK), or per row on average (BatchTopK); 0 where the architecture has none. */
   readonly k: number;
   /** `unit`: decoder rows are kept at norm 1; `free`: no constraint, and the L1 penalty is weighted by the norms. */
   readonly decoder: "unit" | "free";
   /** Whether the encoder sees x − b_dec (as most systems) or x. */
   readonly applyBDecToInput: boolean;
+  /** How thresholds are trained; JumpReLU only. */
+  readonly jump?: JumpSetup;
+}
+
+/** A JumpReLU autoencoder's thresholds and penalty; formulas in architectures/jumprelu.ts. */
+export interface JumpSetup {
+  /** ε, the width of the window about a threshold in which it has a gradient; 0 only in a model that is not trained. */
+  readonly bandwidth: number;
+  /** θ of all latents at the start. */
+  readonly initialThreshold: number;
+  /** `step`: L0; `tanh`: Σ tanh(c·f); `quadratic`: (2/target)·(L0 − target)². */
+  readonly penalty: "step" | "tanh" | "quadratic";
+  /** c of the tanh penalty. */
+  readonly tanhScale: number;
+  /** Target of the quadratic penalty, active latents per row. */
+  readonly targetL0: number;
+  /** Whether the straight-through gradient also goes to the pre-activation, and so to the encoder. */
+  readonly gradientToInput: boolean;
 }
 
 /** A deep autoencoder: fully connected layers with ReLU, trained by backpropagation on the squared error. */
@@ -46,7 +64,7 @@ export interface TrainingSetup {
   /** Rows of a mini-batch; only a run's last mini-batch may be shorter. */
   readonly batchRows: number;
   readonly learningRate: Schedule;
-  /** λ of the L1 penalty over steps; peak 0 where the architecture has none. */
+  /** λ of the sparsity penalty (L1, or JumpReLU's) over steps; peak 0 where the architecture has none. */
   readonly l1Coefficient: Schedule;
   readonly adam: AdamSetup;
   /** A latent is dead when it has not been active in this many of the latest examples. */
@@ -122,7 +140,7 @@ export function checkModel(model: ModelSetup): void {
     throw new OptionError("architecture", `architecture must be ${known}, got ${String(model.architecture)}`);
   }
   const { selection } = ARCHITECTURES[model.architecture];
-  if (selection === "topk") {
+  if (selection !== "positive") {
     requireWhole("k", model.k, 1);
     if (model.k > model.latents) {
       throw new OptionError(
@@ -131,10 +149,22 @@ export function checkModel(model: ModelSetup): void {
       );
     }
   }
+  if (ARCHITECTURES[model.architecture].thresholds === true) checkJump(model.jump);
   if (!ARCHITECTURES[model.architecture].decoders.includes(model.decoder)) {
     throw new OptionError(
       "decoder",
       `decoder of ${model.architecture} must be ${ARCHITECTURES[model.architecture].decoders.join(" or ")}, got ${model.decoder}`,
     );
   }
+}
+
+function checkJump(jump: JumpSetup | undefined): void {
+  if (jump === undefined)
+    throw new OptionError("jump", "jump must say how a jumprelu model's thresholds are trained");
+  const { bandwidth, initialThreshold, tanhScale, targetL0 } = jump;
+  const atLeast0 = (value: number): boolean => Number.isFinite(value) && value >= 0;
+  requireRange("bandwidth", bandwidth, atLeast0(bandwidth), "a number of at least 0");
+  requireRange("initialThreshold", initialThreshold, atLeast0(initialThreshold), "a number of at least 0");
+  if (jump.penalty === "tanh") requireRange("tanhScale", tanhScale, tanhScale > 0, "above 0");
+  if (jump.penalty === "quadratic") requireRange("targetL0", targetL0, targetL0 > 0, "above 0");
 }

@@ -62,8 +62,12 @@ describe("SparseAutoencoder.fromFiles", () => {
   it.each<[string, unknown, Record<string, SafetensorsInput>]>([
     ["cfg.json is not an object", null, tensors],
     ["cfg.json is not an object", "topk", tensors],
-    ["architecture must be standard or topk, got gated", { ...config, architecture: "gated" }, tensors],
-    ["architecture must be standard or topk, got undefined", {}, tensors],
+    [
+      "architecture must be standard, topk or jumprelu, got gated",
+      { ...config, architecture: "gated" },
+      tensors,
+    ],
+    ["architecture must be standard, topk or jumprelu, got undefined", {}, tensors],
     ["cfg.json has no whole number d_in", { ...config, d_in: "6" }, tensors],
     ["cfg.json has no whole number d_sae", { ...config, d_sae: 0 }, tensors],
     ["cfg.json has no whole number k", { ...config, k: undefined }, tensors],

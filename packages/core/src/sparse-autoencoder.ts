@@ -2,15 +2,20 @@
  * A trained sparse autoencoder that works on raw activations: encode to sparse features, decode, load. Runs in
  * Node and browsers. The folder format is SAELens's: `cfg.json` and `sae_weights.safetensors`.
  */
-import type { SparseArena } from "./arena.ts";
+import { BATCH_THRESHOLD, type SparseArena } from "./arena.ts";
+import { ARCHITECTURES } from "./architectures/index.ts";
 import { OptionError } from "./errors.ts";
 import type { RowTransform } from "./normalisation.ts";
 import { chainProduct } from "./reference/chains.ts";
 import { selectLargest, sortByLatent } from "./reference/select.ts";
 import { decodeSafetensors } from "./safetensors.ts";
 
-/** How pre-activations become features: all positive ones, or the k largest that are positive. */
-export type Activation = { readonly kind: "relu" } | { readonly kind: "topk"; readonly k: number };
+/** How pre-activations become features: all positive ones, the k largest that are positive, or those above a threshold. */
+export type Activation =
+  | { readonly kind: "relu" }
+  | { readonly kind: "topk"; readonly k: number }
+  /** θ of each latent [latents], at least 0. */
+  | { readonly kind: "jumprelu"; readonly threshold: Float32Array };
 
 /** Active latents of some rows. Row r has entries offsets[r] … offsets[r + 1], in ascending latent order. */
 export interface SparseFeatures {
@@ -88,8 +93,8 @@ export class SparseAutoencoder {
       return value as number;
     };
     const { architecture } = config;
-    if (architecture !== "standard" && architecture !== "topk") {
-      throw wrong(`architecture must be standard or topk, got ${String(architecture)}`);
+    if (architecture !== "standard" && architecture !== "topk" && architecture !== "jumprelu") {
+      throw wrong(`architecture must be standard, topk or jumprelu, got ${String(architecture)}`);
     }
     // What would change rows at run time is not done here: refused, or every number would be silently wrong.
     const normalization = config["normalize_activations"] ?? "none";
@@ -108,10 +113,19 @@ export class SparseAutoencoder {
         throw wrong(`tensor ${name} has ${data.length} elements, expected ${length}`);
       return data;
     };
+    const activationOf = {
+      standard: (): Activation => ({ kind: "relu" }),
+      topk: (): Activation => ({ kind: "topk", k: whole("k") }),
+      // Below 0 a threshold lets nothing more through: SAELens takes the ReLU first.
+      jumprelu: (): Activation => ({
+        kind: "jumprelu",
+        threshold: tensor("threshold", latents).map((value) => Math.max(0, value)),
+      }),
+    };
     const parts: SparseAutoencoderParts = {
       dIn,
       latents,
-      activation: architecture === "topk" ? { kind: "topk", k: whole("k") } : { kind: "relu" },
+      activation: activationOf[architecture](),
       applyBDecToInput: config["apply_b_dec_to_input"] !== false,
       encoder: transpose(tensor("W_enc", dIn * latents), dIn, latents),
       b_enc: tensor("b_enc", latents),
@@ -138,6 +152,7 @@ export class SparseAutoencoder {
     const input = new Float32Array(dIn);
     const z = new Float32Array(latents);
     const k = activation.kind === "topk" ? activation.k : 0;
+    const threshold = activation.kind === "jumprelu" ? activation.threshold : undefined;
     const topValues = new Float32Array(k);
     const topLatents = new Int32Array(k);
     for (let row = 0; row < rows; row++) {
@@ -156,7 +171,7 @@ export class SparseAutoencoder {
         }
       } else {
         for (let latent = 0; latent < latents; latent++) {
-          if (z[latent] <= 0) continue;
+          if (z[latent] <= (threshold?.[latent] ?? 0)) continue;
           foundLatents.push(latent);
           foundValues.push(z[latent]);
         }
@@ -237,10 +252,14 @@ export type Fold =
 
 /**
  * The model that a run has trained, folded to work on raw activations: for x′ = s·(x − μ),
- * W_enc·s, W_dec/s, b_dec/s + μ, and b_enc − s·μ·W_enc where the encoder does not subtract b_dec.
+ * W_enc·s, W_dec/s, b_dec/s + μ, and b_enc − s·μ·W_enc where the encoder does not subtract b_dec. Pre-activations stay
+ * what they were, times the decoder's norm where that is folded; thresholds go with them. A BatchTopK autoencoder gets
+ * its moving threshold.
  */
 export function foldedModel(arena: SparseArena, transform: RowTransform, fold: Fold): SparseAutoencoder {
   const { dIn, latents, k, architecture, applyBDecToInput } = arena.model;
+  const threshold = new Float32Array(latents);
+  const { selection, thresholds = false } = ARCHITECTURES[architecture];
   const { mean, scale } = transform;
   const encoder = new Float32Array(latents * dIn);
   const b_enc = new Float32Array(latents);
@@ -262,7 +281,14 @@ export function foldedModel(arena: SparseArena, transform: RowTransform, fold: F
       W_dec[at] = arena.W_dec.value[at] / (scale * factor);
     }
     b_enc[latent] = (arena.b_enc.value[latent] - shift) * factor;
+    if (thresholds) threshold[latent] = arena.threshold.value[latent] * factor;
+    if (selection === "batch") threshold[latent] = arena.batchThreshold[BATCH_THRESHOLD.moving] * factor;
   }
-  const activation: Activation = architecture === "topk" ? { kind: "topk", k } : { kind: "relu" };
+  const activation: Activation =
+    selection === "topk"
+      ? { kind: "topk", k }
+      : thresholds || selection === "batch"
+        ? { kind: "jumprelu", threshold }
+        : { kind: "relu" };
   return new SparseAutoencoder({ dIn, latents, activation, applyBDecToInput, encoder, b_enc, W_dec, b_dec });
 }

@@ -6,13 +6,22 @@
  *   sparse: (equalise → quantise, at planned steps of a run with screening, before all others)
  *           rows → latents → decoder bias            (the records of the mini-batch fit at once)
  *           (rows → gather)* → update → decoder bias (they do not: chunks of rows, gradients stored)
+ *           rows+ → decode → latents → decoder bias  (BatchTopK: its threshold is found at the end of rows)
  *   deep:   rows → units
  *
  * Chunks change no bit: the gradients' chains go on over rows from one chunk to the next.
  */
 import { emptyAdamStep, setAdamStep } from "./adam.ts";
 import { ARCHITECTURES } from "./architectures/index.ts";
-import { type Arena, BATCH, type DeepArena, type SparseArena, SUMMARY } from "./arena.ts";
+import { type Arena, BATCH, BATCH_THRESHOLD, type DeepArena, type SparseArena, SUMMARY } from "./arena.ts";
+import {
+  dropBelow,
+  findThreshold,
+  lowerFloor,
+  markUnfit,
+  raiseFloor,
+  setNextFloor,
+} from "./batch-threshold.ts";
 import { CONTROL } from "./control.ts";
 import type { Kernels, StepContext } from "./kernels.ts";
 import {
@@ -62,7 +71,7 @@ export function runStep(program: StepProgram, slot: number): void {
 }
 
 /** Values of CONTROL.phase: what follows the stage that has just finished. */
-const PHASE = { done: 0, rows: 1, gather: 2, update: 3, bias: 4, quantise: 5 } as const;
+const PHASE = { done: 0, rows: 1, gather: 2, update: 3, bias: 4, quantise: 5, decode: 6 } as const;
 
 function emptyContext(rank: number): StepContext {
   return {
@@ -71,6 +80,7 @@ function emptyContext(rank: number): StepContext {
     rows: 0,
     step: 0,
     train: false,
+    byThreshold: false,
     screened: false,
     gradientScale: 0,
     penaltyScale: 0,
@@ -89,9 +99,10 @@ function setContext(context: StepContext, arena: Arena, slot: number): void {
   context.step = step;
   context.rows = batches[at + BATCH.rows];
   context.train = batches[at + BATCH.train] === 1;
+  context.byThreshold = batches[at + BATCH.byThreshold] === 1;
   context.examplesAfter = batches[at + BATCH.examplesBefore] + context.rows;
   context.gradientScale = round(2 / context.rows);
-  const penalised = model.kind === "sparse" && ARCHITECTURES[model.architecture].l1Penalty;
+  const penalised = model.kind === "sparse" && ARCHITECTURES[model.architecture].penalty !== undefined;
   context.penaltyScale = penalised ? round(scheduledValue(training.l1Coefficient, step) / context.rows) : 0;
   setAdamStep(context.adam, training, step, plan.precision);
 }
@@ -137,6 +148,7 @@ function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): S
   const { control, plan } = arena;
   const { latents, dIn } = arena.model;
   const context = emptyContext(rank);
+  const overBatch = ARCHITECTURES[arena.model.architecture].selection === "batch";
   const screening = plan.encoder === "screened" ? sparse.screening : undefined;
   let started = false;
 
@@ -169,18 +181,40 @@ function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): S
       const first = control[CONTROL.chunkFirst] + block * ROW_BLOCK;
       const last = Math.min(first + ROW_BLOCK, control[CONTROL.chunkEnd]);
       // Once a block did not fit, the whole chunk is worked off again: spare the rest of it.
-      if (Atomics.load(control, CONTROL.overflow) === 1) return;
-      if (sparse.encodeRows(arena, context, first, last)) sparse.decodeRows(arena, context, first, last);
-      else Atomics.store(control, CONTROL.overflow, 1);
+      const fits =
+        Atomics.load(control, CONTROL.overflow) === 0 && sparse.encodeRows(arena, context, first, last);
+      if (!fits) {
+        if (overBatch) markUnfit(arena, first, last);
+        Atomics.store(control, CONTROL.overflow, 1);
+      } else if (!selects()) {
+        sparse.decodeRows(arena, context, first, last);
+      }
     },
     finish() {
+      if (selects()) return selectOverBatch(arena, context);
       if (control[CONTROL.overflow] === 1) return shrinkChunk(arena);
-      control[CONTROL.active] += control[CONTROL.recordsUsed];
-      control[CONTROL.recordsUsed] = 0;
-      if (!context.train) advanceChunk(arena, context, PHASE.done);
-      else control[CONTROL.phase] = plan.storeGradients ? PHASE.gather : PHASE.update;
-      if (control[CONTROL.phase] === PHASE.done) finishStep(arena, context);
+      rowsDone();
     },
+  };
+  /** Whether the records are chosen from among those of all rows, before any is decoded. */
+  const selects = (): boolean => overBatch && !context.byThreshold;
+  const rowsDone = (): void => {
+    control[CONTROL.active] += control[CONTROL.recordsUsed];
+    control[CONTROL.recordsUsed] = 0;
+    if (!context.train) advanceChunk(arena, context, PHASE.done);
+    else control[CONTROL.phase] = plan.storeGradients ? PHASE.gather : PHASE.update;
+    if (control[CONTROL.phase] === PHASE.done) finishStep(arena, context);
+  };
+  const decode: Stage = {
+    name: "decode",
+    blocks: 0,
+    run(block) {
+      const first = block * ROW_BLOCK;
+      const last = Math.min(first + ROW_BLOCK, context.rows);
+      dropBelow(arena, first, last);
+      sparse.decodeRows(arena, context, first, last);
+    },
+    finish: rowsDone,
   };
 
   const latentRange = (block: number, run: (first: number, last: number) => void): void => {
@@ -239,6 +273,7 @@ function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): S
         // Every thread writes the same values; the words are read only by stages of this step.
         started = true;
         const limit = control[CONTROL.chunkRows];
+        if (overBatch && context.byThreshold) arena.floors[0] = arena.batchThreshold[BATCH_THRESHOLD.moving];
         control[CONTROL.chunkFirst] = 0;
         control[CONTROL.chunkEnd] = limit > 0 ? Math.min(limit, context.rows) : context.rows;
         if (screening !== undefined && control[CONTROL.equaliseAt] <= context.step) return equaliser;
@@ -250,6 +285,9 @@ function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): S
           return quantise;
         case PHASE.rows:
           return rowStage();
+        case PHASE.decode:
+          decode.blocks = blocksOf(context.rows, ROW_BLOCK);
+          return decode;
         case PHASE.gather:
           return gather;
         case PHASE.update:
@@ -261,6 +299,28 @@ function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): S
       }
     },
   };
+}
+
+/**
+ * All rows of the mini-batch are encoded, or their records did not fit: finds the threshold, or moves the floor and has
+ * the rows encoded again.
+ */
+function selectOverBatch(arena: SparseArena, context: StepContext): void {
+  const { control, model, plan } = arena;
+  const overflowed = control[CONTROL.overflow] === 1;
+  const tooFew = control[CONTROL.recordsUsed] < model.k * context.rows && arena.floors[0] > 0;
+  if (!overflowed && !tooFew) {
+    const warm = context.step >= plan.setup.training.learningRate.warmupSteps;
+    findThreshold(arena, context.rows, context.train && warm);
+    setNextFloor(arena);
+    control[CONTROL.phase] = PHASE.decode;
+    return;
+  }
+  if (overflowed) raiseFloor(arena, context.rows);
+  else lowerFloor(arena);
+  control[CONTROL.recordsUsed] = 0;
+  control[CONTROL.overflow] = 0;
+  control[CONTROL.phase] = PHASE.rows;
 }
 
 /** The chunk's records did not fit: halve it, but not below what always fits. */
@@ -308,7 +368,8 @@ function finishStep(arena: SparseArena, context: StepContext): void {
   const expectedToFit = expected > 0 ? Math.floor(plan.recordCapacity / expected) : batchRows;
   // Never fewer rows than are sure to fit: a plan without stored gradients relies on one chunk being enough.
   const rows = Math.max(safeRows(arena), expectedToFit);
-  control[CONTROL.chunkRows] = rows >= batchRows ? 0 : rows;
+  const whole = rows >= batchRows || ARCHITECTURES[arena.model.architecture].selection === "batch";
+  control[CONTROL.chunkRows] = whole ? 0 : rows;
   control[CONTROL.active] = 0;
   control[CONTROL.phase] = PHASE.done;
 }

@@ -9,7 +9,7 @@ export interface StateTensor {
   readonly data: FloatArray;
 }
 
-/** Parameters, Adam's moments and the latents' activity counters, as views, in a fixed order. */
+/** Parameters, Adam's moments, the latents' activity counters and BatchTopK's moving threshold, as views, in a fixed order. */
 export function stateTensors(arena: Arena): Record<string, StateTensor> {
   const tensors: Record<string, StateTensor> = {};
   for (const { name, shape, value, m, v } of parametersOf(arena)) {
@@ -21,6 +21,8 @@ export function stateTensors(arena: Arena): Record<string, StateTensor> {
     const shape = [arena.model.latents];
     tensors["lastFired"] = { shape, data: arena.lastFired };
     tensors["fireCount"] = { shape, data: arena.fireCount };
+    if (arena.batchThreshold.length > 0)
+      tensors["batchThreshold"] = { shape: [2], data: arena.batchThreshold.subarray(0, 2) };
   }
   return tensors;
 }

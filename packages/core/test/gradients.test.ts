@@ -90,6 +90,14 @@ function copyOf(arena: Arena): Tensors {
 }
 
 /** Which latents are active in each row at the unperturbed point: no perturbation may change it. */
+function activeSets(z: number[][], model: SparseModelSetup): boolean[][] {
+  if (model.architecture !== "batch-topk") return z.map((row) => activeSet(row, model));
+  const all = z.flatMap((row, r) => row.map((value, i) => ({ value, r, i })));
+  all.sort((a, b) => b.value - a.value || a.r - b.r || a.i - b.i);
+  const top = new Set(all.slice(0, model.k * z.length).map(({ r, i }) => `${r} ${i}`));
+  return z.map((row, r) => row.map((value, i) => value > 0 && top.has(`${r} ${i}`)));
+}
+
 function activeSet(z: number[], model: SparseModelSetup): boolean[] {
   if (model.architecture === "relu") return z.map((value) => value > 0);
   const order = z.map((value, i) => ({ value, i })).sort((a, b) => b.value - a.value || a.i - b.i);
@@ -97,32 +105,77 @@ function activeSet(z: number[], model: SparseModelSetup): boolean[] {
   return z.map((value, i) => top.has(i) && value > 0);
 }
 
+/** z of all rows, without any of the product's code. */
+function preActivationsOf(p: Tensors, x: Float64Array, model: SparseModelSetup): number[][] {
+  const { dIn: d, latents } = model;
+  return Array.from({ length: ROWS }, (_row, r) =>
+    Array.from({ length: latents }, (_, i) => {
+      let sum = p["b_enc"]![i];
+      for (let j = 0; j < d; j++)
+        sum += p["W_enc"]![i * d + j] * (x[r * d + j] - (model.applyBDecToInput ? p["b_dec"]![j] : 0));
+      return sum;
+    }),
+  );
+}
+
 function sparseLoss(p: Tensors, x: Float64Array, model: SparseModelSetup): { loss: number; active: string } {
   const { dIn: d, latents, decoder } = model;
   let loss = 0;
   let active = "";
+  const all = preActivationsOf(p, x, model);
+  const sets = activeSets(all, model);
   for (let r = 0; r < ROWS; r++) {
     const row = Array.from({ length: d }, (_, j) => x[r * d + j]);
-    const z = Array.from({ length: latents }, (_, i) => {
-      let sum = p["b_enc"]![i];
-      for (let j = 0; j < d; j++)
-        sum += p["W_enc"]![i * d + j] * (row[j] - (model.applyBDecToInput ? p["b_dec"]![j] : 0));
-      return sum;
-    });
-    const on = activeSet(z, model);
+    const z = all[r]!;
+    const on = sets[r]!;
     active += on.map(Number).join("");
     for (let j = 0; j < d; j++) {
       let y = p["b_dec"]![j];
       for (let i = 0; i < latents; i++) if (on[i]) y += z[i] * p["W_dec"]![i * d + j];
       loss += (y - row[j]) ** 2;
     }
-    if (model.architecture === "topk") continue;
+    if (model.architecture !== "relu") continue;
     for (let i = 0; i < latents; i++) {
       const norm = decoder === "free" ? Math.hypot(...p["W_dec"]!.subarray(i * d, (i + 1) * d)) : 1;
       if (on[i]) loss += LAMBDA * z[i] * norm;
     }
   }
   return { loss: loss / ROWS, active };
+}
+
+/**
+ * JumpReLU's loss in which each step function is replaced by the line that the straight-through definition says it has at
+ * the unperturbed point: its derivatives are the straight-through gradients, so differences of it must give them.
+ */
+function straightThroughLoss(p: Tensors, at: Tensors, x: Float64Array, model: SparseModelSetup): number {
+  const { dIn: d, latents } = model;
+  const { bandwidth, penalty, tanhScale, targetL0, gradientToInput } = model.jump!;
+  const z = preActivationsOf(p, x, model);
+  const z0 = preActivationsOf(at, x, model);
+  let loss = 0;
+  for (let r = 0; r < ROWS; r++) {
+    let l0 = 0;
+    let tanh = 0;
+    const f = Array.from({ length: latents }, (_, i) => {
+      const [theta, theta0] = [p["threshold"]![i], at["threshold"]![i]];
+      const u = z0[r]![i]! - theta0;
+      const on = u > 0 ? 1 : 0;
+      const window = Math.abs(u) < bandwidth / 2 ? 1 / bandwidth : 0;
+      const moved = theta0 - theta + (gradientToInput ? z[r]![i]! - z0[r]![i]! : 0);
+      l0 += on + window * moved;
+      const value = on * z[r]![i]! + theta0 * window * moved;
+      tanh += Math.tanh(tanhScale * value);
+      return value;
+    });
+    for (let j = 0; j < d; j++) {
+      let y = p["b_dec"]![j];
+      for (let i = 0; i < latents; i++) y += f[i]! * p["W_dec"]![i * d + j];
+      loss += (y - x[r * d + j]) ** 2;
+    }
+    const quadratic = (2 / targetL0) * (l0 - targetL0) ** 2;
+    loss += LAMBDA * { step: l0, tanh, quadratic }[penalty];
+  }
+  return loss / ROWS;
 }
 
 function deepLoss(
@@ -197,12 +250,30 @@ const sparse = (part: Partial<SparseModelSetup>): SparseModelSetup => ({
 const SPARSE_CASES: [string, SparseModelSetup][] = [
   ["TopK", sparse({})],
   ["TopK whose encoder does not subtract b_dec", sparse({ applyBDecToInput: false })],
+  ["BatchTopK", sparse({ architecture: "batch-topk" })],
+  ["BatchTopK with more places than positive values", sparse({ architecture: "batch-topk", k: 17 })],
   ["ReLU with plain L1 and unit decoder", sparse({ architecture: "relu", decoder: "unit" })],
   [
     "ReLU with L1 weighted by decoder norms and free decoder",
     sparse({ architecture: "relu", decoder: "free" }),
   ],
 ];
+const jumpCase = (
+  penalty: "step" | "tanh" | "quadratic",
+  gradientToInput: boolean,
+): [string, SparseModelSetup] => [
+  `${penalty}, ${gradientToInput ? "with" : "without"} gradient to the input`,
+  sparse({
+    architecture: "jumprelu",
+    k: 0,
+    jump: { bandwidth: 0.7, initialThreshold: 0.3, penalty, tanhScale: 2, targetL0: 3, gradientToInput },
+  }),
+];
+const JUMP_CASES = (["step", "tanh", "quadratic"] as const).flatMap((penalty) => [
+  jumpCase(penalty, false),
+  jumpCase(penalty, true),
+]);
+
 const DEEP_CASES: [string, ModelSetup & { kind: "deep" }][] = [
   [
     "4-3-2-3-4 with ReLU after each layer",
@@ -246,6 +317,19 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
     }
   });
 
+  it.each(JUMP_CASES)("JumpReLU by its straight-through definition: %s", (_, model) => {
+    const { arena, before, gradients: found } = gradients(model, "float64");
+    const x = Float64Array.from(arena.slots[0]!);
+    const unperturbed = copyOf(arena);
+    const loss = (p: Tensors) => ({ loss: straightThroughLoss(p, unperturbed, x, model), active: "" });
+    expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
+    for (const name of ["W_enc", "b_enc", "W_dec", "b_dec", "threshold"]) {
+      expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThanOrEqual(
+        1e-6,
+      );
+    }
+  });
+
   it.each(DEEP_CASES)("deep autoencoder %s", (_, model) => {
     const { arena, before, gradients: found } = gradients(model, "float64");
     const x = Float64Array.from(arena.slots[0]!);
@@ -258,7 +342,7 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
 });
 
 describe("gradients in float32 equal their float64 selves to 1e-4", () => {
-  it.each([...SPARSE_CASES, ...DEEP_CASES] as [string, ModelSetup][])("%s", (_, model) => {
+  it.each([...SPARSE_CASES, ...JUMP_CASES, ...DEEP_CASES] as [string, ModelSetup][])("%s", (_, model) => {
     const single = gradients(model, "float32").gradients;
     const double = gradients(model, "float64").gradients;
     for (const name of Object.keys(double))
@@ -267,11 +351,14 @@ describe("gradients in float32 equal their float64 selves to 1e-4", () => {
 });
 
 describe("rows worked off in chunks, because their records do not fit at once,", () => {
-  it("give the gradients of the whole mini-batch to the bit", () => {
-    const model = sparse({ architecture: "relu", decoder: "free", latents: 40 });
+  it.each([
+    ["ReLU", sparse({ architecture: "relu", decoder: "free", latents: 40 })],
+    ["JumpReLU", { ...jumpCase("quadratic", true)[1], latents: 40 }],
+  ] as const)("give the gradients of the whole mini-batch to the bit: %s", (_, model) => {
     const whole = gradients(model, "float32");
     // Room for one block of rows of 40 records each, of 37 rows: at least two chunks.
-    const chunked = gradients(model, "float32", ROW_BLOCK * 40 * 12);
+    const recordBytes = model.architecture === "relu" ? 12 : 16;
+    const chunked = gradients(model, "float32", ROW_BLOCK * 40 * recordBytes);
     expect(chunked.arena.plan.recordCapacity).toBe(ROW_BLOCK * 40);
     for (const name of Object.keys(whole.gradients))
       expect(chunked.gradients[name]).toEqual(whole.gradients[name]);

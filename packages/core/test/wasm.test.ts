@@ -45,7 +45,7 @@ function planOf({ model, batchRows, recordBytes, l1 = 0.05, encoder }: Problem):
   const training = {
     batchRows,
     learningRate: constant(3e-3),
-    l1Coefficient: constant(model.kind === "sparse" && model.architecture === "relu" ? l1 : 0),
+    l1Coefficient: constant(l1),
     adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
     deadWindow: 1000,
   };
@@ -122,9 +122,24 @@ function expectBitsOf(expected: Arena, problem: Problem, wide: boolean): void {
     expect(found.rowCount).toEqual(expected.rowCount);
 }
 
+const jump = fc.record({
+  bandwidth: fc.constantFrom(0.01, 0.3, 2),
+  initialThreshold: fc.constantFrom(0, 0.01, 0.5),
+  penalty: fc.constantFrom("step" as const, "tanh" as const, "quadratic" as const),
+  tanhScale: fc.constant(4),
+  targetL0: fc.constant(3),
+  gradientToInput: fc.boolean(),
+});
+
 const sparseModel = fc
   .record({
-    architecture: fc.constantFrom("topk" as const, "relu" as const),
+    architecture: fc.constantFrom(
+      "topk" as const,
+      "relu" as const,
+      "batch-topk" as const,
+      "jumprelu" as const,
+    ),
+    jump,
     dIn: fc.integer({ min: 1, max: 40 }),
     latents: fc.integer({ min: 1, max: 90 }),
     k: fc.integer({ min: 1, max: 90 }),
@@ -132,14 +147,15 @@ const sparseModel = fc
     applyBDecToInput: fc.boolean(),
   })
   .map(
-    ({ architecture, dIn, latents, k, free, applyBDecToInput }): ModelSetup => ({
+    ({ architecture, dIn, latents, k, free, applyBDecToInput, jump }): ModelSetup => ({
       kind: "sparse",
       architecture,
       dIn,
       latents,
-      k: architecture === "topk" ? Math.min(k, latents) : 0,
+      k: architecture === "topk" || architecture === "batch-topk" ? Math.min(k, latents) : 0,
       decoder: architecture === "relu" && free ? "free" : "unit",
       applyBDecToInput,
+      ...(architecture === "jumprelu" ? { jump } : {}),
     }),
   );
 
@@ -223,6 +239,21 @@ describe("the WebAssembly kernels give the reference's bits", () => {
     expect(Math.min(...active)).toBeLessThan(0.1);
     expect(active.some((share) => share > 0.22 && share < 0.38)).toBe(true);
     expect(Math.max(...active)).toBeGreaterThan(0.5);
+  });
+
+  it("where a mini-batch's records above the first floors do not fit, so that the rows are encoded again", () => {
+    const model = {
+      kind: "sparse",
+      dIn: 24,
+      latents: 300,
+      k: 3,
+      decoder: "unit",
+      architecture: "batch-topk",
+      applyBDecToInput: true,
+    } as const;
+    // Room for 32 rows of 300 records; about half of 100 × 300 are positive at first.
+    for (const coarse of [0, 2])
+      expectSameBits({ model, batchRows: 100, seed: 6, coarse, recordBytes: 32 * 300 * 12, bias: 1 });
   });
 
   it("where records need several chunks", () => {

@@ -18,6 +18,12 @@ const TOPK: SaeLensModel = {
 const { k: _, ...WITHOUT_K } = TOPK;
 const STANDARD: SaeLensModel = { ...WITHOUT_K, architecture: "standard", applyBDecToInput: false };
 
+const JUMPRELU: SaeLensModel = {
+  ...STANDARD,
+  architecture: "jumprelu",
+  threshold: Float32Array.of(0.5, 0, 2),
+};
+
 function configOf(model: SaeLensModel, metadata: SaeLensMetadata): unknown {
   return JSON.parse(new TextDecoder().decode(exportSaeLens(model, metadata)["cfg.json"]));
 }
@@ -130,6 +136,19 @@ describe("exportSaeLens", () => {
     ["k", { ...TOPK, k: 0 }, "k is 0"],
     ["k", WITHOUT_K, "k is missing"],
     ["k", { ...TOPK, architecture: "standard" }, "k is 2, but architecture standard has none"],
+    ["k", { ...TOPK, architecture: "jumprelu" }, "k is 2, but architecture jumprelu has none"],
+    [
+      "threshold",
+      { ...STANDARD, architecture: "jumprelu" },
+      "threshold is missing, expected that of jumprelu",
+    ],
+    ["threshold", { ...TOPK, threshold: new Float32Array(3) }, "threshold is for jumprelu, not for topk"],
+    ["threshold", { ...JUMPRELU, threshold: new Float32Array(2) }, "threshold has 2 elements, expected 3"],
+    [
+      "threshold",
+      { ...JUMPRELU, threshold: Float32Array.of(1, -1, 0) },
+      "threshold holds -1, expected at least 0",
+    ],
     ["architecture", { ...TOPK, architecture: "batchtopk" }, 'architecture is "batchtopk"'],
     ["W_enc", { ...TOPK, W_enc: new Float32Array(5) }, "W_enc has 5 elements, expected 6"],
     ["b_enc", { ...TOPK, b_enc: new Float32Array(2) }, "b_enc has 2 elements, expected 3"],

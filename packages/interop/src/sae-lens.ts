@@ -8,8 +8,8 @@ import { encodeSafetensors } from "@sparseloom/core";
 /** The sae-lens release whose loader these files were checked with; loaders choose their reading rules by it. */
 export const SAE_LENS_VERSION = "6.54.12";
 
-/** The inference architectures that are written: ReLU (`standard`) and TopK (`topk`). */
-export type SaeLensArchitecture = "standard" | "topk";
+/** The inference architectures that are written: ReLU (`standard`), TopK (`topk`) and JumpReLU (`jumprelu`). */
+export type SaeLensArchitecture = "standard" | "topk" | "jumprelu";
 
 /** A sparse autoencoder that takes and gives raw activations. */
 export interface SaeLensModel {
@@ -18,8 +18,10 @@ export interface SaeLensModel {
   readonly dIn: number;
   /** Units of the dictionary. */
   readonly latents: number;
-  /** Active latents per row; required for `topk`, absent for `standard`. */
+  /** Active latents per row; required for `topk`, absent for others. */
   readonly k?: number;
+  /** θ [latents], what a pre-activation must exceed, at least 0; required for `jumprelu`, absent for others. */
+  readonly threshold?: Float32Array;
   /** Whether the encoder sees x − b_dec (true) or x (false). */
   readonly applyBDecToInput: boolean;
   /** [dIn, latents], row-major. */
@@ -89,7 +91,7 @@ export class SaeLensError extends Error {
  */
 export function exportSaeLens(model: SaeLensModel, metadata: SaeLensMetadata): SaeLensFiles {
   checkModel(model);
-  const { dIn, latents } = model;
+  const { dIn, latents, threshold } = model;
   return {
     "cfg.json": new TextEncoder().encode(`${toJson(configOf(model, metadata))}\n`),
     "sae_weights.safetensors": encodeSafetensors({
@@ -97,6 +99,7 @@ export function exportSaeLens(model: SaeLensModel, metadata: SaeLensMetadata): S
       b_enc: { shape: [latents], data: model.b_enc },
       W_dec: { shape: [latents, dIn], data: model.W_dec },
       b_dec: { shape: [dIn], data: model.b_dec },
+      ...(threshold === undefined ? {} : { threshold: { shape: [latents], data: threshold } }),
     }),
   };
 }
@@ -155,7 +158,7 @@ function toJson(config: { [key: string]: JsonValue }): string {
 }
 
 function checkModel(model: SaeLensModel): void {
-  const { architecture, dIn, latents, k } = model;
+  const { architecture, dIn, latents, k, threshold } = model;
   checkCount("dIn", dIn);
   checkCount("latents", latents);
   switch (architecture) {
@@ -167,11 +170,27 @@ function checkModel(model: SaeLensModel): void {
         throw new SaeLensError("k", `is ${k}, expected at most ${latents}, the number of latents`);
       break;
     case "standard":
-      if (k !== undefined) throw new SaeLensError("k", `is ${k}, but architecture standard has none`);
+    case "jumprelu":
+      if (k !== undefined) throw new SaeLensError("k", `is ${k}, but architecture ${architecture} has none`);
       break;
     default:
       architecture satisfies never;
-      throw new SaeLensError("architecture", `is "${String(architecture)}", expected "standard" or "topk"`);
+      throw new SaeLensError(
+        "architecture",
+        `is "${String(architecture)}", expected "standard", "topk" or "jumprelu"`,
+      );
+  }
+  if ((threshold !== undefined) !== (architecture === "jumprelu"))
+    throw new SaeLensError(
+      "threshold",
+      threshold === undefined
+        ? "is missing, expected that of jumprelu"
+        : `is for jumprelu, not for ${architecture}`,
+    );
+  if (threshold !== undefined) {
+    checkTensor("threshold", threshold, latents);
+    const negative = threshold.find((value) => value < 0);
+    if (negative !== undefined) throw new SaeLensError("threshold", `holds ${negative}, expected at least 0`);
   }
   checkTensor("W_enc", model.W_enc, dIn * latents);
   checkTensor("b_enc", model.b_enc, latents);

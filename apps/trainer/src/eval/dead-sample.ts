@@ -58,6 +58,10 @@ export class DeadSample {
     const sample = this.#rows.slice(0, rows * dIn);
     const encoder = arena.W_enc.value;
     const b_enc = Float32Array.from(arena.b_enc.value);
+    // What counts is the distance to the threshold: to be active is to exceed 0 then, as with ReLU.
+    arena.threshold.value.forEach((threshold, latent) => {
+      b_enc[latent] -= threshold;
+    });
     if (centre !== undefined) {
       // The same z, told as in training: W·(x − c) + (b + W·c).
       for (let i = 0; i < sample.length; i++) sample[i] -= centre[i % dIn];

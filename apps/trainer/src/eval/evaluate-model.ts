@@ -86,9 +86,11 @@ export async function evaluateModel(
   const meter = new QualityMeter(team.arena, transform, await findGroundTruth(corpus, options.features));
   await using stream = new RowStream(corpus, { ...split, shuffle: "window", epochs: 1, transform });
   const sample = options.dead === true ? new DeadSample(corpus.dIn) : undefined;
-  const found = await evaluate(team, stream, options.rows, (arena, rowIds, rows, slot) => {
-    meter.add(arena, rowIds, rows, slot);
-    if (arena.kind === "sparse") sample?.add(arena, rows, slot);
+  const found = await evaluate(team, stream, options.rows, {
+    onRows: (arena, rowIds, rows, slot) => {
+      meter.add(arena, rowIds, rows, slot);
+      if (arena.kind === "sparse") sample?.add(arena, rows, slot);
+    },
   });
   await team.stop();
   if (found.rows === 0) {

@@ -14,6 +14,7 @@ import {
 import { exportSaeLens, type JsonValue } from "@sparseloom/interop";
 import { RequestError } from "../errors.ts";
 import { type RunConfig, transformOf } from "./config.ts";
+import type { ThresholdReport } from "./result.ts";
 import { isFolder } from "./entries.ts";
 import { writeFolder } from "./write-folder.ts";
 
@@ -21,6 +22,8 @@ import { writeFolder } from "./write-folder.ts";
 export interface ModelQuality {
   readonly l0: number;
   readonly dead: number;
+  /** Of a BatchTopK autoencoder. */
+  readonly threshold?: ThresholdReport;
 }
 
 /** Writes the run's result, folded to raw activations, to `path`. */
@@ -37,10 +40,11 @@ export async function writeModel(
   const { activation, dIn, latents, applyBDecToInput, b_enc, W_dec, b_dec } = parts;
   const files = exportSaeLens(
     {
-      architecture: activation.kind === "topk" ? "topk" : "standard",
+      architecture: activation.kind === "relu" ? "standard" : activation.kind,
       dIn,
       latents,
       ...(activation.kind === "topk" ? { k: activation.k } : {}),
+      ...(activation.kind === "jumprelu" ? { threshold: activation.threshold } : {}),
       applyBDecToInput,
       W_enc,
       b_enc,
@@ -51,7 +55,11 @@ export async function writeModel(
       trainingArchitecture: arena.model.architecture,
       l0: quality.l0,
       deadLatents: quality.dead,
-      sparseloom: { ...metadataOf(config), fold },
+      sparseloom: {
+        ...metadataOf(config),
+        fold,
+        ...(quality.threshold === undefined ? {} : { threshold: { ...quality.threshold } }),
+      },
     },
   );
   await writeFolder(path, {

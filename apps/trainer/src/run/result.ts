@@ -16,6 +16,16 @@ export interface ScreeningReport {
   readonly recall?: number;
 }
 
+/** How a BatchTopK autoencoder's one threshold was found. */
+export interface ThresholdReport {
+  /** `calibrated`: so that mean L0 is k on held-out rows; `ema`: the moving average of training. */
+  readonly mode: "calibrated" | "ema";
+  /** θ, in scaled units. */
+  readonly value: number;
+  /** Rows that it was calibrated on; 0: none. */
+  readonly rows: number;
+}
+
 /** What a run came to; `train --json` prints it. */
 export interface TrainResult {
   readonly runDirectory: string;
@@ -42,6 +52,10 @@ export interface TrainResult {
   readonly deadWindow: number;
   /** The same on held-out rows; absent when none are held out, and of an interrupted run. */
   readonly heldOut?: Metrics & { readonly rows: number };
+  /** BatchTopK: mse, fvu and l0 are of the model with this threshold. */
+  readonly threshold?: ThresholdReport;
+  /** BatchTopK: training and held-out rows again, with latents selected over mini-batches as in training. */
+  readonly overBatch?: { readonly training: Metrics; readonly heldOut?: Metrics };
   readonly workers: number;
   /** How pre-activations were found. */
   readonly encoder: Encoder;

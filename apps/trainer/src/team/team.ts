@@ -35,6 +35,8 @@ export interface Job {
   readonly examplesBefore: number;
   /** Train, or only encode, decode and measure. */
   readonly train: boolean;
+  /** BatchTopK: select by the moving threshold, not over the mini-batch. Default false. */
+  readonly byThreshold?: boolean;
 }
 
 export interface TeamOptions {
@@ -292,6 +294,7 @@ class QueueOfModel implements ModelAtWork {
     batches[at + BATCH.rows] = job.rows;
     batches[at + BATCH.examplesBefore] = job.examplesBefore;
     batches[at + BATCH.train] = job.train ? 1 : 0;
+    batches[at + BATCH.byThreshold] = job.byThreshold === true ? 1 : 0;
     this.#published++;
     this.#open.push(this.#hand());
   }

@@ -1,11 +1,39 @@
-/** What distinguishes one sparse architecture from another, as data that every kernel implementation reads. */
+/** What distinguishes one sparse architecture from another: data and small functions that every kernel implementation reads. */
+import type { SparseArena } from "../arena.ts";
+import type { StepContext } from "../kernels.ts";
+import type { SparseModelSetup } from "../setup.ts";
+
+/** Rounds to the arena's precision: Math.fround, or the identity for float64. */
+export type Round = (value: number) => number;
+
+/**
+ * What an architecture does to a row's sparse records beside decoding them. Sums are in record order, each operation
+ * rounded once, so that every implementation of the stages has the same bits.
+ */
+export interface RowRules {
+  /** Turns the selected pre-activations into activations, and counts the active ones. Absent: all are active as they are. */
+  readonly settle?: (arena: SparseArena, row: number, round: Round) => void;
+  /** The row's penalty, before λ. */
+  penalty(arena: SparseArena, row: number, round: Round): number;
+  /** Turns `recordGradient` from the squared error's ∂/∂f into the loss's ∂/∂z. */
+  gradients(arena: SparseArena, step: StepContext, row: number, round: Round): void;
+}
+
+/** One sparse architecture. */
 export interface SparseArchitecture {
-  /** Which pre-activations become active latents: all positive ones, or the k largest that are positive. */
-  readonly selection: "positive" | "topk";
+  /**
+   * Which pre-activations become records: those above the latent's floor (0, or the lower end of a threshold's window),
+   * the k largest positive ones of each row, or the k·B largest positive ones of the mini-batch.
+   */
+  readonly selection: "positive" | "topk" | "batch";
   /** Decoder constraints the architecture allows, its default first. */
   readonly decoders: readonly ("unit" | "free")[];
-  /** Whether the loss has λ·Σ f (unit decoder) or λ·Σ f·‖W_dec,i‖ (free decoder). */
-  readonly l1Penalty: boolean;
+  /** The penalty that λ weighs, if any. */
+  readonly penalty?: "l1" | "l0";
+  /** Whether latents have thresholds, which are trained. */
+  readonly thresholds?: boolean;
+  /** Made once per thread. Absent: nothing is added to the squared error, and every record is an active latent. */
+  readonly rules?: (model: SparseModelSetup) => RowRules;
   /** Source of the formulas. */
   readonly source: string;
 }

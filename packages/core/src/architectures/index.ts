@@ -1,10 +1,17 @@
 /** The sparse architectures by name: one small file each. */
 import type { SparseArchitecture } from "./architecture.ts";
+import { batchTopK } from "./batch-topk.ts";
+import { jumpReLU } from "./jumprelu.ts";
 import { relu } from "./relu.ts";
 import { topk } from "./topk.ts";
 
-export type { SparseArchitecture } from "./architecture.ts";
+export type { RowRules, SparseArchitecture } from "./architecture.ts";
 
-export type SparseArchitectureName = "relu" | "topk";
+export type SparseArchitectureName = "relu" | "topk" | "batch-topk" | "jumprelu";
 
-export const ARCHITECTURES: Readonly<Record<SparseArchitectureName, SparseArchitecture>> = { relu, topk };
+export const ARCHITECTURES: Readonly<Record<SparseArchitectureName, SparseArchitecture>> = {
+  relu,
+  topk,
+  "batch-topk": batchTopK,
+  jumprelu: jumpReLU,
+};

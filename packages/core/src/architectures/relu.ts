@@ -3,11 +3,34 @@
  * Free decoder: penalty λ·Σ f_i·‖W_dec,i‖, decoder unconstrained (Anthropic, April 2024 update).
  * Unit decoder: penalty λ·Σ f_i, decoder rows kept at norm 1 (Towards Monosemanticity, 2023).
  */
+import type { SparseArena } from "../arena.ts";
 import type { SparseArchitecture } from "./architecture.ts";
+
+/** Norms of a unit decoder are 1 by definition, whatever rounding left of them. */
+function normOf(arena: SparseArena, record: number): number {
+  return arena.model.decoder === "free" ? arena.decoderNorm[arena.recordLatent[record]] : 1;
+}
 
 export const relu: SparseArchitecture = {
   selection: "positive",
   decoders: ["free", "unit"],
-  l1Penalty: true,
+  penalty: "l1",
+  rules: () => ({
+    penalty(arena, row, round) {
+      const end = arena.rowOffset[row] + arena.rowCount[row];
+      let penalty = 0;
+      for (let record = arena.rowOffset[row]; record < end; record++)
+        penalty = round(penalty + arena.recordValue[record] * normOf(arena, record));
+      return penalty;
+    },
+    gradients(arena, step, row, round) {
+      if (step.penaltyScale === 0) return;
+      const end = arena.rowOffset[row] + arena.rowCount[row];
+      for (let record = arena.rowOffset[row]; record < end; record++) {
+        const pull = step.penaltyScale * normOf(arena, record);
+        arena.recordGradient[record] = round(arena.recordGradient[record] + pull);
+      }
+    },
+  }),
   source: "Anthropic, Circuits Updates April 2024 (free decoder); Bricken et al. 2023 (unit decoder)",
 };

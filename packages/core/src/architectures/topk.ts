@@ -7,6 +7,5 @@ import type { SparseArchitecture } from "./architecture.ts";
 export const topk: SparseArchitecture = {
   selection: "topk",
   decoders: ["unit"],
-  l1Penalty: false,
   source: "Gao et al. 2024, Scaling and evaluating sparse autoencoders",
 };

@@ -2,10 +2,12 @@
  * The stages of a sparse autoencoder in plain TypeScript: this file defines what every other implementation
  * must compute, to the bit. Loops are over rows, then latents, then dimensions; sums are canonical (chains.ts).
  */
-import { ARCHITECTURES } from "../architectures/index.ts";
+import { ARCHITECTURES, type RowRules } from "../architectures/index.ts";
+import { finishThreshold } from "../architectures/jumprelu.ts";
 import type { FloatArray, SparseArena } from "../arena.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
 import { LATENT_BLOCK, ROW_BLOCK } from "../plan.ts";
+import type { SparseModelSetup } from "../setup.ts";
 import { CONTROL } from "../control.ts";
 import { adamUpdate } from "./adam.ts";
 import { chainDot, chainLink, chainProduct, LANES, laneDot, type Round } from "./chains.ts";
@@ -23,6 +25,14 @@ function gradientRow(arena: SparseArena, step: StepContext, latent: number): num
 
 /** The reference stages at one precision. `lanes` is scratch of the calling thread. */
 export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseKernels {
+  const made = new Map<SparseModelSetup, RowRules>();
+  const rulesOf = ({ model }: SparseArena): RowRules | undefined => {
+    const make = ARCHITECTURES[model.architecture].rules;
+    if (make === undefined) return undefined;
+    const rules = made.get(model) ?? make(model);
+    made.set(model, rules);
+    return rules;
+  };
   return {
     encodeRows(arena, step, first, last) {
       const { dIn, latents } = arena.model;
@@ -43,14 +53,19 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
       );
       for (let row = first; row < last; row++) {
         if (!selectRow(arena, step, row, scratch + (row - first) * latents)) return false;
+        rulesOf(arena)?.settle?.(arena, row, round);
       }
       return true;
     },
 
     decodeRows(arena, step, first, last) {
+      const rules = rulesOf(arena);
       for (let row = first; row < last; row++) {
         decodeRow(arena, step, row, lanes, round);
-        if (step.train) latentGradients(arena, step, row, round);
+        arena.rowPenalty[row] = rules?.penalty(arena, row, round) ?? 0;
+        if (!step.train) continue;
+        latentGradients(arena, row, round);
+        rules?.gradients(arena, step, row, round);
       }
     },
 
@@ -69,7 +84,9 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
         arena.b_enc.gradient.fill(0, first, last);
         arena.activationSum.fill(0, first, last);
         arena.activeCount.fill(0, first, last);
+        arena.threshold.gradient.fill(0, first, last);
       }
+      const thresholds = arena.recordPull.length > 0;
       for (let row = firstRow; row < lastRow; row++) {
         const end = arena.rowOffset[row] + arena.rowCount[row];
         for (
@@ -86,6 +103,7 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
           arena.b_enc.gradient[latent] += gradient;
           arena.activationSum[latent] += value;
           if (value > 0) arena.activeCount[latent]++;
+          if (thresholds) arena.threshold.gradient[latent] -= arena.recordPull[record];
         }
       }
     },
@@ -120,6 +138,10 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
         }
       }
       adamUpdate(arena.b_enc, first, last - first, arena.b_enc.gradient, first, step.adam, round);
+      if (arena.threshold.value.length > 0) {
+        adamUpdate(arena.threshold, first, last - first, arena.threshold.gradient, first, step.adam, round);
+        for (let latent = first; latent < last; latent++) finishThreshold(arena, latent, round);
+      }
       arena.blockHeat[first / LATENT_BLOCK] = heat;
     },
 
@@ -173,8 +195,11 @@ function centreRows(arena: SparseArena, step: StepContext, first: number, last: 
 /** Appends the records of one row; false when they do not fit. A NaN among the pre-activations poisons the row's error. */
 function selectRow(arena: SparseArena, step: StepContext, row: number, z: number): boolean {
   const { latents, k, architecture } = arena.model;
-  const { preActivations } = arena;
-  const topk = ARCHITECTURES[architecture].selection === "topk";
+  const { preActivations, floors } = arena;
+  const { selection } = ARCHITECTURES[architecture];
+  const topk = selection === "topk";
+  // BatchTopK has one floor for all latents.
+  const stride = selection === "batch" ? 0 : 1;
   let count = 0;
   let finite = true;
   const selected = step.rank * Math.max(1, k);
@@ -193,9 +218,9 @@ function selectRow(arena: SparseArena, step: StepContext, row: number, z: number
     while (count < found && arena.selectedValue[selected + count] > 0) count++;
     sortByLatent(arena.selectedLatent, arena.selectedValue, selected, count);
   } else {
-    for (let i = z; i < z + latents; i++) {
-      if (preActivations[i] > 0) count++;
-      else if (Number.isNaN(preActivations[i])) finite = false;
+    for (let i = 0; i < latents; i++) {
+      if (preActivations[z + i] > floors[stride * i]) count++;
+      else if (Number.isNaN(preActivations[z + i])) finite = false;
     }
   }
   arena.rowSquaredError[row] = finite ? 0 : Number.NaN;
@@ -214,7 +239,7 @@ function selectRow(arena: SparseArena, step: StepContext, row: number, z: number
     let at = offset;
     for (let i = 0; i < latents; i++) {
       const value = preActivations[z + i];
-      if (value > 0) {
+      if (value > floors[stride * i]) {
         arena.recordLatent[at] = i;
         arena.recordValue[at++] = value;
       }
@@ -231,7 +256,7 @@ function decodeRow(
   lanes: FloatArray,
   round: Round,
 ): void {
-  const { dIn, architecture, decoder } = arena.model;
+  const { dIn } = arena.model;
   const { residual, recordLatent, recordValue } = arena;
   const x = arena.slots[step.slot];
   const at = row * dIn;
@@ -245,32 +270,27 @@ function decodeRow(
   // Added to what selection left there: 0, or NaN for a row whose pre-activations were not numbers.
   arena.rowSquaredError[row] += laneDot(lanes, residual, at, residual, at, dIn);
   arena.rowSquares[row] = squaredDistance(x, at, arena.mean, dIn, lanes, round);
-  let penalty = 0;
-  if (ARCHITECTURES[architecture].l1Penalty) {
-    for (let record = begin; record < end; record++) {
-      const norm = decoder === "free" ? arena.decoderNorm[recordLatent[record]] : 1;
-      penalty = round(penalty + recordValue[record] * norm);
-    }
-  }
-  arena.rowPenalty[row] = penalty;
   if (step.train) {
     for (let j = at; j < at + dIn; j++) residual[j] = step.gradientScale * residual[j];
   }
 }
 
-/** ∂loss/∂z of each record: the residual along the latent's decoder row, plus the penalty's pull. */
-function latentGradients(arena: SparseArena, step: StepContext, row: number, round: Round): void {
-  const { dIn, decoder } = arena.model;
+/** ∂(squared error)/∂f of each record: the residual along the latent's decoder row. */
+function latentGradients(arena: SparseArena, row: number, round: Round): void {
+  const { dIn } = arena.model;
   const begin = arena.rowOffset[row];
   const end = begin + arena.rowCount[row];
   for (let record = begin; record < end; record++) {
     const latent = arena.recordLatent[record];
-    let gradient = chainDot(0, arena.residual, row * dIn, arena.W_dec.value, latent * dIn, dIn, round);
-    if (step.penaltyScale !== 0) {
-      const norm = decoder === "free" ? arena.decoderNorm[latent] : 1;
-      gradient = round(gradient + step.penaltyScale * norm);
-    }
-    arena.recordGradient[record] = gradient;
+    arena.recordGradient[record] = chainDot(
+      0,
+      arena.residual,
+      row * dIn,
+      arena.W_dec.value,
+      latent * dIn,
+      dIn,
+      round,
+    );
   }
 }
 

@@ -63,6 +63,8 @@ export function exactEncoder(
 ): ExactEncoder {
   const { dIn, latents, k, applyBDecToInput, architecture } = model;
   const { selection } = ARCHITECTURES[architecture];
+  const floors = selection === "topk" ? 0 : pointersOf(plan)("floors");
+  const floorStride = selection === "batch" ? 0 : 4;
   const rowBytes = 4 * dIn;
   const tiles = tilesPerGroup(latents, TILE, k, 4);
   const groups = wasm.groupCount(latents, tiles);
@@ -90,7 +92,7 @@ export function exactEncoder(
     const poisoned = wasm.nanRows(maxima, groups);
     if (selection === "topk")
       wasm.selectTopK(z, latents, maxima, groups, TILE * tiles, k, lists, capacity, counts, bounds);
-    else wasm.countPositive(z, latents, counts);
+    else wasm.countAbove(z, latents, floors, floorStride, counts);
 
     let total = 0;
     for (let lane = 0; lane < rows; lane++) {
@@ -119,11 +121,12 @@ export function exactEncoder(
       } else if (count > 0) {
         inUse |= 1 << lane;
       }
-      // From here on the count's word is the cursor of copyPositive.
+      // From here on the count's word is the cursor of copyAbove.
       arena.candidates[words + lane] = offset;
       offset += count;
     }
-    if (selection === "positive") wasm.copyPositive(z, latents, inUse, counts, recordLatent, recordValue);
+    if (selection !== "topk")
+      wasm.copyAbove(z, latents, floors, floorStride, inUse, counts, recordLatent, recordValue);
     return true;
   };
 

@@ -106,14 +106,42 @@ export interface KernelExports {
     bounds: number,
   ): void;
   copyList(list: number, capacity: number, count: number, latents: number, values: number): void;
-  countPositive(z: number, units: number, counts: number): void;
-  copyPositive(
+  countAbove(z: number, units: number, floors: number, stride: number, counts: number): void;
+  copyAbove(
     z: number,
     units: number,
+    floors: number,
+    stride: number,
     inUse: number,
     cursors: number,
     latents: number,
     values: number,
+  ): void;
+  collectAbove(
+    u: number,
+    units: number,
+    maxima: number,
+    groups: number,
+    groupUnits: number,
+    lists: number,
+    capacity: number,
+    counts: number,
+    floors: number,
+    stride: number,
+    least: number,
+    inUse: number,
+  ): void;
+  keepAbove(list: number, capacity: number, count: number, floors: number, stride: number): number;
+  gatherThresholds(
+    first: number,
+    last: number,
+    firstRow: number,
+    lastRow: number,
+    rowOffset: number,
+    rowCount: number,
+    recordLatent: number,
+    pulls: number,
+    gradients: number,
   ): void;
   decodeRow(
     residual: number,

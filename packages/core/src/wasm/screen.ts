@@ -47,7 +47,9 @@ export function screenedEncoder(
   exact: ExactEncoder,
 ): ScreenedEncoder {
   const { dIn, latents, k, applyBDecToInput, architecture } = model;
-  const topK = ARCHITECTURES[architecture].selection === "topk";
+  const { selection } = ARCHITECTURES[architecture];
+  const topK = selection === "topk";
+  const floorStride = selection === "batch" ? 0 : 1;
   const rowBytes = 4 * dIn;
   const tiles = Math.max(2, tilesPerGroup(latents, TILE, k, 6));
   const groups = wasm.screenGroupCount(latents, tiles);
@@ -57,6 +59,7 @@ export function screenedEncoder(
   );
   const slotBytes = plan.setup.training.batchRows * rowBytes;
   const [slots, centred] = [at("slots"), applyBDecToInput ? at("centredInput") : 0];
+  const floors = topK ? 0 : at("floors");
   const [recordLatent, recordValue] = [at("recordLatent"), at("recordValue")];
   const [equaliser, quantised, latentTerms] = [at("equaliser"), at("quantisedLatents"), at("latentTerms")];
   const tileBytes = 4 * quantisedLength(dIn);
@@ -111,8 +114,9 @@ export function screenedEncoder(
   const errors = new Float32Array(PANEL);
 
   /**
-   * Finds the candidates of a panel's rows. With top k, the k largest bounds are evaluated first: the k-th largest of
-   * those values bounds the k-th largest of all from below, so that only what reaches it is a candidate.
+   * Finds the candidates of a panel's rows: those whose bounds are above their floors, of which `least` is the lowest.
+   * With top k, the k largest bounds are evaluated first: the k-th largest of those values bounds the k-th largest of
+   * all from below, so that only what reaches it is a candidate.
    */
   const findCandidates = (
     arena: SparseArena,
@@ -121,20 +125,40 @@ export function screenedEncoder(
     rows: number,
     panel: number,
     unscreened: number,
+    least: number,
   ): void => {
     const { words, counts, bounds, first, lists, values } = scratch;
     const u = scratch.upperBounds + panel * latents * PANEL * 4;
     const maxima = scratch.maxima + panel * groups * PANEL * 4;
     const terms = scratch.rowTerms + panel * ROW_TERMS;
-    if (topK)
-      wasm.selectTopK(u, latents, maxima, groups, groupUnits, k, first, firstCapacity, counts, bounds);
+    if (!topK) {
+      const inUse = ((1 << rows) - 1) & ~unscreened;
+      knownCount.fill(0);
+      errors.fill(0);
+      wasm.collectAbove(
+        u,
+        latents,
+        maxima,
+        groups,
+        groupUnits,
+        lists,
+        capacity,
+        counts,
+        floors,
+        4 * floorStride,
+        least,
+        inUse,
+      );
+      return;
+    }
+    wasm.selectTopK(u, latents, maxima, groups, groupUnits, k, first, firstCapacity, counts, bounds);
     for (let lane = 0; lane < PANEL; lane++) {
       const bound = words + PANEL + lane;
       const screened = lane < rows && (unscreened & (1 << lane)) === 0;
       knownCount[lane] = 0;
       errors[lane] = 0;
       arena.candidates[bound] = screened ? SMALLEST : UNREACHABLE;
-      if (!topK || !screened) continue;
+      if (!screened) continue;
       const list = first + lane * firstCapacity * 8;
       const row = x + lane * rowBytes;
       const count = arena.candidates[words + lane];
@@ -195,7 +219,7 @@ export function screenedEncoder(
       return -1;
     }
     report(arena, row, candidates, worst);
-    if (!topK) return wasm.keepPositive(list, capacity, candidates);
+    if (!topK) return wasm.keepAbove(list, capacity, candidates, floors, 4 * floorStride);
     return candidates > k
       ? wasm.keepLargest(list, capacity, candidates, k, scratch.bounds)
       : wasm.keepPositive(list, capacity, candidates);
@@ -221,7 +245,10 @@ export function screenedEncoder(
       if (record < end && arena.recordLatent[record] === latent) {
         if (arena.recordValue[record] !== value) missing++;
         record++;
-      } else if (value > 0 && (!full || value > least || (value === least && latent < leastLatent))) {
+      } else if (
+        value > (topK ? 0 : arena.floors[floorStride * latent]) &&
+        (!full || value > least || (value === least && latent < leastLatent))
+      ) {
         missing++;
       }
     }
@@ -253,6 +280,8 @@ export function screenedEncoder(
       const input = applyBDecToInput ? centred + first * rowBytes : x;
       redo.count = 0;
       audit.count = 0;
+      let least = Number.POSITIVE_INFINITY;
+      for (const floor of arena.floors) if (floor < least) least = floor;
       for (let panel = 0; panel < panels; panel++) {
         const offset = panel * PANEL * rowBytes;
         unscreened[panel] = wasm.quantiseRows(
@@ -285,7 +314,7 @@ export function screenedEncoder(
         const firstOfPanel = first + panel * PANEL;
         const rowsOfPanel = Math.min(PANEL, last - firstOfPanel);
         const inputOfPanel = input + panel * PANEL * rowBytes;
-        findCandidates(arena, scratch, inputOfPanel, rowsOfPanel, panel, unscreened[panel]);
+        findCandidates(arena, scratch, inputOfPanel, rowsOfPanel, panel, unscreened[panel], least);
         for (let lane = 0; lane < rowsOfPanel; lane++) {
           const row = firstOfPanel + lane;
           if ((unscreened[panel] & (1 << lane)) !== 0) {

@@ -1,6 +1,6 @@
 /** The stages of a sparse autoencoder on the WebAssembly kernels: pointers and loops; the arithmetic is in assembly/. */
 import { ARCHITECTURES } from "../architectures/index.ts";
-import type { SparseArena } from "../arena.ts";
+import { finishThreshold } from "../architectures/jumprelu.ts";
 import { CONTROL } from "../control.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
 import { LATENT_BLOCK, type Plan } from "../plan.ts";
@@ -19,13 +19,16 @@ export function wasmSparseKernels(
   wide: 0 | 1,
 ): SparseKernels {
   const { dIn, latents, decoder, applyBDecToInput, architecture } = model;
-  const { selection, l1Penalty } = ARCHITECTURES[architecture];
+  const { selection, thresholds = false, rules: makeRules } = ARCHITECTURES[architecture];
+  const rules = makeRules?.(model);
+  const settle = rules?.settle;
   const rowBytes = 4 * dIn;
   const at = pointersOf(plan);
   const W_enc = parameterPointers(plan, "W_enc");
   const b_enc = parameterPointers(plan, "b_enc");
   const W_dec = parameterPointers(plan, "W_dec");
   const b_dec = parameterPointers(plan, "b_dec");
+  const threshold = thresholds ? parameterPointers(plan, "threshold") : b_dec;
   const [slots, mean, residual] = [at("slots"), at("mean"), at("residual")];
   const [recordLatent, recordValue, recordGradient] = [
     at("recordLatent"),
@@ -36,6 +39,7 @@ export function wasmSparseKernels(
   const centred = applyBDecToInput ? at("centredInput") : 0;
   const training = plan.purpose === "train";
   const partials = training ? at("b_dec.partials") : 0;
+  const recordPull = thresholds && training ? at("recordPull") : 0;
   const [activationSum, activeCount] = training ? [at("activationSum"), at("activeCount")] : [0, 0];
 
   const slotBytes = plan.setup.training.batchRows * rowBytes;
@@ -53,7 +57,9 @@ export function wasmSparseKernels(
 
     encodeRows(arena, step, first, last) {
       const encoder = step.screened && screening !== undefined ? screening : exact;
-      return encoder.encodeRows(arena, step, first, last);
+      if (!encoder.encodeRows(arena, step, first, last)) return false;
+      if (settle !== undefined) for (let row = first; row < last; row++) settle(arena, row, Math.fround);
+      return true;
     },
 
     decodeRows(arena, step, first, last) {
@@ -79,7 +85,7 @@ export function wasmSparseKernels(
         // Added to what selection left there: 0, or NaN for a row whose pre-activations were not numbers.
         arena.rowSquaredError[row] += square;
         arena.rowSquares[row] = wasm.rowSquares(input, mean, dIn);
-        arena.rowPenalty[row] = l1Penalty ? penaltyOf(arena, row) : 0;
+        arena.rowPenalty[row] = rules?.penalty(arena, row, Math.fround) ?? 0;
         if (step.train) wasm.scaleRow(at, step.gradientScale, dIn);
       }
       if (!step.train) return;
@@ -98,7 +104,7 @@ export function wasmSparseKernels(
             dIn,
           );
         }
-        if (step.penaltyScale !== 0) addPenaltyGradients(arena, step, row);
+        rules?.gradients(arena, step, row, Math.fround);
       }
     },
 
@@ -112,6 +118,20 @@ export function wasmSparseKernels(
         arena.b_enc.gradient.fill(0, first, last);
         arena.activationSum.fill(0, first, last);
         arena.activeCount.fill(0, first, last);
+        arena.threshold.gradient.fill(0, first, last);
+      }
+      if (thresholds) {
+        wasm.gatherThresholds(
+          first,
+          last,
+          firstRow,
+          lastRow,
+          rowOffset,
+          rowCount,
+          recordLatent,
+          recordPull,
+          threshold.gradient,
+        );
       }
       if (dense?.paysForGathering(arena, lastRow)) {
         dense.gather(step, first, last, firstRow, lastRow, inputOf(step), gradients);
@@ -177,6 +197,10 @@ export function wasmSparseKernels(
         }
       }
       adamOn(wasm, b_enc, 4 * first, b_enc.gradient + 4 * first, last - first, step.adam);
+      if (thresholds) {
+        adamOn(wasm, threshold, 4 * first, threshold.gradient + 4 * first, last - first, step.adam);
+        for (let latent = first; latent < last; latent++) finishThreshold(arena, latent, Math.fround);
+      }
       arena.blockHeat[first / LATENT_BLOCK] = heat;
       if (step.screened && screening !== undefined) {
         Atomics.add(arena.control, CONTROL.unscreened, screening.quantiseLatents(arena, first, last));
@@ -190,24 +214,4 @@ export function wasmSparseKernels(
       adamOn(wasm, b_dec, 4 * first, b_dec.gradient + 4 * first, last - first, step.adam);
     },
   };
-
-  function penaltyOf(arena: SparseArena, row: number): number {
-    const begin = arena.rowOffset[row];
-    const end = begin + arena.rowCount[row];
-    let penalty = 0;
-    for (let record = begin; record < end; record++) {
-      const norm = decoder === "free" ? arena.decoderNorm[arena.recordLatent[record]] : 1;
-      penalty = Math.fround(penalty + arena.recordValue[record] * norm);
-    }
-    return penalty;
-  }
-
-  function addPenaltyGradients(arena: SparseArena, step: StepContext, row: number): void {
-    const begin = arena.rowOffset[row];
-    const end = begin + arena.rowCount[row];
-    for (let record = begin; record < end; record++) {
-      const norm = decoder === "free" ? arena.decoderNorm[arena.recordLatent[record]] : 1;
-      arena.recordGradient[record] = Math.fround(arena.recordGradient[record] + step.penaltyScale * norm);
-    }
-  }
 }

@@ -1,0 +1,78 @@
+/** What each architecture promises of a finished run, on a corpus of known features. */
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { evaluateModel } from "../src/eval/evaluate-model.ts";
+import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
+import { readModel } from "../src/run/model-folder.ts";
+import type { TrainResult } from "../src/run/result.ts";
+import { train } from "../src/train.ts";
+import { runCli, temporaryFolder } from "./support.ts";
+
+const folder = temporaryFolder();
+const corpus = join(folder, "toy.arrow");
+beforeAll(async () => {
+  const args = ["--d", "24", "--features", "48", "--rows", "12000", "--active", "3", "--seed", "1"];
+  const { status } = await runCli(["corpus", "generate", corpus, ...args]);
+  if (status !== 0) throw new Error("the corpus could not be generated");
+});
+
+const run = async (name: string, request: TrainRequest): Promise<TrainResult> => {
+  const common = { latents: 96, batch: 200, examples: 60_000, lr: 4e-3, heldOut: 0.1 } as const;
+  return await train([corpus], checkTrainRequest({ ...common, ...request }), join(folder, name));
+};
+
+describe("a BatchTopK autoencoder", () => {
+  it("has a threshold above which k latents per held-out row lie, to 0.5 %, also in the exported model", async () => {
+    const result = await run("batch-topk", { arch: "batch-topk", k: 3 });
+    expect(result.threshold).toMatchObject({ mode: "calibrated", rows: result.heldOut?.rows });
+    expect(Math.abs((result.heldOut?.l0 ?? 0) / 3 - 1)).toBeLessThan(0.005);
+    expect(result.overBatch?.heldOut?.l0).toBe(3);
+    expect(result.overBatch?.training.l0).toBe(3);
+    // Both modes reconstruct about as well.
+    expect(result.heldOut?.fvu).toBeCloseTo(result.overBatch?.heldOut?.fvu ?? 0, 1);
+    const options = { split: "held-out", rows: 1e6, workers: 1 } as const;
+    const found = await evaluateModel(join(folder, "batch-topk"), [corpus], options);
+    expect(Math.abs(found.l0 / 3 - 1)).toBeLessThan(0.005);
+    expect(found.fvu).toBeCloseTo(result.heldOut?.fvu ?? 0, 4);
+    const { cfg } = await readModel(join(folder, "batch-topk"));
+    expect(cfg["architecture"]).toBe("jumprelu");
+    expect(cfg["metadata"]).toMatchObject({
+      training_architecture: "batch-topk",
+      sparseloom: { threshold: { ...result.threshold } },
+    });
+  });
+
+  it("keeps training's moving threshold where asked to", async () => {
+    const result = await run("ema", { arch: "batch-topk", k: 3, threshold: "ema" });
+    expect(result.threshold).toMatchObject({ mode: "ema", rows: 0 });
+    expect(result.heldOut?.l0).toBeGreaterThan(2);
+    expect(result.heldOut?.l0).toBeLessThan(4);
+  });
+
+  it("is calibrated on training rows where none are held out", async () => {
+    const result = await run("nothing-held-out", { arch: "batch-topk", k: 3, heldOut: 0 });
+    expect(result.threshold).toMatchObject({ mode: "calibrated", rows: 12_000 });
+  });
+});
+
+describe("a JumpReLU autoencoder with a quadratic penalty", () => {
+  it.each([10, 20, 40])("ends within a tenth of a target of %d", async (targetL0) => {
+    const result = await run(`target-${targetL0}`, {
+      arch: "jumprelu",
+      l0Penalty: "quadratic",
+      targetL0,
+      lr: 1e-2,
+      examples: 120_000,
+    });
+    expect(Math.abs((result.heldOut?.l0 ?? 0) / targetL0 - 1)).toBeLessThan(0.1);
+  });
+});
+
+it.each([
+  [{ arch: "jumprelu", targetL0: 5 }, "--target-l0 is for --l0-penalty quadratic"],
+  [{ arch: "jumprelu", l0Penalty: "step", tanhScale: 5 }, "--tanh-scale is for --l0-penalty tanh"],
+  [{ arch: "topk", bandwidth: 1 }, "--bandwidth is for --arch jumprelu, not for topk"],
+  [{ arch: "relu", threshold: "ema" }, "--threshold is for --arch batch-topk, not for relu"],
+] as const)("refuses %o", (request, message) => {
+  expect(() => checkTrainRequest(request)).toThrow(message);
+});
