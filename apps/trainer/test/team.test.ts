@@ -95,8 +95,9 @@ describe("a team", () => {
   });
 
   it("that idles for longer than the timeout is not stuck", async () => {
-    await using team = new Team(plan, { stuckTimeoutMs: 200 });
-    await new Promise((resolve) => setTimeout(resolve, 600));
+    // Long enough for threads to start on a busy machine.
+    await using team = new Team(plan, { stuckTimeoutMs: 2000 });
+    await new Promise((resolve) => setTimeout(resolve, 2500));
     team.publish(job);
     await team.waitFor(1);
     await team.stop();
