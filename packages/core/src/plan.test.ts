@@ -116,6 +116,18 @@ describe("a plan", () => {
     expect(sum(roles.map(([, bytes]) => bytes))).toBe(sum(plan.regions.map(({ byteLength }) => byteLength)));
     expect(roles).toEqual(roles.toSorted((a, b) => b[1] - a[1]));
   });
+
+  it.each(["exact", "screened"] as const)(
+    "of TopK at d 768 and 12,288 latents is at most 1.3 times its parameters, moments and batch slots: %s",
+    (encoder) => {
+      const model = sparseModel({ dIn: 768, latents: 12_288, k: 32 });
+      const plan = planRun({ setup: setupOf(model, { batchRows: 4096 }), workers: 2, encoder });
+      const bytes = Object.fromEntries(bytesByRole(plan));
+      const needed = (bytes["parameters"] ?? 0) + (bytes["moments"] ?? 0) + (bytes["batch slots"] ?? 0);
+      expect(plan.encoder).toBe(encoder);
+      expect(plan.byteLength / needed).toBeLessThan(1.3);
+    },
+  );
 });
 
 describe("a model that is too large", () => {

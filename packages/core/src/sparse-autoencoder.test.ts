@@ -209,5 +209,8 @@ describe("transpose", () => {
     expect([...transpose(Float32Array.of(1, 2, 3, 4, 5, 6), 2, 3)]).toEqual([1, 4, 2, 5, 3, 6]);
     const matrix = normals(35, 1);
     expect(transpose(transpose(matrix, 5, 7), 7, 5)).toEqual(matrix);
+    const out = new Float32Array(35);
+    expect(transpose(matrix, 5, 7, out)).toBe(out);
+    expect(out).toEqual(transpose(matrix, 5, 7));
   });
 });

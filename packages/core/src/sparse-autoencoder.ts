@@ -42,8 +42,12 @@ export interface SparseAutoencoderParts {
 }
 
 /** The transpose of a row-major matrix [rows, columns]. */
-export function transpose(matrix: Float32Array, rows: number, columns: number): Float32Array {
-  const out = new Float32Array(matrix.length);
+export function transpose(
+  matrix: Float32Array,
+  rows: number,
+  columns: number,
+  out: Float32Array = new Float32Array(matrix.length),
+): Float32Array {
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++)
       out[column * rows + row] = matrix[row * columns + column];
@@ -254,16 +258,21 @@ export type Fold =
  * The model that a run has trained, folded to work on raw activations: for x′ = s·(x − μ),
  * W_enc·s, W_dec/s, b_dec/s + μ, and b_enc − s·μ·W_enc where the encoder does not subtract b_dec. Pre-activations stay
  * what they were, times the decoder's norm where that is folded; thresholds go with them. A BatchTopK autoencoder gets
- * its moving threshold.
+ * its moving threshold. The matrices are put into `memory` where given, each of latents · dIn numbers.
  */
-export function foldedModel(arena: SparseArena, transform: RowTransform, fold: Fold): SparseAutoencoder {
+export function foldedModel(
+  arena: SparseArena,
+  transform: RowTransform,
+  fold: Fold,
+  memory?: { readonly encoder: Float32Array; readonly W_dec: Float32Array },
+): SparseAutoencoder {
   const { dIn, latents, k, architecture, applyBDecToInput } = arena.model;
   const threshold = new Float32Array(latents);
   const { selection, thresholds = false } = ARCHITECTURES[architecture];
   const { mean, scale } = transform;
-  const encoder = new Float32Array(latents * dIn);
+  const encoder = memory?.encoder ?? new Float32Array(latents * dIn);
   const b_enc = new Float32Array(latents);
-  const W_dec = new Float32Array(latents * dIn);
+  const W_dec = memory?.W_dec ?? new Float32Array(latents * dIn);
   const b_dec = new Float32Array(dIn);
   for (let j = 0; j < dIn; j++) b_dec[j] = arena.b_dec.value[j] / scale + (mean === undefined ? 0 : mean[j]);
   for (let latent = 0; latent < latents; latent++) {

@@ -7,4 +7,5 @@ export {
   type SaeLensFiles,
   type SaeLensMetadata,
   type SaeLensModel,
+  saeLensParts,
 } from "./sae-lens.ts";

@@ -1,7 +1,13 @@
 import { decodeSafetensors } from "@sparseloom/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { exportSaeLens, SaeLensError, type SaeLensMetadata, type SaeLensModel } from "./sae-lens.ts";
+import {
+  exportSaeLens,
+  SaeLensError,
+  type SaeLensMetadata,
+  type SaeLensModel,
+  saeLensParts,
+} from "./sae-lens.ts";
 
 const TOPK: SaeLensModel = {
   architecture: "topk",
@@ -127,6 +133,17 @@ describe("sae_weights.safetensors", () => {
 describe("exportSaeLens", () => {
   it("gives the same bytes for the same model", () => {
     expect(exportSaeLens(TOPK, { sparseloom: {} })).toEqual(exportSaeLens({ ...TOPK }, { sparseloom: {} }));
+  });
+
+  it("gives the same bytes in pieces, of which the tensors are the model's own memory", () => {
+    const files = exportSaeLens(TOPK, { sparseloom: {} });
+    const parts = saeLensParts(TOPK, { sparseloom: {} });
+    for (const name of ["cfg.json", "sae_weights.safetensors"] as const) {
+      expect(Uint8Array.from(parts[name].flatMap((part) => [...part]))).toEqual(files[name]);
+    }
+    const memories = parts["sae_weights.safetensors"].map(({ buffer }) => buffer);
+    for (const tensor of [TOPK.W_enc, TOPK.b_enc, TOPK.W_dec, TOPK.b_dec])
+      expect(memories).toContain(tensor.buffer);
   });
 
   it.each([

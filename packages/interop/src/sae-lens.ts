@@ -3,7 +3,7 @@
  * package sae-lens reads as it is. Tensors follow its row-vector convention, x @ W.
  * Knows the layout only: weights arrive already folded to raw activations, and writing files is the caller's.
  */
-import { encodeSafetensors } from "@sparseloom/core";
+import { encodeSafetensors, type SafetensorsInput, safetensorsParts } from "@sparseloom/core";
 
 /** The sae-lens release whose loader these files were checked with; loaders choose their reading rules by it. */
 export const SAE_LENS_VERSION = "6.54.12";
@@ -91,16 +91,47 @@ export class SaeLensError extends Error {
  */
 export function exportSaeLens(model: SaeLensModel, metadata: SaeLensMetadata): SaeLensFiles {
   checkModel(model);
-  const { dIn, latents, threshold } = model;
   return {
-    "cfg.json": new TextEncoder().encode(`${toJson(configOf(model, metadata))}\n`),
-    "sae_weights.safetensors": encodeSafetensors({
-      W_enc: { shape: [dIn, latents], data: model.W_enc },
-      b_enc: { shape: [latents], data: model.b_enc },
-      W_dec: { shape: [latents, dIn], data: model.W_dec },
-      b_dec: { shape: [dIn], data: model.b_dec },
-      ...(threshold === undefined ? {} : { threshold: { shape: [latents], data: threshold } }),
-    }),
+    "cfg.json": encodeConfig(model, metadata),
+    "sae_weights.safetensors": encodeSafetensors(tensorsOf(model)),
+  };
+}
+
+/**
+ * The same files in pieces, to be written one after the other: each tensor is the model's own memory, uncopied.
+ *
+ * @throws SaeLensError as {@link exportSaeLens}
+ */
+export function saeLensParts(
+  model: SaeLensModel,
+  metadata: SaeLensMetadata,
+): Readonly<Record<keyof SaeLensFiles, readonly Uint8Array[]>> {
+  checkModel(model);
+  return {
+    "cfg.json": [encodeConfig(model, metadata)],
+    "sae_weights.safetensors": safetensorsParts(tensorsOf(model)),
+  };
+}
+
+function encodeConfig(model: SaeLensModel, metadata: SaeLensMetadata): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${toJson(configOf(model, metadata))}\n`);
+}
+
+function tensorsOf({
+  dIn,
+  latents,
+  W_enc,
+  b_enc,
+  W_dec,
+  b_dec,
+  threshold,
+}: SaeLensModel): Record<string, SafetensorsInput> {
+  return {
+    W_enc: { shape: [dIn, latents], data: W_enc },
+    b_enc: { shape: [latents], data: b_enc },
+    W_dec: { shape: [latents, dIn], data: W_dec },
+    b_dec: { shape: [dIn], data: b_dec },
+    ...(threshold === undefined ? {} : { threshold: { shape: [latents], data: threshold } }),
   };
 }
 

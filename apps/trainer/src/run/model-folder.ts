@@ -10,8 +10,9 @@ import {
   SafetensorsError,
   safetensorsParts,
   SparseAutoencoder,
+  transpose,
 } from "@sparseloom/core";
-import { exportSaeLens, type JsonValue } from "@sparseloom/interop";
+import { type JsonValue, saeLensParts } from "@sparseloom/interop";
 import { RequestError } from "../errors.ts";
 import { type RunConfig, transformOf } from "./config.ts";
 import type { ThresholdReport } from "./result.ts";
@@ -26,7 +27,10 @@ export interface ModelQuality {
   readonly threshold?: ThresholdReport;
 }
 
-/** Writes the run's result, folded to raw activations, to `path`. */
+/**
+ * Writes the run's result, folded to raw activations, to `path`. The run is over: where the arena has Adam's moments the
+ * folded model takes their place, so that writing a large one needs no more memory than training it.
+ */
 export async function writeModel(
   path: string,
   arena: Arena,
@@ -36,9 +40,16 @@ export async function writeModel(
   const transform = transformOf(config);
   if (arena.kind === "deep") return await writeDeepModel(path, deepModel(arena, transform), config);
   const fold = config.options.fold ?? (arena.model.decoder === "free" ? "unit" : "scale");
-  const { parts, W_enc } = foldedModel(arena, transform, fold);
-  const { activation, dIn, latents, applyBDecToInput, b_enc, W_dec, b_dec } = parts;
-  const files = exportSaeLens(
+  const { latents, dIn } = arena.model;
+  const [first, second, third] = [arena.W_enc.m, arena.W_enc.v, arena.W_dec.m].map((moments) =>
+    moments instanceof Float32Array && moments.length === latents * dIn
+      ? moments
+      : new Float32Array(latents * dIn),
+  ) as [Float32Array, Float32Array, Float32Array];
+  const { parts } = foldedModel(arena, transform, fold, { encoder: first, W_dec: second });
+  const { activation, applyBDecToInput, encoder, b_enc, W_dec, b_dec } = parts;
+  const W_enc = transpose(encoder, latents, dIn, third);
+  const files = saeLensParts(
     {
       architecture: activation.kind === "relu" ? "standard" : activation.kind,
       dIn,
@@ -62,10 +73,7 @@ export async function writeModel(
       },
     },
   );
-  await writeFolder(path, {
-    "cfg.json": [files["cfg.json"]],
-    "sae_weights.safetensors": [files["sae_weights.safetensors"]],
-  });
+  await writeFolder(path, files);
 }
 
 function metadataOf(config: RunConfig) {
