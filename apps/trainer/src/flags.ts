@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { z } from "zod";
 import { RequestError } from "./errors.ts";
+import { LIST_OPTIONS } from "./group/grid.ts";
 import { describeIssue, flagOf, trainSchema } from "./options.ts";
 import { type FilterRequest, filterShape } from "./row-filters.ts";
 
@@ -32,6 +33,9 @@ function parserOf(kind: Kind, key: string): (text: string) => unknown {
   // What is not a number goes on as text, and the schema says what would be right.
   const number = (text: string): unknown =>
     text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
+  const isList = (LIST_OPTIONS as readonly string[]).includes(key);
+  if (kind === "number" && isList)
+    return (text) => (text.includes(",") ? text.split(",").map(number) : number(text));
   if (kind === "number") return number;
   // Widths are often written 768-64-768; elsewhere that would look like a range.
   const separator = key === "widths" ? /[,-]/ : ",";
@@ -49,9 +53,22 @@ const ARGUMENTS: Readonly<Record<Kind, string>> = {
   boolean: "",
 };
 
-/** Adds a flag for every option of `train`. */
+/** Adds a flag for every option of `train`; some take a list of values. */
 export function addTrainFlags(command: Command): void {
   addFlags(command, trainSchema.shape);
+  for (const key of LIST_OPTIONS) {
+    const option = command.options.find((one) => one.long === flagOf(key));
+    if (option !== undefined) {
+      option.flags = `${flagOf(key)} <n,…>`;
+      option.description += "; several: a model for each, in one pass";
+    }
+  }
+  command.addOption(
+    new Option(
+      "--seeds <n,n,…>",
+      "instead of --seed: a model for each, in one pass, on the data of --data-seed (default the first seed)",
+    ).argParser(parserOf("numbers", "seeds")),
+  );
 }
 
 /** Adds a flag for every option of a schema. Defaults are shown, but filled in by the schema. */
@@ -80,7 +97,9 @@ export async function gatherRequest(command: Command): Promise<Record<string, un
   const flags = command.opts<Record<string, unknown>>();
   const request: Record<string, unknown> = {};
   if (typeof flags["config"] === "string") Object.assign(request, await readConfigFile(flags["config"]));
-  return { ...request, ...givenFlags(command, trainSchema.shape) };
+  const given = givenFlags(command, trainSchema.shape);
+  if (flags["seeds"] !== undefined) given["seeds"] = flags["seeds"];
+  return { ...request, ...given };
 }
 
 /** The options of a schema that were given as flags. */

@@ -2,6 +2,7 @@
 import { flushCompileCache } from "node:module";
 import { Command, CommanderError } from "commander";
 import { addByhandCommand } from "./commands/byhand.ts";
+import { addCompareCommand } from "./commands/compare.ts";
 import { addCorpusCommands } from "./commands/corpus/index.ts";
 import { addDemoCommand } from "./commands/demo.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
@@ -26,6 +27,7 @@ const program = new Command("sparseloom")
 addTrainCommand(program);
 addEvalCommand(program);
 addInspectCommand(program);
+addCompareCommand(program);
 addCorpusCommands(program);
 addByhandCommand(program);
 addDoctorCommand(program);

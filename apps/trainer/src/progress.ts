@@ -18,17 +18,42 @@ export class Progress {
 
   /** Shows where the run is. */
   update(metrics: StepMetrics, config: RunConfig): void {
+    this.updateAll([metrics], config);
+  }
+
+  /** Shows where runs are that take the same steps; of what differs, the range. `config` is one run's. */
+  updateAll(all: readonly StepMetrics[], config: RunConfig): void {
+    const [metrics] = all;
+    const range = (of: (metrics: StepMetrics) => number, text: (value: number) => string): string => {
+      const [least, most] = [text(Math.min(...all.map(of))), text(Math.max(...all.map(of)))];
+      return least === most ? least : `${least}–${most}`;
+    };
     const share = metrics.step / config.totalSteps;
     const sparse = config.setup.model.kind === "sparse";
     const latents = config.setup.model.kind === "sparse" ? config.setup.model.latents : 0;
     const step = `step ${metrics.step}/${config.totalSteps}`;
     const parts = [
-      `loss ${metrics.loss.toPrecision(4)}`,
-      `FVU ${metrics.fvu.toFixed(3)}`,
+      `loss ${range(
+        ({ loss }) => loss,
+        (loss) => loss.toPrecision(4),
+      )}`,
+      `FVU ${range(
+        ({ fvu }) => fvu,
+        (fvu) => fvu.toFixed(3),
+      )}`,
       ...(sparse
-        ? [`L0 ${metrics.l0.toFixed(1)}`, `dead ${((100 * metrics.dead) / latents).toFixed(1)} %`]
+        ? [
+            `L0 ${range(
+              ({ l0 }) => l0,
+              (l0) => l0.toFixed(1),
+            )}`,
+            `dead ${range(
+              ({ dead }) => (100 * dead) / latents,
+              (dead) => dead.toFixed(1),
+            )} %`,
+          ]
         : []),
-      `${formatCount(metrics.activationsPerSecond)} activations/s`,
+      `${formatCount(metrics.activationsPerSecond)} activations/s${all.length > 1 ? ` × ${all.length}` : ""}`,
     ];
     const percent = `${Math.floor(100 * share)} %`;
     if (this.#stream.isTTY) {

@@ -4,12 +4,18 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { EXIT, RequestError, shellQuoted } from "../errors.ts";
 import { addTrainFlags, gatherRequest } from "../flags.ts";
+import { describeGroup } from "../group/describe.ts";
+import { expandGrid, isGrid } from "../group/grid.ts";
+import { isGroup } from "../group/group-folder.ts";
+import type { GroupResult } from "../group/summary.ts";
+import { resumeGroup, trainGroup } from "../group/train-group.ts";
 import { listenForInterrupts } from "../interrupts.ts";
 import { checkTrainRequest, flagOf, RESUME_OPTIONS, type TrainOptions } from "../options.ts";
 import { formatCount, Progress } from "../progress.ts";
 import { readRunConfig, type RunConfig } from "../run/config.ts";
 import { describeWindows } from "../run/describe-windows.ts";
 import type { ModelSetup } from "@sparseloom/core";
+import type { StepMetrics } from "../run/metrics-log.ts";
 import type { ScreeningReport, TrainResult } from "../run/result.ts";
 import type { TrainHooks } from "../session.ts";
 import { resume, train } from "../train.ts";
@@ -29,34 +35,44 @@ export function addTrainCommand(program: Command): void {
   addTrainFlags(command);
   command.action(async (patterns: string[], flags: { resume?: string; json?: boolean }) => {
     const request = await gatherRequest(command);
+    const { resume: from } = flags;
+    if (from !== undefined) checkResume(patterns, request);
     const result =
-      flags.resume === undefined
+      from === undefined
         ? await startRun(patterns, request)
-        : await resumeRun(flags.resume, patterns, request);
-    process.stdout.write(
-      flags.json
-        ? `${JSON.stringify(result, undefined, 2)}\n`
-        : `${describeResult(result, (await readRunConfig(result.runDirectory)).setup.model)}\n`,
-    );
+        : (await isGroup(from))
+          ? await watchedGroup((hooks) => resumeGroup(from, overridesOf(request), hooks))
+          : await watched((hooks) => resume(from, overridesOf(request), hooks));
+    const text = flags.json
+      ? JSON.stringify(result, undefined, 2)
+      : "models" in result
+        ? describeGroup(result)
+        : describeResult(result, (await readRunConfig(result.runDirectory)).setup.model);
+    process.stdout.write(`${text}\n`);
   });
 }
 
-async function startRun(patterns: readonly string[], request: Record<string, unknown>): Promise<TrainResult> {
+async function startRun(
+  patterns: readonly string[],
+  request: Record<string, unknown>,
+): Promise<TrainResult | GroupResult> {
   if (patterns.length === 0)
     throw new RequestError(
       "missing corpus: give at least one Arrow file, e.g. sparseloom train activations.arrow",
     );
+  if (isGrid(request)) {
+    const grid = expandGrid(request);
+    const [{ options }] = grid;
+    const directory = options.out ?? defaultRunDirectory(options);
+    return await watchedGroup((hooks) => trainGroup(patterns, grid, directory, hooks));
+  }
   const options = checkTrainRequest(request);
   return await watched((hooks) =>
     train(patterns, options, options.out ?? defaultRunDirectory(options), hooks),
   );
 }
 
-async function resumeRun(
-  runDirectory: string,
-  patterns: readonly string[],
-  request: Record<string, unknown>,
-): Promise<TrainResult> {
+function checkResume(patterns: readonly string[], request: Record<string, unknown>): void {
   if (patterns.length > 0)
     throw new RequestError("--resume takes the corpus from the run's config.json: give no corpus");
   const foreign = Object.keys(request).find((key) => !(RESUME_OPTIONS as readonly string[]).includes(key));
@@ -65,11 +81,12 @@ async function resumeRun(
       `${flagOf(foreign)} cannot change when a run is resumed; only ${RESUME_OPTIONS.map(flagOf).join(", ")} can`,
     );
   }
+}
+
+/** The options of a resumption that were given. */
+function overridesOf(request: Record<string, unknown>): Partial<TrainOptions> {
   const checked = checkTrainRequest(request);
-  const overrides = Object.fromEntries(
-    Object.keys(request).map((key) => [key, checked[key as keyof TrainOptions]]),
-  );
-  return await watched((hooks) => resume(runDirectory, overrides, hooks));
+  return Object.fromEntries(Object.keys(request).map((key) => [key, checked[key as keyof TrainOptions]]));
 }
 
 /** Where a run goes without --out: by architecture and time, so that runs do not meet. */
@@ -96,6 +113,34 @@ export async function watched(run: (hooks: TrainHooks) => Promise<TrainResult>):
       onNotice: (line) => progress.line(line),
     });
     if (!result.complete) process.exitCode = interrupts.status() ?? EXIT.done;
+    return result;
+  } finally {
+    progress.end();
+  }
+}
+
+/** The same for several runs: one bar for all of them, and a status of failure when one diverged. */
+async function watchedGroup(run: (hooks: TrainHooks) => Promise<GroupResult>): Promise<GroupResult> {
+  const progress = new Progress();
+  using interrupts = listenForInterrupts((line) => progress.line(line));
+  const configs = new Set<RunConfig>();
+  const latest = new Map<RunConfig, StepMetrics>();
+  try {
+    const result = await run({
+      signal: interrupts.signal,
+      onStart(config) {
+        if (configs.size === 0) progress.line(`the first: ${describeRun(config)}`);
+        configs.add(config);
+      },
+      onMetrics(metrics, config) {
+        latest.set(config, metrics);
+        const now = [...latest.values()].filter(({ step }) => step === metrics.step);
+        if (now.length === configs.size || now.length === latest.size) progress.updateAll(now, config);
+      },
+      onNotice: (line) => progress.line(line),
+    });
+    if (result.diverged.length > 0) process.exitCode = EXIT.failed;
+    else if (!result.complete) process.exitCode = interrupts.status() ?? EXIT.done;
     return result;
   } finally {
     progress.end();

@@ -1,0 +1,31 @@
+/** `sparseloom compare <runs...>`: which latents models have in common, and how stable each is across seeds. */
+import { availableParallelism } from "node:os";
+import type { Command } from "commander";
+import { compareModels } from "../compare/compare-models.ts";
+import { describeComparison } from "../compare/describe.ts";
+import { openModels } from "../compare/open-models.ts";
+import { TaskProgress } from "../task-progress.ts";
+import { parseWorkers } from "./arguments.ts";
+
+/** Adds the command to `program`. */
+export function addCompareCommand(program: Command): void {
+  program
+    .command("compare")
+    .description(
+      "match the latents of sparse models: what they share, and how stable each latent is across seeds",
+    )
+    .argument("<runs...>", "run directories, model folders, or directories of runs trained together")
+    .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
+    .option("--json", "print one JSON object, with all matches")
+    .action(async (paths: string[], flags: { workers: number; json?: boolean }) => {
+      const models = await openModels(paths);
+      using progress = new TaskProgress("comparing");
+      const comparison = await compareModels(models, {
+        workers: flags.workers,
+        onPair: (done, all) => progress.update(done, all),
+      });
+      process.stdout.write(
+        flags.json ? `${JSON.stringify(comparison, undefined, 2)}\n` : `${describeComparison(comparison)}\n`,
+      );
+    });
+}
