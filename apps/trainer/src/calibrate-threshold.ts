@@ -4,7 +4,7 @@
  */
 import { ARCHITECTURES, BATCH_THRESHOLD, type ModelSetup, type SparseArena } from "@sparseloom/core";
 import type { RowStream, Split } from "@sparseloom/data";
-import { evaluate } from "./evaluate.ts";
+import { evaluateTogether } from "./evaluate.ts";
 import type { ThresholdReport } from "./run/result.ts";
 import type { ModelAtWork } from "./team/team.ts";
 import type { Run } from "./trainee.ts";
@@ -18,71 +18,101 @@ const FIRST_BOUND = 0.7;
 const NEXT_BOUND = 0.5;
 const MOST_BOUNDS = 6;
 
-interface Calibration {
-  readonly value: number;
-  readonly rows: number;
-}
-
 /** Whether a model's latents are selected over the mini-batch, so that it needs a threshold to be used without one. */
 export function selectsOverBatch(model: ModelSetup): boolean {
   return model.kind === "sparse" && ARCHITECTURES[model.architecture].selection === "batch";
 }
 
 /**
- * Decides a finished BatchTopK run's threshold and leaves it in the idle model's arena, as the moving one: calibrated on
- * held-out rows, on training rows if there are none; or what training left there.
+ * Decides the thresholds of finished BatchTopK runs that saw the same data, and leaves them in the idle models' arenas,
+ * as the moving ones: calibrated on held-out rows, on training rows if there are none; or what training left there.
  */
-export async function settleThreshold(
-  { config, model }: Run,
+export async function settleThresholds(
+  runs: readonly Run[],
   open: (split: Split) => RowStream,
   signal: AbortSignal | undefined,
-): Promise<ThresholdReport> {
-  const { arena } = model;
-  if (arena.kind !== "sparse") throw new Error("internal: only sparse models have a threshold");
-  const moving = arena.batchThreshold[BATCH_THRESHOLD.moving] as number;
-  if (config.options.threshold !== "ema") {
+): Promise<ThresholdReport[]> {
+  const calibrations = runs.map(({ model }) => new ThresholdCalibration(model));
+  // The option is one for all runs of a pass.
+  if (runs[0]?.config.options.threshold !== "ema") {
     for (const split of ["held-out", "train"] as const) {
-      const { value, rows } = await calibrateThreshold(model, () => open(split), moving, signal);
-      if (rows > 0) return { mode: "calibrated", value, rows };
+      const rows = await calibrate(calibrations, () => open(split), signal);
+      if (rows > 0) return calibrations.map(({ value }) => ({ mode: "calibrated", value, rows }));
     }
   }
-  return { mode: "ema", value: moving, rows: 0 };
+  return calibrations.map(({ value }) => ({ mode: "ema", value, rows: 0 }));
 }
 
-/**
- * Calibrates the threshold and leaves it in the idle model's arena, as the moving threshold.
- *
- * @param open opens the rows to calibrate on, in the model's coordinates
- * @param moving where to begin: training's moving threshold
- */
-async function calibrateThreshold(
-  model: ModelAtWork,
+/** Calibrates thresholds, reading the rows once for all; again for those whose bound was too high. Returns how many rows. */
+async function calibrate(
+  calibrations: readonly ThresholdCalibration[],
   open: () => RowStream,
-  moving: number,
   signal: AbortSignal | undefined,
-): Promise<Calibration> {
-  const { arena } = model;
-  if (arena.kind !== "sparse") throw new Error("internal: only sparse models have a threshold");
-  const { batchThreshold } = arena;
-  const { k } = arena.model;
-  const bins = new Uint32Array(2 ** (31 - BIN_BITS));
-  let bound = FIRST_BOUND * moving;
-  for (let tried = 1; ; tried++) {
-    bins.fill(0);
-    batchThreshold[BATCH_THRESHOLD.moving] = bound;
+): Promise<number> {
+  let rowsSeen = 0;
+  for (let left = [...calibrations]; left.length > 0; ) {
+    for (const calibration of left) calibration.begin();
+    const models = left.map(({ model }) => model);
     await using stream = open();
-    const { rows, l0 } = await evaluate(model, stream, CALIBRATION_ROWS, {
+    const found = await evaluateTogether(models, stream, CALIBRATION_ROWS, {
       byThreshold: true,
       signal,
-      onRows: (_arena, _rowIds, count) => countValues(bins, arena, count),
+      onRows: (arena, _rowIds, count) => left.find(({ model }) => model.arena === arena)?.add(count),
     });
-    const enough = l0 >= k || bound === 0;
+    left = left.filter((calibration, i) => !calibration.finish(found[i].rows, found[i].l0));
+    rowsSeen = Math.max(rowsSeen, ...found.map(({ rows }) => rows));
+  }
+  return rowsSeen;
+}
+
+/** One model's threshold on its way. */
+class ThresholdCalibration {
+  readonly model: ModelAtWork;
+  readonly #arena: SparseArena;
+  readonly #moving: number;
+  #bins: Uint32Array = new Uint32Array(0);
+  #bound: number;
+  #tried = 0;
+
+  constructor(model: ModelAtWork) {
+    const { arena } = model;
+    if (arena.kind !== "sparse") throw new Error("internal: only sparse models have a threshold");
+    this.model = model;
+    this.#arena = arena;
+    // Where to begin: training's moving threshold.
+    this.#moving = arena.batchThreshold[BATCH_THRESHOLD.moving] as number;
+    this.#bound = FIRST_BOUND * this.#moving;
+  }
+
+  /** The threshold that the arena holds. */
+  get value(): number {
+    return this.#arena.batchThreshold[BATCH_THRESHOLD.moving] as number;
+  }
+
+  /** Sets the model to select above the bound. */
+  begin(): void {
+    this.#bins = new Uint32Array(2 ** (31 - BIN_BITS));
+    this.#arena.batchThreshold[BATCH_THRESHOLD.moving] = this.#bound;
+  }
+
+  /** Counts the values of rows whose records the arena holds. */
+  add(rows: number): void {
+    countValues(this.#bins, this.#arena, rows);
+  }
+
+  /** Sets the threshold, if enough values were above the bound; else lowers the bound and returns false. */
+  finish(rows: number, l0: number): boolean {
+    const { k } = this.#arena.model;
+    this.#tried++;
+    const enough = l0 >= k || this.#bound === 0;
     if (enough || rows === 0) {
-      const value = rows === 0 ? moving : thresholdFor(bins, k * rows);
-      batchThreshold[BATCH_THRESHOLD.moving] = value;
-      return { value, rows };
+      const value = rows === 0 ? this.#moving : thresholdFor(this.#bins, k * rows);
+      this.#bins = new Uint32Array(0);
+      this.#arena.batchThreshold[BATCH_THRESHOLD.moving] = value;
+      return true;
     }
-    bound = tried < MOST_BOUNDS ? NEXT_BOUND * bound : 0;
+    this.#bound = this.#tried < MOST_BOUNDS ? NEXT_BOUND * this.#bound : 0;
+    return false;
   }
 }
 

@@ -62,14 +62,22 @@ export async function evaluate(
   return evaluation;
 }
 
-/** The same for several models of one team and one mini-batch size: each row is read once. */
+/**
+ * The same for several models of one team and one mini-batch size: each row is read once. A model whose records may not
+ * fit at once works a mini-batch off in pieces, the same alone and among others.
+ */
 export async function evaluateTogether(
   models: readonly ModelAtWork[],
   source: RowSource,
   limit: number,
   { onRows, signal, byThreshold = false }: EvaluationOptions = {},
 ): Promise<Evaluation[]> {
-  const batchRows = Math.min(...models.map(({ arena }) => evaluationRows(arena, byThreshold)));
+  const [{ arena: first }] = models;
+  const { batchRows } = first.plan.setup.training;
+  const dIn = first.slots[0].length / batchRows;
+  const pieces = models.map(({ arena }) => evaluationRows(arena, byThreshold));
+  // Where one piece is enough, the rows are read straight into the first model's slot.
+  const buffer = pieces.every((rows) => rows === batchRows) ? undefined : new Float32Array(batchRows * dIn);
   const rowIds = new Float64Array(batchRows);
   const sums = models.map(() => emptySums());
   const fireCounts = models.map(
@@ -77,28 +85,27 @@ export async function evaluateTogether(
   );
   let seen = 0;
   while (seen < limit && !signal?.aborted) {
-    let filled: Float32Array | undefined;
-    let rows = 0;
+    const into = buffer ?? (first.slots[await models[0].freeSlot()] as Float32Array);
+    const rows = await source.fill(into, Math.min(batchRows, limit - seen), rowIds);
+    if (rows === 0) break;
     for (const [i, model] of models.entries()) {
       const { arena } = model;
-      const slot = await model.freeSlot();
-      const slotView = arena.slots[slot] as Float32Array;
-      if (filled === undefined) {
-        rows = await source.fill(slotView, Math.min(batchRows, limit - seen), rowIds);
-        filled = slotView.subarray(0, rows * (slotView.length / arena.plan.setup.training.batchRows));
-      } else slotView.set(filled);
-      if (rows === 0) break;
-      model.publish({ step: 0, rows, examplesBefore: 0, train: false, byThreshold });
-      // One at a time: the next mini-batch would overwrite the records.
-      await model.waitFor(model.published);
-      if (!Number.isFinite(arena.summaries[slot * SUMMARY_FIELDS + SUMMARY.squaredError])) {
-        throw new RunError("the model's output is not a number: its weights are damaged or too large");
+      for (let from = 0; from < rows; from += pieces[i]) {
+        const count = Math.min(pieces[i], rows - from);
+        const slot = await model.freeSlot();
+        const slotView = arena.slots[slot] as Float32Array;
+        if (slotView !== into) slotView.set(into.subarray(from * dIn, (from + count) * dIn));
+        model.publish({ step: 0, rows: count, examplesBefore: 0, train: false, byThreshold });
+        // One at a time: the next mini-batch would overwrite the records.
+        await model.waitFor(model.published);
+        if (!Number.isFinite(arena.summaries[slot * SUMMARY_FIELDS + SUMMARY.squaredError])) {
+          throw new RunError("the model's output is not a number: its weights are damaged or too large");
+        }
+        addSums(sums[i], arena, slot);
+        countActive(arena, count, fireCounts[i]);
+        onRows?.(arena, rowIds.subarray(from, from + count), count, slot);
       }
-      addSums(sums[i], arena, slot);
-      countActive(arena, rows, fireCounts[i]);
-      onRows?.(arena, rowIds, rows, slot);
     }
-    if (rows === 0) break;
     seen += rows;
   }
   return sums.map((sum, i) => {

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import type { KernelVariant, Metrics, Plan } from "@sparseloom/core";
 import { type Corpus, RowStream, type Split, type StreamPosition } from "@sparseloom/data";
-import { selectsOverBatch, settleThreshold } from "./calibrate-threshold.ts";
+import { selectsOverBatch, settleThresholds } from "./calibrate-threshold.ts";
 import type { DivergedError } from "./errors.ts";
 import { evaluateTogether, type Evaluation } from "./evaluate.ts";
 import type { TrainOptions } from "./options.ts";
@@ -173,12 +173,13 @@ async function measureOverBatches(
   const heldOut = await evaluateSplit(session, batched, "held-out");
   const metricsOf = ({ mse, fvu, l0 }: Evaluation): Metrics => ({ mse, fvu, l0 });
   const found = new Map<Run, Pick<TrainResult, "threshold" | "overBatch">>();
+  if (batched.length === 0 || session.hooks.signal?.aborted) return found;
+  const open = (split: Split): RowStream => openStream(session, split, EVAL_WINDOW_BYTES, 1);
+  const thresholds = await settleThresholds(batched, open, session.hooks.signal);
   for (const [i, run] of batched.entries()) {
-    if (session.hooks.signal?.aborted) break;
     const held = heldOut[i];
-    const open = (split: Split): RowStream => openStream(session, split, EVAL_WINDOW_BYTES, 1);
     found.set(run, {
-      threshold: await settleThreshold(run, open, session.hooks.signal),
+      threshold: thresholds[i],
       overBatch: {
         training: metricsOf(training[i]),
         ...(held.rows > 0 ? { heldOut: metricsOf(held) } : {}),

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { planRun } from "@sparseloom/core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ObjectServer } from "../../../packages/data/test/object-server.ts";
+import { RequestError } from "../src/errors.ts";
 import { expandGrid } from "../src/group/grid.ts";
 import { readGroup } from "../src/group/group-folder.ts";
 import { checkMemory } from "../src/group/memory.ts";
@@ -55,6 +56,14 @@ async function contentOf(run: string, step = STEPS): Promise<unknown> {
 
 const GRIDS = {
   "topk by k and seed, decoders from data": { ...COMMON, k: [3, 6], seeds: [4, 9], init: "data" },
+  "batch-topk by k": { ...COMMON, arch: "batch-topk", k: [3, 5], latents: 400, seed: 1 },
+  "jumprelu by target L0": {
+    ...COMMON,
+    arch: "jumprelu",
+    l0Penalty: "quadratic",
+    targetL0: [2, 5],
+    bandwidth: 0.5,
+  },
   "relu by λ": { ...COMMON, arch: "relu", l1: [0.1, 0.5, 2], seed: 2 },
 } as const;
 
@@ -140,6 +149,10 @@ describe("the bytes that a group reads", () => {
     expect(one[1]).toBeGreaterThan(3000 * 12 * 4);
     expect(await read({ k: [2, 4, 8] }, "read-three")).toEqual(one);
     expect(await read({ k: [4], seeds: [0, 1, 2] }, "read-seeds")).toEqual(one);
+    const batched = { arch: "batch-topk" };
+    expect(await read({ ...batched, k: [3, 4] }, "read-two")).toEqual(
+      await read({ ...batched, k: [3] }, "read-3"),
+    );
   });
 });
 
@@ -240,24 +253,47 @@ describe("the command", () => {
 
   it.each([
     [["--k", "8,eight"], /^error: --k must be numbers with commas between them, got "eight"$/],
-    [["--k", "8,8"], /^error: --k names 8 twice$/],
-    [["--k", "8,0"], /^error: --k must be at least 1, got 0$/],
     [["--k", "8,60"], /^error: k must be at most the number of latents \(50\), got 60$/],
-    [["--l1", "1,2"], /^error: --l1 is for --arch relu, not for topk$/],
-    [
-      ["--seeds", "1,2", "--seed", "1"],
-      /^error: --seed and --seeds contradict each other: give one of them$/,
-    ],
-    [
-      ["--k", "1,2,3,4,5,6,7,8,9", "--seeds", "0,1,2,3,4,5,6,7"],
-      /^error: at most 64 models can be trained in one pass, got 9 × 8 = 72: give shorter lists$/,
-    ],
   ])("refuses %s", async (more, message) => {
     const out = at("refused");
     const run = await runCli([...args, ...more, "--out", out]);
     expect(run.stderr.trim().split("\n").at(-1)).toMatch(message);
     expect(run.status).toBe(2);
     expect(existsSync(out)).toBe(false);
+  });
+});
+
+describe("a grid", () => {
+  it("has a model for each combination, the seed varying fastest, named by what differs", () => {
+    const grid = expandGrid({ latents: 9, k: [2, 1], seeds: [5, 3], epochs: 2 });
+    expect(grid.map(({ name }) => name)).toEqual(["k-2_seed-5", "k-2_seed-3", "k-1_seed-5", "k-1_seed-3"]);
+    expect(grid[3]?.settings).toEqual({ k: 1, seed: 3 });
+    expect(grid.map(({ options }) => [options.k, options.seed, options.dataSeed])).toEqual([
+      [2, 5, 5],
+      [2, 3, 5],
+      [1, 5, 5],
+      [1, 3, 5],
+    ]);
+    const [one, two] = expandGrid({ l1: [0.5, 1], arch: "relu", seed: 4 });
+    // As alone: what nobody asked for is not in the configuration.
+    expect(one?.options).toEqual(checkTrainRequest({ l1: 0.5, arch: "relu", seed: 4 }));
+    expect(two?.name).toBe("l1-1");
+    const [, mine] = expandGrid({ seeds: [1, 2], dataSeed: 7 });
+    expect(mine?.options).toMatchObject({ seed: 2, dataSeed: 7 });
+  });
+
+  it.each([
+    [{ k: [8, 8] }, "--k names 8 twice"],
+    [{ k: [8, 0] }, "--k must be at least 1, got 0"],
+    [{ k: [] }, "--k must have at least one value, got none"],
+    [{ l1: [1, 2] }, "--l1 is for --arch relu, not for topk"],
+    [{ seeds: [1, 2], seed: 1 }, "--seed and --seeds contradict each other: give one of them"],
+    [
+      { k: [1, 2, 3, 4, 5, 6, 7, 8, 9], seeds: [0, 1, 2, 3, 4, 5, 6, 7] },
+      "at most 64 models can be trained in one pass, got 9 × 8 = 72: give shorter lists",
+    ],
+  ])("is refused for %j", (request, message) => {
+    expect(() => expandGrid(request)).toThrow(new RequestError(message));
   });
 });
 

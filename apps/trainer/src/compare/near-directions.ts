@@ -75,13 +75,15 @@ export class NearDirections implements AsyncDisposable {
         return Promise.resolve(count);
       },
     };
-    await evaluate(this.#team, source, Infinity, (arena, rowIds, count) => {
-      if (arena.kind !== "sparse") return;
-      for (let row = 0; row < count; row++) {
-        const begin = arena.rowOffset[row];
-        for (let record = begin; record < begin + arena.rowCount[row]; record++)
-          pairs.add(arena.recordLatent[record], rowIds[row], arena.recordValue[record] + this.#floor);
-      }
+    await evaluate(this.#team, source, Infinity, {
+      onRows: (arena, rowIds, count) => {
+        if (arena.kind !== "sparse") return;
+        for (let row = 0; row < count; row++) {
+          const begin = arena.rowOffset[row];
+          for (let record = begin; record < begin + arena.rowCount[row]; record++)
+            pairs.add(arena.recordLatent[record], rowIds[row], arena.recordValue[record] + this.#floor);
+        }
+      },
     });
     return pairs;
   }

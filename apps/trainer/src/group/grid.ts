@@ -1,5 +1,5 @@
 /**
- * Lists of option values: `--k 8,16,32`, `--l1 0.5,1,2`, `--seeds 0,1,2`. Every combination of them is a model, and all
+ * Lists of option values: `--k 8,16,32`, `--l1 0.5,1,2`, `--seeds 0,1,2` and the like. Every combination of them is a model, and all
  * are trained in one pass over the data.
  */
 import { RequestError } from "../errors.ts";
@@ -7,7 +7,7 @@ import { checkTrainRequest, flagOf, type TrainOptions } from "../options.ts";
 import { MOST_MODELS } from "../team/protocol.ts";
 
 /** Options of a training run that take a list. What they decide is the model's alone, and changes nothing about the data. */
-export const LIST_OPTIONS = ["k", "l1"] as const;
+export const LIST_OPTIONS = ["k", "l1", "l0", "targetL0"] as const;
 
 /** A list's option, and the option of a single run that its values are for. */
 const AXES = [...LIST_OPTIONS.map((key) => ({ list: key, key })), { list: "seeds", key: "seed" }] as const;
@@ -29,7 +29,7 @@ export function isGrid(request: Request): boolean {
 }
 
 /**
- * All combinations of a request's lists, in order of k, λ and seed. Where seeds are listed, all models see the data as
+ * All combinations of a request's lists, in the order of the options, the seed last. Where seeds are listed, all models see the data as
  * a run of the first seed does, unless `--data-seed` says otherwise.
  *
  * @throws RequestError naming the first option at fault
