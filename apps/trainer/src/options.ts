@@ -36,6 +36,23 @@ export const trainSchema = z.strictObject({
     .describe(
       "the finished model's threshold: so that mean L0 is k on held-out rows (default), or training's moving average (batch-topk)",
     ),
+  auxK: z
+    .union([whole(1), z.literal("auto")])
+    .optional()
+    .describe(
+      "dead latents that rebuild a row's error, as an auxiliary loss that revives them; auto: the power of two nearest to half the dimension (topk, batch-topk; default none)",
+    ),
+  auxMode: z
+    .enum(["variance", "same-units"])
+    .optional()
+    .describe(
+      "auxiliary error relative to the error's variance, in units of the rows' (default), or as it is (as SAELens)",
+    ),
+  auxCoefficient: z
+    .number()
+    .positive()
+    .optional()
+    .describe("α of the auxiliary loss (default 1/32; same-units: 1)"),
   l0Penalty: z
     .enum(["step", "tanh", "quadratic"])
     .optional()
@@ -215,6 +232,7 @@ const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOption
   expansion: SPARSE,
   k: ["topk", "batch-topk"],
   threshold: ["batch-topk"],
+  auxK: ["topk", "batch-topk"],
   l0Penalty: JUMP,
   l0: JUMP,
   l0Warmup: JUMP,
@@ -272,6 +290,10 @@ export function checkTrainRequest(request: unknown): TrainOptions {
     if (options[key] !== undefined && options.l0Penalty !== penalty)
       throw new RequestError(`${flagOf(key)} is for --l0-penalty ${penalty}`);
   };
+  for (const key of ["auxMode", "auxCoefficient"] as const) {
+    if (options[key] !== undefined && options.auxK === undefined)
+      throw new RequestError(`${flagOf(key)} needs --aux-k`);
+  }
   onlyWith("targetL0", "quadratic");
   onlyWith("tanhScale", "tanh");
   if (options.arch === "autoencoder" && options.widths === undefined) {
@@ -316,7 +338,8 @@ function expectationOf(issue: z.core.$ZodIssue): string {
     case "invalid_value":
       return issue.values.map(String).join(" or ");
     case "invalid_union":
-      // The two options that may be of two kinds.
+      // The options that may be of two kinds.
+      if (issue.path[0] === "auxK") return "a whole number of at least 1, or auto";
       return issue.path[0] === "lr" ? "a number above 0, or auto" : "a token's id or text";
     case "unrecognized_keys":
     case "custom":

@@ -55,6 +55,20 @@ describe("a BatchTopK autoencoder", () => {
   });
 });
 
+describe("AuxK", () => {
+  it("revives latents where plain TopK leaves more than a fifth dead", async () => {
+    const crowded = join(folder, "crowded.arrow");
+    const features = ["--d", "64", "--features", "1024", "--active", "12", "--noise", "0.05", "--seed", "1"];
+    await runCli(["corpus", "generate", crowded, "--rows", "40000", ...features]);
+    const dead = async (name: string, more: TrainRequest): Promise<number> => {
+      const common = { latents: 1024, k: 2, lr: 1e-2, batch: 256, epochs: 16, deadWindow: 100_000 };
+      return (await train([crowded], checkTrainRequest({ ...common, ...more }), join(folder, name))).dead;
+    };
+    expect(await dead("plain", {})).toBeGreaterThan(0.2 * 1024);
+    expect(await dead("aux", { auxK: "auto", auxCoefficient: 0.5 })).toBeLessThan(0.01 * 1024);
+  });
+});
+
 describe("a JumpReLU autoencoder with a quadratic penalty", () => {
   it.each([10, 20, 40])("ends within a tenth of a target of %d", async (targetL0) => {
     const result = await run(`target-${targetL0}`, {
@@ -72,6 +86,9 @@ it.each([
   [{ arch: "jumprelu", targetL0: 5 }, "--target-l0 is for --l0-penalty quadratic"],
   [{ arch: "jumprelu", l0Penalty: "step", tanhScale: 5 }, "--tanh-scale is for --l0-penalty tanh"],
   [{ arch: "topk", bandwidth: 1 }, "--bandwidth is for --arch jumprelu, not for topk"],
+  [{ arch: "topk", auxMode: "variance" }, "--aux-mode needs --aux-k"],
+  [{ arch: "topk", auxK: 0 }, "--aux-k must be at least 1, got 0"],
+  [{ arch: "jumprelu", auxK: 4 }, "--aux-k is for --arch topk and batch-topk, not for jumprelu"],
   [{ arch: "relu", threshold: "ema" }, "--threshold is for --arch batch-topk, not for relu"],
 ] as const)("refuses %o", (request, message) => {
   expect(() => checkTrainRequest(request)).toThrow(message);

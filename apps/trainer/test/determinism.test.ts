@@ -27,6 +27,10 @@ const CASES: [string, TrainRequest][] = [
     { ...COMMON, arch: "topk", latents: 50, k: 4, applyBDecToInput: false },
   ],
   ["batch-topk", { ...COMMON, arch: "batch-topk", latents: 50, k: 4 }],
+  [
+    "topk with AuxK",
+    { ...COMMON, arch: "topk", latents: 150, k: 2, auxK: 5, auxCoefficient: 0.5, deadWindow: 400 },
+  ],
   ["jumprelu", { ...COMMON, arch: "jumprelu", latents: 50, l0: 0.3, bandwidth: 0.5 }],
   [
     "jumprelu with a target and gradient to the input",

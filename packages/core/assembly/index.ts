@@ -3,6 +3,7 @@
  * arena; nothing is allocated. src/reference defines what each must compute, to the bit.
  */
 export { collectAbove, copyAbove, countAbove, keepAbove } from "./above";
+export { keepLargestSigned } from "./auxiliary";
 export { combine } from "./columns";
 export { integerProducts, multiplyAdds } from "./limit";
 export { groupCount, packRow, packRows, product } from "./product";

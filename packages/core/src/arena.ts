@@ -23,6 +23,12 @@ export const BATCH = {
   byThreshold: 4,
 } as const;
 
+/** Fields of the auxiliary loss's state (region `auxiliary`). */
+export const AUXILIARY = {
+  /** What mean‖e − ê‖² is multiplied by in this step; 0: no term. */
+  factor: 0,
+} as const;
+
 /** Fields of the state of BatchTopK's threshold (region `batchThreshold`). */
 export const BATCH_THRESHOLD = {
   /** The moving threshold: what a finished model selects by. NaN is never there; 0 before the first step counted. */
@@ -155,6 +161,21 @@ export interface SparseArena extends CommonViews {
   readonly recordGradient: FloatArray;
   /** −∂loss/∂θ of each record; empty where the architecture has no thresholds. */
   readonly recordPull: FloatArray;
+  /** AuxK's state, records and rows, see auxiliary.ts; empty without it. */
+  readonly auxiliary: Float64Array;
+  readonly deadLatents: Int32Array;
+  readonly errorSum: FloatArray;
+  readonly rowAuxiliary: FloatArray;
+  /** The auxiliary squared error's gradient by ê [B, D]. */
+  readonly auxResidual: FloatArray;
+  readonly auxOffset: Int32Array;
+  readonly auxCount: Int32Array;
+  readonly auxLatent: Int32Array;
+  readonly auxValue: FloatArray;
+  readonly auxGradient: FloatArray;
+  readonly auxScores: FloatArray;
+  readonly auxCandidates: Int32Array;
+  readonly auxErrors: FloatArray;
   readonly preActivations: FloatArray;
   readonly selectedValue: FloatArray;
   readonly selectedLatent: Int32Array;
@@ -284,6 +305,19 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     recordValue: float("recordValue"),
     recordGradient: float("recordGradient"),
     recordPull: float("recordPull"),
+    auxiliary: float64("auxiliary"),
+    deadLatents: int32("deadLatents"),
+    errorSum: float("errorSum"),
+    rowAuxiliary: float("rowAuxiliary"),
+    auxResidual: float("auxResidual"),
+    auxOffset: int32("auxOffset"),
+    auxCount: int32("auxCount"),
+    auxLatent: int32("auxLatent"),
+    auxValue: float("auxValue"),
+    auxGradient: float("auxGradient"),
+    auxScores: float("auxScores"),
+    auxCandidates: int32("auxCandidates"),
+    auxErrors: float("auxErrors"),
     preActivations: float("preActivations"),
     selectedValue: float("selectedValue"),
     selectedLatent: int32("selectedLatent"),

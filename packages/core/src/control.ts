@@ -30,4 +30,6 @@ export const CONTROL = {
   floorTooHigh: 13,
   /** Floors tried in vain in this step. */
   floorTries: 14,
+  /** Latents that the step's auxiliary loss calls dead. */
+  deadLatents: 15,
 } as const;

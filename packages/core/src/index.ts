@@ -87,10 +87,12 @@ export {
   type KernelVariant,
 } from "./kernel-variants.ts";
 export { integerProductRate, multiplyAddLimit } from "./limits.ts";
+export { defaultAuxK } from "./auxiliary.ts";
 export { chooseEncoder } from "./encoder.ts";
 export { automaticLearningRate, type Schedule, scheduledValue } from "./schedule.ts";
 export {
   type AdamSetup,
+  type AuxKSetup,
   type DeepModelSetup,
   defaultDeadWindow,
   inputDimension,

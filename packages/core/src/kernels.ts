@@ -57,8 +57,20 @@ export interface SparseKernels {
   updateLatents(arena: SparseArena, step: StepContext, first: number, last: number): void;
   /** Gradient and optimiser of b_dec for dimensions [first, last). */
   updateDecoderBias(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  /** Adds AuxK's contributions of all rows to the gradients of latents [first, last), after their records'. */
+  gatherAuxiliary(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  /** Absent where the plan has no AuxK. */
+  readonly auxiliary?: AuxiliaryKernels | undefined;
   /** Absent where rows are never screened. */
   readonly screening?: ScreeningKernels | undefined;
+}
+
+/** The stages of AuxK. */
+export interface AuxiliaryKernels {
+  /** Sums residuals over rows, for dimensions [first, last). */
+  sumErrors(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  /** Selects dead latents of rows [first, last), rebuilds the errors with them, and their gradients. */
+  rebuildErrors(arena: SparseArena, step: StepContext, first: number, last: number): void;
 }
 
 /** What the screened encoder prepares. */

@@ -234,6 +234,7 @@ function addSparse(add: Add, options: PlanOptions, floatBytes: number): Detail {
     add("combineScratch", "scratch", "float", workers, COMBINE_SCRATCH);
     if (purpose === "train") add("denseColumns", "scratch", "float", workers, 2, LATENT_BLOCK, batchRows);
   }
+  if (hasAuxiliary(setup, purpose)) addAuxiliary(add, setup, workers);
   add("candidates", "scratch", "int32", workers, CANDIDATE_WORDS + 16 * candidateCapacity(k));
   if (purpose === "train") {
     const gradientRows = storeGradients ? latents : workers * LATENT_BLOCK;
@@ -249,6 +250,35 @@ function addSparse(add: Add, options: PlanOptions, floatBytes: number): Detail {
     add("blockHeat", "control", "int32", blocks);
   }
   return { storeGradients, recordCapacity };
+}
+
+/** Whether a run has AuxK: where records always fit, and only in training. */
+export function hasAuxiliary(setup: Setup, purpose: "train" | "evaluate"): boolean {
+  if (setup.model.kind !== "sparse" || purpose === "evaluate" || setup.training.auxK === undefined)
+    return false;
+  return ARCHITECTURES[setup.model.architecture].selection !== "positive";
+}
+
+/** AuxK's records, one per row and k_aux, and what it keeps of rows and latents: see auxiliary.ts. */
+function addAuxiliary(add: Add, { model, training }: Setup, workers: number): void {
+  if (model.kind !== "sparse" || training.auxK === undefined) throw new Error("internal: no AuxK");
+  const { dIn, latents } = model;
+  const { batchRows } = training;
+  add("auxiliary", "control", "float64", 1);
+  add("deadLatents", "rows", "int32", latents);
+  add("errorSum", "rows", "float", dIn);
+  add("rowAuxiliary", "rows", "float", batchRows);
+  add("auxResidual", "rows", "float", batchRows, dIn);
+  for (const name of ["auxOffset", "auxCount"]) add(name, "records", "int32", batchRows);
+  add("auxLatent", "records", "int32", batchRows, training.auxK.k);
+  for (const name of ["auxValue", "auxGradient"]) add(name, "records", "float", batchRows, training.auxK.k);
+  // What gathering adds up beside gradients means nothing here.
+  add("auxSum", "scratch", "float", latents);
+  add("auxActive", "scratch", "int32", latents);
+  add("auxScores", "scratch", "float", workers, latents);
+  add("auxCandidates", "scratch", "int32", workers, latents);
+  add("auxErrors", "scratch", "float", workers, dIn);
+  add("auxZeros", "scratch", "float", dIn);
 }
 
 /** What the screened encoder keeps: see assembly/quantise.ts and wasm/screen.ts. */

@@ -34,6 +34,7 @@ it("the names that @sparseloom/core exports", () => {
       "createProgram",
       "decodeSafetensors",
       "deepModel",
+      "defaultAuxK",
       "defaultDeadWindow",
       "densityHistogram",
       "detectionMetrics",

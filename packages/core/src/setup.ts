@@ -59,6 +59,17 @@ export interface AdamSetup {
   readonly epsilon: number;
 }
 
+/** AuxK; formulas in auxiliary.ts. */
+export interface AuxKSetup {
+  /** α. */
+  readonly coefficient: number;
+  /** k_aux, the dead latents that rebuild a row's error. */
+  readonly k: number;
+  readonly mode: "variance" | "same-units";
+  /** V, the total variance of the rows as they are trained on; for `variance`. */
+  readonly totalVariance: number;
+}
+
 /** How the model is trained. */
 export interface TrainingSetup {
   /** Rows of a mini-batch; only a run's last mini-batch may be shorter. */
@@ -67,6 +78,8 @@ export interface TrainingSetup {
   /** λ of the sparsity penalty (L1, or JumpReLU's) over steps; peak 0 where the architecture has none. */
   readonly l1Coefficient: Schedule;
   readonly adam: AdamSetup;
+  /** The auxiliary loss against dead latents, see auxiliary.ts; absent: none. TopK and BatchTopK only. */
+  readonly auxK?: AuxKSetup;
   /** A latent is dead when it has not been active in this many of the latest examples. */
   readonly deadWindow: number;
 }
@@ -112,6 +125,12 @@ export function checkTraining(training: TrainingSetup): void {
   }
   const { epsilon } = adam;
   requireRange("epsilon", epsilon, Number.isFinite(epsilon) && epsilon >= 0, "a number of at least 0");
+  if (training.auxK !== undefined) {
+    const { coefficient, k, mode, totalVariance } = training.auxK;
+    requireRange("auxK.coefficient", coefficient, coefficient > 0, "above 0");
+    requireWhole("auxK.k", k, 1);
+    if (mode === "variance") requireRange("auxK.totalVariance", totalVariance, totalVariance > 0, "above 0");
+  }
   requireRange("deadWindow", deadWindow, deadWindow > 0, "above 0");
 }
 

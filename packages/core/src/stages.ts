@@ -7,13 +7,23 @@
  *           rows → latents → decoder bias            (the records of the mini-batch fit at once)
  *           (rows → gather)* → update → decoder bias (they do not: chunks of rows, gradients stored)
  *           rows+ → decode → latents → decoder bias  (BatchTopK: its threshold is found at the end of rows)
+ *           … rows or decode → errors → dead latents → latents → …  (AuxK, where latents are dead)
  *   deep:   rows → units
  *
  * Chunks change no bit: the gradients' chains go on over rows from one chunk to the next.
  */
 import { emptyAdamStep, setAdamStep } from "./adam.ts";
 import { ARCHITECTURES } from "./architectures/index.ts";
-import { type Arena, BATCH, BATCH_THRESHOLD, type DeepArena, type SparseArena, SUMMARY } from "./arena.ts";
+import {
+  type Arena,
+  AUXILIARY,
+  BATCH,
+  BATCH_THRESHOLD,
+  type DeepArena,
+  type SparseArena,
+  SUMMARY,
+} from "./arena.ts";
+import { auxiliaryLoss, listDead, scaleAuxiliary } from "./auxiliary.ts";
 import {
   dropBelow,
   findThreshold,
@@ -28,6 +38,7 @@ import {
   BATCH_FIELDS,
   DEEP_ROW_BLOCK,
   DIMENSION_BLOCK,
+  hasAuxiliary,
   LATENT_BLOCK,
   mostRecordsPerRow,
   ROW_BLOCK,
@@ -71,7 +82,17 @@ export function runStep(program: StepProgram, slot: number): void {
 }
 
 /** Values of CONTROL.phase: what follows the stage that has just finished. */
-const PHASE = { done: 0, rows: 1, gather: 2, update: 3, bias: 4, quantise: 5, decode: 6 } as const;
+const PHASE = {
+  done: 0,
+  rows: 1,
+  gather: 2,
+  update: 3,
+  bias: 4,
+  quantise: 5,
+  decode: 6,
+  errors: 7,
+  auxiliary: 8,
+} as const;
 
 function emptyContext(rank: number): StepContext {
   return {
@@ -127,7 +148,8 @@ function summarise(arena: Arena, context: StepContext): void {
   }
   const lambda = scheduledValue(plan.setup.training.l1Coefficient, step);
   const at = context.slot * SUMMARY_FIELDS;
-  summaries[at + SUMMARY.loss] = (squaredError + lambda * penalty) / context.rows;
+  const extra = arena.kind === "sparse" && context.train ? auxiliaryLoss(arena, context.rows) : 0;
+  summaries[at + SUMMARY.loss] = (squaredError + lambda * penalty + extra) / context.rows;
   summaries[at + SUMMARY.squaredError] = squaredError;
   summaries[at + SUMMARY.squares] = squares;
   summaries[at + SUMMARY.active] = active;
@@ -149,6 +171,8 @@ function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): S
   const { latents, dIn } = arena.model;
   const context = emptyContext(rank);
   const overBatch = ARCHITECTURES[arena.model.architecture].selection === "batch";
+  const auxK = hasAuxiliary(plan.setup, plan.purpose) ? plan.setup.training.auxK : undefined;
+  const updates = plan.storeGradients ? PHASE.gather : PHASE.update;
   const screening = plan.encoder === "screened" ? sparse.screening : undefined;
   let started = false;
 
@@ -202,8 +226,32 @@ function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): S
     control[CONTROL.active] += control[CONTROL.recordsUsed];
     control[CONTROL.recordsUsed] = 0;
     if (!context.train) advanceChunk(arena, context, PHASE.done);
-    else control[CONTROL.phase] = plan.storeGradients ? PHASE.gather : PHASE.update;
+    else if (auxK !== undefined && listDead(arena, context)) control[CONTROL.phase] = PHASE.errors;
+    else control[CONTROL.phase] = updates;
     if (control[CONTROL.phase] === PHASE.done) finishStep(arena, context);
+  };
+  const errors: Stage = {
+    name: "errors",
+    blocks: blocksOf(dIn, DIMENSION_BLOCK),
+    run(block) {
+      const first = block * DIMENSION_BLOCK;
+      sparse.auxiliary?.sumErrors(arena, context, first, Math.min(first + DIMENSION_BLOCK, dIn));
+    },
+    finish() {
+      const usable = auxK !== undefined && scaleAuxiliary(arena, context, auxK);
+      control[CONTROL.phase] = usable ? PHASE.auxiliary : updates;
+    },
+  };
+  const auxiliary: Stage = {
+    name: "dead latents",
+    blocks: 0,
+    run(block) {
+      const first = block * ROW_BLOCK;
+      sparse.auxiliary?.rebuildErrors(arena, context, first, Math.min(first + ROW_BLOCK, context.rows));
+    },
+    finish() {
+      control[CONTROL.phase] = updates;
+    },
   };
   const decode: Stage = {
     name: "decode",
@@ -233,6 +281,8 @@ function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): S
   };
   const updateRange = (first: number, last: number): void => {
     if (!plan.storeGradients) gatherChunk(first, last);
+    if (auxK !== undefined && arena.auxiliary[AUXILIARY.factor] > 0)
+      sparse.gatherAuxiliary(arena, context, first, last);
     sparse.updateLatents(arena, context, first, last);
   };
   const update: Stage = {
@@ -288,6 +338,11 @@ function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): S
         case PHASE.decode:
           decode.blocks = blocksOf(context.rows, ROW_BLOCK);
           return decode;
+        case PHASE.errors:
+          return errors;
+        case PHASE.auxiliary:
+          auxiliary.blocks = blocksOf(context.rows, ROW_BLOCK);
+          return auxiliary;
         case PHASE.gather:
           return gather;
         case PHASE.update:
@@ -371,6 +426,8 @@ function finishStep(arena: SparseArena, context: StepContext): void {
   const whole = rows >= batchRows || ARCHITECTURES[arena.model.architecture].selection === "batch";
   control[CONTROL.chunkRows] = whole ? 0 : rows;
   control[CONTROL.active] = 0;
+  // The next step's term is decided anew.
+  arena.auxiliary.fill(0);
   control[CONTROL.phase] = PHASE.done;
 }
 

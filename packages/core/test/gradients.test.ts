@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import {
   allocateMemory,
   type Arena,
+  type AuxKSetup,
   BATCH,
   createProgram,
   initialise,
@@ -15,9 +16,11 @@ import {
   planRun,
   type Precision,
   referenceKernels,
+  type SparseArena,
   type SparseModelSetup,
+  type StepContext,
 } from "../src/index.ts";
-import { ROW_BLOCK } from "../src/plan.ts";
+import { LATENT_BLOCK, ROW_BLOCK } from "../src/plan.ts";
 import { gaussian, PURPOSE } from "../src/random.ts";
 
 const ROWS = 37;
@@ -27,7 +30,7 @@ function normals(count: number, seed: number, scale = 1): Float64Array {
   return Float64Array.from({ length: count }, (_, i) => scale * gaussian(seed, PURPOSE.synthetic, 0, i));
 }
 
-function setupOf(model: ModelSetup, learningRate = 0) {
+function setupOf(model: ModelSetup, auxK: AuxKSetup | undefined, learningRate = 0) {
   const constant = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 10 });
   return {
     model,
@@ -37,13 +40,14 @@ function setupOf(model: ModelSetup, learningRate = 0) {
       l1Coefficient: constant(LAMBDA),
       adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
       deadWindow: 1000,
+      ...(auxK === undefined ? {} : { auxK }),
     },
   };
 }
 
 /** An arena with random parameters, biases included, and a mini-batch in its slot; float32 numbers in both precisions. */
-function prepare(model: ModelSetup, precision: Precision, recordBytes?: number): Arena {
-  const setup = setupOf(model);
+function prepare(model: ModelSetup, precision: Precision, recordBytes?: number, auxK?: AuxKSetup): Arena {
+  const setup = setupOf(model, auxK);
   const plan = planRun({
     setup,
     workers: 1,
@@ -68,6 +72,12 @@ function prepare(model: ModelSetup, precision: Precision, recordBytes?: number):
       arena.decoderNorm[i] = Math.hypot(...arena.W_dec.value.subarray(i * dIn, (i + 1) * dIn));
   }
   (arena.slots[0] as Float64Array).set(Float32Array.from(normals(ROWS * dIn, 3)));
+  if (arena.kind === "sparse" && auxK !== undefined) {
+    // Every other latent is dead; some of them are active in this very mini-batch.
+    arena.lastFired.forEach((_, i) => {
+      if (i % 2 === 0) arena.lastFired[i] = -1000;
+    });
+  }
   arena.batches[BATCH.rows] = ROWS;
   arena.batches[BATCH.train] = 1;
   return arena;
@@ -285,20 +295,69 @@ const DEEP_CASES: [string, ModelSetup & { kind: "deep" }][] = [
   ],
 ];
 
+/** AuxK's part is gathered by the update itself. */
+function addAuxiliaryGradients(arena: SparseArena): void {
+  const { sparse } = referenceKernels(arena.plan.precision);
+  const step = { rank: 0, slot: 0, rows: ROWS } as StepContext;
+  for (let first = 0; first < arena.model.latents; first += LATENT_BLOCK)
+    sparse.gatherAuxiliary(arena, step, first, Math.min(first + LATENT_BLOCK, arena.model.latents));
+}
+
+/**
+ * The auxiliary term: the k_aux dead latents of largest z rebuild e = x − x̂ without b_dec. `at`: where e, the selection
+ * and the denominator are taken from; they are held fixed.
+ */
+function auxiliaryLoss(
+  p: Tensors,
+  at: Tensors,
+  x: Float64Array,
+  model: SparseModelSetup,
+  auxK: AuxKSetup,
+): number {
+  const { dIn: d, latents } = model;
+  const z0 = preActivationsOf(at, x, model);
+  const z = preActivationsOf(p, x, model);
+  const sets = activeSets(z0, model);
+  const errors = z0.map((row, r) =>
+    Array.from({ length: d }, (_, j) => {
+      let y = at["b_dec"]![j];
+      for (let i = 0; i < latents; i++) if (sets[r]![i]) y += row[i]! * at["W_dec"]![i * d + j];
+      return x[r * d + j] - y;
+    }),
+  );
+  const mean = Array.from({ length: d }, (_, j) => errors.reduce((sum, e) => sum + e[j]!, 0) / ROWS);
+  const spread = errors.reduce((sum, e) => sum + e.reduce((s, v, j) => s + (v - mean[j]!) ** 2, 0), 0) / ROWS;
+  const dead = Array.from({ length: latents }, (_, i) => i).filter((i) => i % 2 === 0);
+  let sum = 0;
+  for (let r = 0; r < ROWS; r++) {
+    const chosen = dead.toSorted((a, b) => z0[r]![b]! - z0[r]![a]! || a - b).slice(0, auxK.k);
+    for (let j = 0; j < d; j++) {
+      const rebuilt = chosen.reduce((y, i) => y + z[r]![i]! * p["W_dec"]![i * d + j], 0);
+      sum += (errors[r]![j]! - rebuilt) ** 2;
+    }
+  }
+  const factor = auxK.mode === "variance" ? auxK.totalVariance / spread : Math.min(dead.length / auxK.k, 1);
+  return (auxK.coefficient * factor * sum) / ROWS;
+}
+
 /** All gradients of one step, before projection and optimiser. */
 function gradients(
   model: ModelSetup,
   precision: Precision,
   recordBytes?: number,
+  auxK?: AuxKSetup,
 ): { arena: Arena; before: Tensors; gradients: Record<string, Float64Array> } {
-  const arena = prepare(model, precision, recordBytes);
+  const arena = prepare(model, precision, recordBytes, auxK);
   const before = copyOf(arena);
+  const lastFired = arena.kind === "sparse" ? arena.lastFired.slice() : undefined;
   runUntil(arena, model.kind === "sparse" ? "update" : "none");
+  if (auxK !== undefined && arena.kind === "sparse") addAuxiliaryGradients(arena);
   const found = Object.fromEntries(
     parametersOf(arena).map(({ name, gradient }) => [name, Float64Array.from(gradient)]),
   );
   if (arena.kind === "sparse") {
     // The penalty's pull on the decoder, and b_dec's gradient, belong to the update; the learning rate is 0.
+    if (lastFired !== undefined) arena.lastFired.set(lastFired);
     runUntil(arena, "none");
     if (arena.model.decoder === "free") found["W_dec"] = Float64Array.from(arena.W_dec.gradient);
     found["b_dec"] = Float64Array.from(arena.b_dec.gradient);
@@ -314,6 +373,31 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
     expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
     for (const name of ["W_enc", "b_enc", "W_dec", "b_dec"]) {
       expect(relativeError(found[name]!, centralDifferences(before, name, loss))).toBeLessThanOrEqual(1e-6);
+    }
+  });
+
+  it.each([
+    ["variance", 4],
+    ["same-units", 4],
+    ["same-units", 13],
+  ] as const)("TopK and BatchTopK with AuxK, %s, k_aux %d, errors held fixed", (mode, k) => {
+    const auxK = { coefficient: 0.5, k, mode, totalVariance: 5 };
+    for (const architecture of ["topk", "batch-topk"] as const) {
+      for (const applyBDecToInput of [true, false]) {
+        const model = sparse({ architecture, applyBDecToInput });
+        const { arena, before, gradients: found } = gradients(model, "float64", undefined, auxK);
+        const x = Float64Array.from(arena.slots[0]!);
+        const unperturbed = copyOf(arena);
+        const loss = (p: Tensors) => {
+          const { loss: squares, active } = sparseLoss(p, x, model);
+          return { loss: squares + auxiliaryLoss(p, unperturbed, x, model, auxK), active };
+        };
+        expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
+        for (const name of ["W_enc", "b_enc", "W_dec", "b_dec"])
+          expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThan(
+            1e-6,
+          );
+      }
     }
   });
 

@@ -7,6 +7,7 @@ import { describe, expect, it, vi } from "vitest";
 import {
   allocateMemory,
   type Arena,
+  type AuxKSetup,
   BATCH,
   createProgram,
   type Encoder,
@@ -38,16 +39,19 @@ interface Problem {
   /** Encoder bias at the start: a low one makes ReLU rows sparse, a high one dense. */
   readonly bias?: number;
   readonly encoder?: Encoder;
+  /** AuxK, all latents dead unless they fired in the mini-batch before. */
+  readonly auxK?: AuxKSetup;
 }
 
-function planOf({ model, batchRows, recordBytes, l1 = 0.05, encoder }: Problem): Plan {
+function planOf({ model, batchRows, recordBytes, l1 = 0.05, encoder, auxK }: Problem): Plan {
   const constant = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 10 });
   const training = {
     batchRows,
     learningRate: constant(3e-3),
     l1Coefficient: constant(l1),
     adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
-    deadWindow: 1000,
+    deadWindow: auxK === undefined ? 1000 : 1,
+    ...(auxK === undefined ? {} : { auxK }),
   };
   return planRun({
     setup: { model, training },
@@ -83,12 +87,14 @@ function train(
   });
   if (problem.bias !== undefined && arena.kind === "sparse") arena.b_enc.value.fill(problem.bias);
   const program = createProgram(arena, make(plan, memory), 0);
+  // As if examples had come before the first.
+  const before = problem.auxK === undefined ? 0 : 10;
   for (let step = 0; step < steps; step++) {
     const rows = step === steps - 1 ? Math.max(1, problem.batchRows - 1) : problem.batchRows;
     slot.set(draw(step, rows * dIn));
     arena.batches[BATCH.step] = step;
     arena.batches[BATCH.rows] = rows;
-    arena.batches[BATCH.examplesBefore] = step * problem.batchRows;
+    arena.batches[BATCH.examplesBefore] = before + step * problem.batchRows;
     arena.batches[BATCH.train] = 1;
     runStep(program, 0);
   }
@@ -239,6 +245,37 @@ describe("the WebAssembly kernels give the reference's bits", () => {
     expect(Math.min(...active)).toBeLessThan(0.1);
     expect(active.some((share) => share > 0.22 && share < 0.38)).toBe(true);
     expect(Math.max(...active)).toBeGreaterThan(0.5);
+  });
+
+  it("with the auxiliary loss of dead latents", () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom("topk" as const, "batch-topk" as const),
+        fc.integer({ min: 1, max: 40 }),
+        fc.integer({ min: 1, max: 90 }),
+        fc.integer({ min: 1, max: 40 }),
+        fc.constantFrom("variance" as const, "same-units" as const),
+        fc.constantFrom(0, 1),
+        fc.nat(1e6),
+        (architecture, dIn, latents, k, mode, coarse, seed) =>
+          expectSameBits({
+            model: {
+              kind: "sparse",
+              architecture,
+              dIn,
+              latents,
+              k: Math.min(3, latents),
+              decoder: "unit",
+              applyBDecToInput: seed % 2 === 0,
+            },
+            batchRows: 1 + (seed % 50),
+            seed,
+            coarse,
+            auxK: { coefficient: 1, k, mode, totalVariance: dIn },
+          }),
+      ),
+      { numRuns: 100 },
+    );
   });
 
   it("where a mini-batch's records above the first floors do not fit, so that the rows are encoded again", () => {

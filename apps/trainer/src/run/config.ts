@@ -5,7 +5,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
+  type AuxKSetup,
   automaticLearningRate,
+  defaultAuxK,
   defaultDeadWindow,
   type JumpSetup,
   type ModelSetup,
@@ -170,6 +172,7 @@ function configOf(
       },
       adam: { beta1: options.beta1, beta2: options.beta2, epsilon: options.epsilon },
       deadWindow: options.deadWindow ?? defaultDeadWindow(batchRows, totalExamples),
+      ...auxiliary(options, corpus.dIn, statistics.totalVariance * transform.scale ** 2),
     },
   };
   return {
@@ -235,6 +238,14 @@ function jumpSetup(options: TrainOptions): JumpSetup {
     targetL0: options.targetL0 ?? 20,
     gradientToInput: options.gradientToInput ?? false,
   };
+}
+
+function auxiliary(options: TrainOptions, dIn: number, totalVariance: number): { auxK?: AuxKSetup } {
+  const { auxK, auxMode: mode = "variance", auxCoefficient } = options;
+  if (auxK === undefined) return {};
+  // OpenAI's and SAELens's.
+  const coefficient = auxCoefficient ?? (mode === "variance" ? 1 / 32 : 1);
+  return { auxK: { coefficient, k: auxK === "auto" ? defaultAuxK(dIn) : auxK, mode, totalVariance } };
 }
 
 function penaltyPeak(model: ModelSetup, options: TrainOptions): number {

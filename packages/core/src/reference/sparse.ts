@@ -10,6 +10,7 @@ import { LATENT_BLOCK, ROW_BLOCK } from "../plan.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import { CONTROL } from "../control.ts";
 import { adamUpdate } from "./adam.ts";
+import { referenceAuxiliary } from "./auxiliary.ts";
 import { chainDot, chainLink, chainProduct, LANES, laneDot, type Round } from "./chains.ts";
 import { selectLargest, sortByLatent } from "./select.ts";
 
@@ -87,26 +88,39 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
         arena.threshold.gradient.fill(0, first, last);
       }
       const thresholds = arena.recordPull.length > 0;
-      for (let row = firstRow; row < lastRow; row++) {
-        const end = arena.rowOffset[row] + arena.rowCount[row];
-        for (
-          let record = firstRecord(arena, row, first);
-          record < end && recordLatent[record] < last;
-          record++
-        ) {
-          const latent = recordLatent[record];
-          const at = gradientRow(arena, step, latent) * dIn;
-          const value = recordValue[record];
-          const gradient = recordGradient[record];
-          chainLink(decoderGradient, at, value, residual, row * dIn, dIn);
-          chainLink(encoderGradient, at, gradient, input, row * dIn, dIn);
-          arena.b_enc.gradient[latent] += gradient;
-          arena.activationSum[latent] += value;
-          if (value > 0) arena.activeCount[latent]++;
-          if (thresholds) arena.threshold.gradient[latent] -= arena.recordPull[record];
-        }
-      }
+      const records = {
+        rowOffset: arena.rowOffset,
+        rowCount: arena.rowCount,
+        recordLatent,
+      };
+      forRecords(records, first, last, firstRow, lastRow, (record, row, latent) => {
+        const at = gradientRow(arena, step, latent) * dIn;
+        const value = recordValue[record];
+        const gradient = recordGradient[record];
+        chainLink(decoderGradient, at, value, residual, row * dIn, dIn);
+        chainLink(encoderGradient, at, gradient, input, row * dIn, dIn);
+        arena.b_enc.gradient[latent] += gradient;
+        arena.activationSum[latent] += value;
+        if (value > 0) arena.activeCount[latent]++;
+        if (thresholds) arena.threshold.gradient[latent] -= arena.recordPull[record];
+      });
     },
+
+    gatherAuxiliary(arena, step, first, last) {
+      const { dIn } = arena.model;
+      const { auxLatent, auxValue, auxGradient, auxResidual, auxOffset, auxCount } = arena;
+      const input = encoderInput(arena, step);
+      const records = { rowOffset: auxOffset, rowCount: auxCount, recordLatent: auxLatent };
+      forRecords(records, first, last, 0, step.rows, (record, row, latent) => {
+        const at = gradientRow(arena, step, latent) * dIn;
+        const gradient = auxGradient[record];
+        chainLink(arena.W_dec.gradient, at, auxValue[record], auxResidual, row * dIn, dIn);
+        chainLink(arena.W_enc.gradient, at, gradient, input, row * dIn, dIn);
+        arena.b_enc.gradient[latent] += gradient;
+      });
+    },
+
+    auxiliary: referenceAuxiliary(round, lanes),
 
     updateLatents(arena, step, first, last) {
       const { dIn, decoder } = arena.model;
@@ -313,16 +327,35 @@ export function squaredDistance(
   return sum;
 }
 
-/** First record of `row` whose latent is at least `latent`, by bisection: records are in ascending latent order. */
-function firstRecord(arena: SparseArena, row: number, latent: number): number {
-  let low = arena.rowOffset[row];
-  let high = low + arena.rowCount[row];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (arena.recordLatent[middle] < latent) low = middle + 1;
-    else high = middle;
+/** Where records lie; those of a row are in ascending latent order. */
+interface Records {
+  readonly rowOffset: Int32Array;
+  readonly rowCount: Int32Array;
+  readonly recordLatent: Int32Array;
+}
+
+/** Visits the records of latents [first, last) in rows [firstRow, lastRow), row by row. */
+function forRecords(
+  { rowOffset, rowCount, recordLatent }: Records,
+  first: number,
+  last: number,
+  firstRow: number,
+  lastRow: number,
+  visit: (record: number, row: number, latent: number) => void,
+): void {
+  for (let row = firstRow; row < lastRow; row++) {
+    const end = rowOffset[row] + rowCount[row];
+    // The first one by bisection.
+    let low = rowOffset[row];
+    let high = end;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (recordLatent[middle] < first) low = middle + 1;
+      else high = middle;
+    }
+    for (let record = low; record < end && recordLatent[record] < last; record++)
+      visit(record, row, recordLatent[record]);
   }
-  return low;
 }
 
 /** Σ_i ∂loss/∂b_enc,i · W_enc,i over one block of latents, before the encoder is updated. */

@@ -30,6 +30,7 @@ export function wasmKernels(
           encodeRows: absent("sparse"),
           decodeRows: absent("sparse"),
           gatherLatents: absent("sparse"),
+          gatherAuxiliary: absent("sparse"),
           updateLatents: absent("sparse"),
           updateDecoderBias: absent("sparse"),
         };

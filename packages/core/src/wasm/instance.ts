@@ -131,6 +131,7 @@ export interface KernelExports {
     least: number,
     inUse: number,
   ): void;
+  keepLargestSigned(values: number, latents: number, count: number, k: number): number;
   keepAbove(list: number, capacity: number, count: number, floors: number, stride: number): number;
   gatherThresholds(
     first: number,

@@ -3,8 +3,9 @@ import { ARCHITECTURES } from "../architectures/index.ts";
 import { finishThreshold } from "../architectures/jumprelu.ts";
 import { CONTROL } from "../control.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
-import { LATENT_BLOCK, type Plan } from "../plan.ts";
+import { hasAuxiliary, LATENT_BLOCK, type Plan } from "../plan.ts";
 import type { SparseModelSetup } from "../setup.ts";
+import { wasmAuxiliary } from "./auxiliary.ts";
 import type { KernelExports } from "./instance.ts";
 import { denseProducts } from "./dense.ts";
 import { exactEncoder } from "./encode.ts";
@@ -157,6 +158,31 @@ export function wasmSparseKernels(
         activeCount,
       );
     },
+
+    gatherAuxiliary(_arena, step, first, last) {
+      const gradients = gradientBytes(step, first);
+      wasm.gather(
+        first,
+        last,
+        0,
+        step.rows,
+        dIn,
+        at("auxOffset"),
+        at("auxCount"),
+        at("auxLatent"),
+        at("auxValue"),
+        at("auxGradient"),
+        at("auxResidual"),
+        inputOf(step),
+        W_enc.gradient + gradients,
+        W_dec.gradient + gradients,
+        b_enc.gradient,
+        at("auxSum"),
+        at("auxActive"),
+      );
+    },
+
+    auxiliary: hasAuxiliary(plan.setup, plan.purpose) ? wasmAuxiliary(plan, model, wasm, inputOf) : undefined,
 
     updateLatents(arena, step, first, last) {
       if (applyBDecToInput) {

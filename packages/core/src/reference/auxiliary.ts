@@ -1,0 +1,78 @@
+/** AuxK's stages in plain TypeScript, see ../auxiliary.ts. */
+import { AUXILIARY, type FloatArray, type SparseArena } from "../arena.ts";
+import { CONTROL } from "../control.ts";
+import type { AuxiliaryKernels, StepContext } from "../kernels.ts";
+import { chainDot, chainLink, laneDot, type Round } from "./chains.ts";
+import { selectLargest, sortByLatent } from "./select.ts";
+
+/** `gather` adds the contributions of given records to gradients, as the sparse stages do. */
+export function referenceAuxiliary(round: Round, lanes: FloatArray): AuxiliaryKernels {
+  return {
+    sumErrors(arena, step, first, last) {
+      const { dIn } = arena.model;
+      arena.errorSum.fill(0, first, last);
+      for (let row = 0; row < step.rows; row++)
+        for (let j = first; j < last; j++) arena.errorSum[j] += arena.residual[row * dIn + j];
+    },
+
+    rebuildErrors(arena, step, first, last) {
+      const scale = round(2 * (arena.auxiliary[AUXILIARY.factor] / step.rows));
+      for (let row = first; row < last; row++) {
+        selectDead(arena, step, row, round);
+        rebuildRow(arena, step, row, lanes, round);
+        const { dIn } = arena.model;
+        const at = row * dIn;
+        for (let j = at; j < at + dIn; j++) arena.auxResidual[j] = scale * arena.auxResidual[j];
+        const begin = arena.auxOffset[row];
+        for (let record = begin; record < begin + arena.auxCount[row]; record++) {
+          const weights = arena.auxLatent[record] * dIn;
+          const gradient = chainDot(0, arena.auxResidual, at, arena.W_dec.value, weights, dIn, round);
+          arena.auxGradient[record] = gradient;
+        }
+      }
+    },
+  };
+}
+
+/** The k_aux dead latents of largest pre-activation, by latent. */
+function selectDead(arena: SparseArena, step: StepContext, row: number, round: Round): void {
+  const { dIn, latents } = arena.model;
+  const { deadLatents, auxScores, auxLatent, auxValue, control, plan } = arena;
+  const k = plan.setup.training.auxK?.k ?? 0;
+  const input = arena.centredInput ?? arena.slots[step.slot];
+  const dead = control[CONTROL.deadLatents];
+  const scores = step.rank * latents;
+  for (let i = 0; i < dead; i++) {
+    const latent = deadLatents[i];
+    const start = arena.b_enc.value[latent];
+    const score = chainDot(start, input, row * dIn, arena.W_enc.value, latent * dIn, dIn, round);
+    auxScores[scores + i] = score;
+  }
+  const begin = row * k;
+  const count = Math.max(0, selectLargest(auxScores, scores, dead, k, auxValue, auxLatent, begin));
+  for (let record = begin; record < begin + count; record++)
+    auxLatent[record] = deadLatents[auxLatent[record]];
+  sortByLatent(auxLatent, auxValue, begin, count);
+  arena.auxOffset[row] = begin;
+  arena.auxCount[row] = count;
+}
+
+/** auxResidual = ê − e, and its square. */
+function rebuildRow(
+  arena: SparseArena,
+  step: StepContext,
+  row: number,
+  lanes: FloatArray,
+  round: Round,
+): void {
+  const { dIn } = arena.model;
+  const { auxResidual, auxLatent, auxValue, residual } = arena;
+  const at = row * dIn;
+  const begin = arena.auxOffset[row];
+  auxResidual.fill(0, at, at + dIn);
+  for (let record = begin; record < begin + arena.auxCount[row]; record++)
+    chainLink(auxResidual, at, auxValue[record], arena.W_dec.value, auxLatent[record] * dIn, dIn);
+  const unscale = round(-step.rows / 2);
+  for (let j = at; j < at + dIn; j++) auxResidual[j] = auxResidual[j] - round(unscale * residual[j]);
+  arena.rowAuxiliary[row] = laneDot(lanes, auxResidual, at, auxResidual, at, dIn);
+}
