@@ -158,13 +158,13 @@ function coherenceOf(vectors: readonly Float32Array[], mean: readonly number[]):
 /** Rows by block, ascending and without repetition, as the corpus reads them. */
 function byBlock(corpus: Corpus, rowIds: readonly number[]): Map<Block, number[]> {
   const groups = new Map<Block, number[]>();
-  let index = 0;
+  let block: Block | undefined;
   for (const row of [...new Set(rowIds)].sort((a, b) => a - b)) {
-    while (row >= corpus.blocks[index].firstRow + corpus.blocks[index].rows) index++;
-    const block = corpus.blocks[index];
-    const group = groups.get(block);
-    if (group === undefined) groups.set(block, [row - block.firstRow]);
-    else group.push(row - block.firstRow);
+    if (block === undefined || row >= block.firstRow + block.rows) {
+      block = corpus.blocks.holding(row);
+      groups.set(block, []);
+    }
+    groups.get(block)!.push(row - block.firstRow);
   }
   return groups;
 }

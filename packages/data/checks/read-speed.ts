@@ -14,7 +14,7 @@ const start = performance.now();
 await using corpus = await openCorpus(positionals, { blockBytes: 16 * 2 ** 20 });
 const opened = performance.now() - start;
 const memory = new Uint8Array(new SharedArrayBuffer(16 * 2 ** 20));
-const bytes = corpus.blocks.reduce((sum, block) => sum + block.byteLength, 0);
+const bytes = [...corpus.blocks].reduce((sum, block) => sum + block.byteLength, 0);
 let best = Infinity;
 for (let pass = 0; pass < Number(values.passes); pass++) {
   const begin = performance.now();

@@ -83,7 +83,7 @@ async function time(name: string, path: string, remote: RemoteOptions): Promise<
     const began = performance.now();
     const cpu = process.cpuUsage();
     let bytes = 0;
-    const jobs = corpus.blocks.map((block) =>
+    const jobs = Array.from(corpus.blocks, (block) =>
       queue.add(async () => {
         const slot = slots.pop() ?? new Uint8Array(2 ** 22);
         await corpus.readBlock(block, slot);

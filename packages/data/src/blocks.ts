@@ -26,10 +26,17 @@ export interface Block {
   readonly segments: readonly Segment[];
 }
 
-/** Sizes of a file's batches. */
-export interface BlockSource {
-  readonly batches: readonly { readonly rows: number }[];
+/** The blocks of a corpus, in file order, each made when it is asked for: a large corpus has a million. */
+export interface Blocks extends Iterable<Block> {
+  readonly length: number;
+  /** Block `index`, counted from the end where it is negative; undefined when there is none. */
+  at(index: number): Block | undefined;
+  /** The block that holds a row of the corpus. @throws RangeError when there is no such row. */
+  holding(row: number): Block;
 }
+
+/** Rows of each batch of a file, in order. */
+export type BatchRows = Float64Array;
 
 /** Where the batches of a file begin, for all of its blocks. */
 interface FileRows {
@@ -37,27 +44,26 @@ interface FileRows {
   readonly file: number;
   /** Global index of the file's first row. */
   readonly firstRow: number;
-  readonly rowBytes: number;
+  /** Index of the file's first block. */
+  readonly firstBlock: number;
+  readonly rows: number;
   /** First row of each batch in the file, and the file's rows at the end. */
   readonly starts: Float64Array;
 }
 
-/** A block that finds its segments when it is asked for them: a large corpus has a million blocks. */
 class PlannedBlock implements Block {
   readonly index: number;
   readonly firstRow: number;
   readonly rows: number;
+  readonly byteLength: number;
   readonly #file: FileRows;
 
-  constructor(file: FileRows, index: number, firstRow: number, rows: number) {
+  constructor(file: FileRows, index: number, firstRow: number, rows: number, rowBytes: number) {
     this.#file = file;
     this.index = index;
     this.firstRow = firstRow;
     this.rows = rows;
-  }
-
-  get byteLength(): number {
-    return this.rows * this.#file.rowBytes;
+    this.byteLength = rows * rowBytes;
   }
 
   get segments(): readonly Segment[] {
@@ -65,7 +71,7 @@ class PlannedBlock implements Block {
     const segments: Segment[] = [];
     let row = this.firstRow - firstRow;
     const end = row + this.rows;
-    for (let batch = lastAtMost(starts, row); row < end; batch++) {
+    for (let batch = lastAtMost(starts.length, (i) => starts[i]!, row); row < end; batch++) {
       const rows = Math.min(end, starts[batch + 1]!) - row;
       if (rows > 0) segments.push({ file, batch, firstRow: row - starts[batch]!, rows });
       row += rows;
@@ -74,38 +80,72 @@ class PlannedBlock implements Block {
   }
 }
 
-/** Index of the last number of an ascending list that is at most `value`; the first must be. */
-function lastAtMost(ascending: Float64Array, value: number): number {
+class PlannedBlocks implements Blocks {
+  readonly length: number;
+  readonly #files: readonly FileRows[];
+  readonly #rows: number;
+  readonly #rowBytes: number;
+  readonly #rowsPerBlock: number;
+
+  constructor(files: readonly BatchRows[], rowBytes: number, rowsPerBlock: number) {
+    let firstRow = 0;
+    let firstBlock = 0;
+    this.#rowBytes = rowBytes;
+    this.#rowsPerBlock = rowsPerBlock;
+    this.#files = files.map((batches, file) => {
+      const starts = new Float64Array(batches.length + 1);
+      for (const [batch, rows] of batches.entries()) starts[batch + 1] = starts[batch]! + rows;
+      const rows = starts.at(-1)!;
+      const plan: FileRows = { file, firstRow, firstBlock, rows, starts };
+      firstRow += rows;
+      firstBlock += Math.ceil(rows / rowsPerBlock);
+      return plan;
+    });
+    this.#rows = firstRow;
+    this.length = firstBlock;
+  }
+
+  at(index: number): Block | undefined {
+    const block = index < 0 ? index + this.length : index;
+    if (!(Number.isInteger(block) && block >= 0 && block < this.length)) return undefined;
+    // Of files that begin with one block, those before the last have no rows.
+    const file = this.#files[lastAtMost(this.#files.length, (i) => this.#files[i]!.firstBlock, block)]!;
+    const done = (block - file.firstBlock) * this.#rowsPerBlock;
+    const rows = Math.min(this.#rowsPerBlock, file.rows - done);
+    return new PlannedBlock(file, block, file.firstRow + done, rows, this.#rowBytes);
+  }
+
+  holding(row: number): Block {
+    if (!Number.isInteger(row) || row < 0 || row >= this.#rows) {
+      throw new RangeError(`there is no row ${row} in a corpus of ${this.#rows} rows`);
+    }
+    const file = this.#files[lastAtMost(this.#files.length, (i) => this.#files[i]!.firstRow, row)]!;
+    return this.at(file.firstBlock + Math.floor((row - file.firstRow) / this.#rowsPerBlock))!;
+  }
+
+  *[Symbol.iterator](): Iterator<Block> {
+    for (let index = 0; index < this.length; index++) yield this.at(index)!;
+  }
+}
+
+/** Index of the last of `count` ascending numbers that is at most `value`; the first must be. */
+function lastAtMost(count: number, numberAt: (index: number) => number, value: number): number {
   let low = 0;
-  let high = ascending.length - 1;
+  let high = count - 1;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if (ascending[middle]! <= value) low = middle;
+    if (numberAt(middle) <= value) low = middle;
     else high = middle - 1;
   }
   return low;
 }
 
-/** The blocks of a corpus: full ones of `rowsPerBlock` rows, and a shorter one at the end of each file. */
-export function planBlocks(
-  files: readonly BlockSource[],
-  rowBytes: number,
-  rowsPerBlock: number,
-): readonly Block[] {
-  const blocks: Block[] = [];
-  let firstRow = 0;
-  for (const [file, { batches }] of files.entries()) {
-    const starts = new Float64Array(batches.length + 1);
-    for (const [batch, { rows }] of batches.entries()) starts[batch + 1] = starts[batch]! + rows;
-    const plan: FileRows = { file, firstRow, rowBytes, starts };
-    const fileRows = starts.at(-1)!;
-    for (let done = 0; done < fileRows; done += rowsPerBlock) {
-      const rows = Math.min(rowsPerBlock, fileRows - done);
-      blocks.push(new PlannedBlock(plan, blocks.length, firstRow + done, rows));
-    }
-    firstRow += fileRows;
-  }
-  return blocks;
+/**
+ * The blocks of a corpus: full ones of `rowsPerBlock` rows, and a shorter one at the end of each file.
+ * @param files the rows of each file's batches.
+ */
+export function planBlocks(files: readonly BatchRows[], rowBytes: number, rowsPerBlock: number): Blocks {
+  return new PlannedBlocks(files, rowBytes, rowsPerBlock);
 }
 
 /**
@@ -119,21 +159,9 @@ export function areFew(rows: number, block: Block): boolean {
   return rows * READ_COST_BYTES < block.byteLength;
 }
 
-/** The block that holds a global row; one of `blocks` must. */
-export function blockOf(blocks: readonly Block[], row: number): Block {
-  let low = 0;
-  let high = blocks.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (blocks[middle]!.firstRow <= row) low = middle;
-    else high = middle - 1;
-  }
-  return blocks[low]!;
-}
-
-/** The segment that holds a global row, and the row's index in its batch; `blocks` must hold the row. */
-export function findRow(blocks: readonly Block[], row: number): { segment: Segment; batchRow: number } {
-  const block = blockOf(blocks, row);
+/** The segment that holds a global row, and the row's index in its batch. @throws RangeError when there is no such row. */
+export function findRow(blocks: Blocks, row: number): { segment: Segment; batchRow: number } {
+  const block = blocks.holding(row);
   let rest = row - block.firstRow;
   for (const segment of block.segments) {
     if (rest < segment.rows) return { segment, batchRow: segment.firstRow + rest };

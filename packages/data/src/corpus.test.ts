@@ -82,7 +82,7 @@ describe("openCorpus reads", () => {
     const name = await writeArrow(path("shared.arrow"), { x: vectorColumn({ dIn: 2 }) }, [3, 3]);
     await using corpus = await openCorpus([name]);
     const memory = new Uint8Array(new SharedArrayBuffer(128)).fill(7);
-    await corpus.readBlock(corpus.blocks[0]!, memory.subarray(64));
+    await corpus.readBlock(corpus.blocks.at(0)!, memory.subarray(64));
     expect(memory.subarray(0, 64).every((byte) => byte === 7)).toBe(true);
     expect(new Float32Array(memory.buffer, 64, 12)).toEqual(expectedValues(6, 2));
     expect(memory.subarray(112).every((byte) => byte === 7)).toBe(true);
@@ -93,10 +93,10 @@ describe("openCorpus reads", () => {
     await using corpus = await openCorpus([name]);
     const rows = Uint32Array.of(0, 2, 3, 4, 5, 8);
     const into = new Float32Array(12);
-    await corpus.readRows(corpus.blocks[0]!, rows, new Uint8Array(into.buffer));
+    await corpus.readRows(corpus.blocks.at(0)!, rows, new Uint8Array(into.buffer));
     const all = expectedValues(9, 2);
     expect([...into]).toEqual([...rows].flatMap((row) => [all[2 * row]!, all[2 * row + 1]!]));
-    await expect(corpus.readRows(corpus.blocks[0]!, Uint32Array.of(9), new Uint8Array(8))).rejects.toThrow(
+    await expect(corpus.readRows(corpus.blocks.at(0)!, Uint32Array.of(9), new Uint8Array(8))).rejects.toThrow(
       RangeError,
     );
   });
@@ -133,7 +133,7 @@ describe("blocks", () => {
       await writeArrow(name, { x: vectorColumn({ dIn }) }, batches, format);
       await using corpus = await openCorpus([name], { blockBytes });
       let next = 0;
-      for (const [index, block] of corpus.blocks.entries()) {
+      for (const [index, block] of [...corpus.blocks].entries()) {
         expect(block).toMatchObject({ index, firstRow: next, byteLength: block.rows * dIn * 4 });
         expect(block.byteLength).toBeLessThanOrEqual(Math.max(blockBytes, dIn * 4));
         next += block.rows;
@@ -147,10 +147,10 @@ describe("blocks", () => {
   it("are cut from one batch, and joined from many", async () => {
     const big = await writeArrow(path("big.arrow"), { x: vectorColumn({ dIn: 1 }) }, [100]);
     await using cut = await openCorpus([big], { blockBytes: 40 });
-    expect(cut.blocks.map((block) => block.segments.length)).toEqual(Array(10).fill(1));
+    expect(Array.from(cut.blocks, (block) => block.segments.length)).toEqual(Array(10).fill(1));
     const small = await writeArrow(path("small.arrow"), { x: vectorColumn({ dIn: 1 }) }, Array(20).fill(2));
     await using joined = await openCorpus([small], { blockBytes: 80 });
-    expect(joined.blocks.map((block) => block.segments.length)).toEqual([10, 10]);
+    expect(Array.from(joined.blocks, (block) => block.segments.length)).toEqual([10, 10]);
   });
 
   it("refuse sizes beyond 16 MiB", async () => {
@@ -302,8 +302,8 @@ describe("an open corpus", () => {
     const name = await writeArrow(path("shrinks"), { x: vectorColumn({ dIn: 64 }) }, [64]);
     await using corpus = await openCorpus([name]);
     await writeFile(name, "");
-    const into = new Uint8Array(corpus.blocks[0]!.byteLength);
-    await expect(corpus.readBlock(corpus.blocks[0]!, into)).rejects.toMatchObject({
+    const into = new Uint8Array(corpus.blocks.at(0)!.byteLength);
+    await expect(corpus.readBlock(corpus.blocks.at(0)!, into)).rejects.toMatchObject({
       kind: "changed",
       path: name,
     });
@@ -313,16 +313,16 @@ describe("an open corpus", () => {
     const name = await writeArrow(path("abort"), { x: vectorColumn({ dIn: 2 }) }, [4]);
     await using corpus = await openCorpus([name]);
     const reason = new Error("enough");
-    const read = corpus.readBlock(corpus.blocks[0]!, new Uint8Array(64), AbortSignal.abort(reason));
+    const read = corpus.readBlock(corpus.blocks.at(0)!, new Uint8Array(64), AbortSignal.abort(reason));
     await expect(read).rejects.toBe(reason);
   });
 
   it("refuses to read into too little room, and after it was closed", async () => {
     const name = await writeArrow(path("closed"), { x: vectorColumn({ dIn: 2 }) }, [4]);
     const corpus = await openCorpus([name]);
-    await expect(corpus.readBlock(corpus.blocks[0]!, new Uint8Array(31))).rejects.toThrow(RangeError);
+    await expect(corpus.readBlock(corpus.blocks.at(0)!, new Uint8Array(31))).rejects.toThrow(RangeError);
     await corpus.close();
     await corpus.close();
-    await expect(corpus.readBlock(corpus.blocks[0]!, new Uint8Array(32))).rejects.toThrow("closed");
+    await expect(corpus.readBlock(corpus.blocks.at(0)!, new Uint8Array(32))).rejects.toThrow("closed");
   });
 });

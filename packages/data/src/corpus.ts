@@ -17,7 +17,7 @@ import { chooseVectorColumn, deliveredType, valueBytes } from "./arrow/vector-co
 import type { ValueType } from "./arrow/vector-column.ts";
 import { readVectors } from "./arrow/vector-reader.ts";
 import { findRow, planBlocks } from "./blocks.ts";
-import type { Block, Segment } from "./blocks.ts";
+import type { Block, Blocks, Segment } from "./blocks.ts";
 import { mapConcurrently } from "./concurrently.ts";
 import { CorpusError } from "./errors.ts";
 import { fingerprintOf } from "./fingerprint.ts";
@@ -88,7 +88,7 @@ export interface Corpus extends AsyncDisposable {
   /** The other columns, and why they are not. */
   readonly ignoredColumns: readonly IgnoredColumn[];
   /** All rows, in order. */
-  readonly blocks: readonly Block[];
+  readonly blocks: Blocks;
   /** Rows of a full block. */
   readonly rowsPerBlock: number;
   /** SHA-256 in hexadecimal of names, sizes, headers, first and last rows; independent of `blockBytes`. */
@@ -213,7 +213,7 @@ function assemble(sources: Sources, blockBytes: number): OpenCorpus {
     const what = `a row of ${dIn} numbers takes ${rowBytes} bytes; at most ${MAX_BLOCK_BYTES} (16 MiB) are read`;
     throw new CorpusError("unsupported", what, { path: opened[0]?.file.path, column });
   }
-  const columns = opened.map((one) => one.vectors);
+  const columns = opened.map(({ vectors }) => vectors.batches.rows);
   const rowsPerBlock = Math.max(1, Math.floor(blockBytes / rowBytes));
   const blocks = planBlocks(columns, rowBytes, rowsPerBlock);
   return new OpenCorpus(sources, { dIn, type, column, blocks, rowsPerBlock });
@@ -225,13 +225,13 @@ async function fingerprint(
   signal: AbortSignal | undefined,
 ): Promise<string> {
   const rowBytes = corpus.dIn * valueBytes(corpus.type);
-  const columns = opened.map((one) => one.vectors);
+  const columns = opened.map(({ vectors }) => vectors.batches.rows);
   // It must not depend on the block size, so it has its own plan.
   const plan = planBlocks(columns, rowBytes, Math.max(1, Math.floor(DEFAULT_BLOCK_BYTES / rowBytes)));
-  const memory = new Uint8Array(plan[0]?.byteLength ?? 0);
+  const first = plan.at(0)!;
+  const memory = new Uint8Array(first.byteLength);
   const ends = async function* (): AsyncIterable<Uint8Array> {
-    for (const block of new Set([plan[0], plan.at(-1)])) {
-      if (block === undefined) continue;
+    for (const block of plan.length > 1 ? [first, plan.at(-1)!] : [first]) {
       // The first block may be that of a small file, and the last a whole one.
       const bytes = block.byteLength <= memory.byteLength ? memory : new Uint8Array(block.byteLength);
       await corpus.readBlock(block, bytes, signal);
@@ -244,7 +244,7 @@ async function fingerprint(
 
 /** The dimension and number type that all files share. */
 function commonShape(opened: readonly OpenedFile[]): { dIn: number; type: ValueType; column: string } {
-  const withRows = opened.filter((one) => one.vectors.batches.some((batch) => batch.rows > 0));
+  const withRows = opened.filter((one) => one.vectors.batches.totalRows > 0);
   const first = withRows[0];
   if (first === undefined || first.vectors.dIn === undefined) {
     const path = opened.length === 1 ? opened[0]?.file.path : undefined;
@@ -265,7 +265,7 @@ interface CorpusShape {
   readonly dIn: number;
   readonly type: ValueType;
   readonly column: string;
-  readonly blocks: readonly Block[];
+  readonly blocks: Blocks;
   readonly rowsPerBlock: number;
 }
 
@@ -277,7 +277,7 @@ class OpenCorpus implements Corpus {
   readonly type: ValueType;
   readonly labels: readonly LabelColumn[];
   readonly ignoredColumns: readonly IgnoredColumn[];
-  readonly blocks: readonly Block[];
+  readonly blocks: Blocks;
   readonly rowsPerBlock: number;
   fingerprint = "";
   readonly notes: readonly string[];
@@ -295,7 +295,7 @@ class OpenCorpus implements Corpus {
       path: file.path,
       size: file.size,
       format: index.format,
-      rows: vectors.batches.reduce((sum, batch) => sum + batch.rows, 0),
+      rows: vectors.batches.totalRows,
       batches: vectors.batches.length,
     }));
     this.rows = this.files.reduce((sum, file) => sum + file.rows, 0);
@@ -323,15 +323,14 @@ class OpenCorpus implements Corpus {
 
   async readBlock(block: Block, into: Uint8Array, signal?: AbortSignal): Promise<void> {
     requireRoom(into, block.byteLength);
-    let end = 0;
-    const parts = block.segments.map((segment) => {
-      const start = end;
-      end += segment.rows * this.#rowBytes;
-      return { segment, target: into.subarray(start, end) };
-    });
-    await mapConcurrently(parts, this.#isRemote ? REMOTE_SEGMENTS_IN_FLIGHT : 1, ({ segment, target }) =>
-      this.#readRange(segment, segment.firstRow, target, signal),
-    );
+    let start = 0;
+    const read = (segment: Segment): Promise<void> => {
+      const target = into.subarray(start, (start += segment.rows * this.#rowBytes));
+      return this.#readRange(segment, segment.firstRow, target, signal);
+    };
+    // Both take the segments in order, which is that of their places in the block.
+    if (this.#isRemote) await mapConcurrently(block.segments, REMOTE_SEGMENTS_IN_FLIGHT, read);
+    else for (const segment of block.segments) await read(segment);
   }
 
   async readRows(block: Block, rows: Uint32Array, into: Uint8Array, signal?: AbortSignal): Promise<void> {
@@ -386,13 +385,10 @@ class OpenCorpus implements Corpus {
   }
 
   locate(row: number): RowPlace {
-    if (!Number.isInteger(row) || row < 0 || row >= this.rows) {
-      throw new RangeError(`there is no row ${row} in a corpus of ${this.rows} rows`);
-    }
     const { segment, batchRow } = findRow(this.blocks, row);
     const { batch } = segment;
     const { file, vectors } = this.#file(segment.file);
-    const sequences = vectors.batches[batch]?.sequences;
+    const sequences = vectors.batches.sequences(batch);
     return { path: file.path, batch, ...(sequences?.place(batchRow) ?? { row: batchRow }) };
   }
 
@@ -406,7 +402,7 @@ class OpenCorpus implements Corpus {
   }
 
   /** Fills `into` with rows of a segment's batch, from `firstRow` of the batch on. */
-  async #readRange(
+  #readRange(
     { file: fileIndex, batch }: Segment,
     firstRow: number,
     into: Uint8Array,
@@ -415,7 +411,7 @@ class OpenCorpus implements Corpus {
     const { file, vectors } = this.#file(fileIndex);
     const range = { batch, firstRow, rows: into.byteLength / this.#rowBytes };
     const place = { path: file.path, batch, column: this.column };
-    await readVectors(this.#sources.reader, vectors, this.dIn, range, into, place, signal);
+    return readVectors(this.#sources.reader, vectors, this.dIn, range, into, place, signal);
   }
 
   #file(index: number): OpenedFile {
@@ -432,7 +428,12 @@ class OpenCorpus implements Corpus {
 }
 
 function sequenceCount(vectors: VectorColumn): number {
-  return vectors.batches.reduce((sum, { sequences }) => sum + (sequences?.count ?? 0), 0);
+  if (!vectors.nested) return 0;
+  let count = 0;
+  for (let batch = 0; batch < vectors.batches.length; batch++) {
+    count += vectors.batches.sequences(batch)?.count ?? 0;
+  }
+  return count;
 }
 
 /** What is not read as it is stored. */
@@ -445,7 +446,7 @@ function notesOn(opened: readonly OpenedFile[]): string[] {
       notes.push(`numbers stored as ${type} are converted to float32`);
     }
   }
-  const isPacked = opened.some(({ vectors }) => vectors.batches.some(({ source }) => source.packed));
+  const isPacked = opened.some(({ vectors }) => vectors.batches.isPacked);
   if (isPacked) {
     notes.push("compressed batches are unpacked whole: uncompressed files are read several times faster");
   }

@@ -57,12 +57,11 @@ export class FilePool {
       return await work(await entry.handle);
     } finally {
       entry.users--;
-      await this.#shrink();
+      if (this.#closed || this.#entries.length > MAX_OPEN) await this.#shrink();
     }
   }
 
   async #shrink(): Promise<void> {
-    if (!this.#closed && this.#entries.length <= MAX_OPEN) return;
     const open = this.#entries.filter((entry) => entry.handle !== undefined);
     const idle = open.filter((entry) => entry.users === 0).sort((a, b) => a.lastUse - b.lastUse);
     const excess = this.#closed ? idle.length : Math.max(0, open.length - MAX_OPEN);

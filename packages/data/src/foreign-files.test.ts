@@ -171,7 +171,7 @@ describe("compressed buffers of several blocks", () => {
       expect(corpus).toMatchObject({ rows: 3000, dIn: 32 });
       const all = new Float32Array(3000 * 32);
       await Promise.all(
-        corpus.blocks.toReversed().map(async (block) => {
+        [...corpus.blocks].toReversed().map(async (block) => {
           const part = all.subarray(block.firstRow * 32, (block.firstRow + block.rows) * 32);
           await corpus.readBlock(block, new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
         }),

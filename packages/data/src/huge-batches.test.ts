@@ -22,7 +22,7 @@ describe("a cache with batches of more than 2 GiB", () => {
     expect(corpus.files[0]!.size).toBeGreaterThan(4 * 2 ** 30);
     const memory = new Float32Array(4 * 2 ** 20);
     for (const [row, value] of marks) {
-      const block = corpus.blocks[Math.floor(row / 1024)]!;
+      const block = corpus.blocks.at(Math.floor(row / 1024))!;
       await corpus.readBlock(block, new Uint8Array(memory.buffer, 0, block.byteLength));
       expect(memory[(row - block.firstRow) * dIn]).toBe(value);
       const labels = await corpus.readLabels(block, ["sequence", "position", "token_ids"]);

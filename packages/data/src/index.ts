@@ -16,7 +16,7 @@ export { openCorpus } from "./corpus.ts";
 export type { Corpus, CorpusFile, CorpusOptions, LabelValues, RowPlace } from "./corpus.ts";
 export { absolutePath } from "./remote/address.ts";
 export type { RemoteOptions } from "./remote/options.ts";
-export type { Block, Segment } from "./blocks.ts";
+export type { Block, Blocks, Segment } from "./blocks.ts";
 export type { IgnoredColumn, LabelColumn } from "./arrow/label-columns.ts";
 export type { LabelValue } from "./arrow/label-values.ts";
 export type { ValueType } from "./arrow/vector-column.ts";

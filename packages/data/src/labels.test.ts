@@ -15,7 +15,7 @@ describe("readLabels", () => {
     };
     const name = await writeArrow(path("a"), columns, [5, 0, 1, 9]);
     await using corpus = await openCorpus([name], { blockBytes: 28 });
-    const block = corpus.blocks[1]!;
+    const block = corpus.blocks.at(1)!;
     expect(block).toMatchObject({ firstRow: 7, rows: 7 });
     const labels = await corpus.readLabels(block, ["t", "n"]);
     expect([...labels.keys()]).toEqual(["t", "n"]);
@@ -28,7 +28,7 @@ describe("readLabels", () => {
 
   it("refuses names that are not label columns, listing those that are", async () => {
     await using corpus = await openCorpus([path("a")]);
-    const read = corpus.readLabels(corpus.blocks[0]!, ["absent"]);
+    const read = corpus.readLabels(corpus.blocks.at(0)!, ["absent"]);
     await expect(read).rejects.toMatchObject({ kind: "no-label-column" });
     await expect(read).rejects.toThrow('there are: "n", "t"');
   });
@@ -54,6 +54,6 @@ describe("labels of several files", () => {
       { name: "odd", why: "type Int32 in one file, Utf8 in another" },
       { name: "only", why: `${c} does not have it` },
     ]);
-    expect([...(await corpus.readLabels(corpus.blocks[1]!, ["same"])).get("same")!]).toEqual([2, 3]);
+    expect([...(await corpus.readLabels(corpus.blocks.at(1)!, ["same"])).get("same")!]).toEqual([2, 3]);
   });
 });

@@ -3,7 +3,6 @@
  * own. Each batch is memory of its own; who wants to fill memory given beforehand takes `RowStream`.
  */
 import type { LabelValue } from "./arrow/label-values.ts";
-import { blockOf } from "./blocks.ts";
 import type { Block } from "./blocks.ts";
 import type { Corpus, LabelValues } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
@@ -91,7 +90,7 @@ class LabelCache {
     for (const place of order) {
       const row = rowIds[place]!;
       if (block === undefined || row >= block.firstRow + block.rows) {
-        block = blockOf(this.#corpus.blocks, row);
+        block = this.#corpus.blocks.holding(row);
         labels = await this.#labelsOf(block, signal);
       }
       for (const { name, values } of columns) values[place] = labels!.get(name)!.get(row - block.firstRow);

@@ -56,7 +56,7 @@ export async function sampleRows(corpus: Corpus, options: SampleOptions): Promis
   for (const pass of [share, 1]) {
     for (const index of order) {
       if (rows === wanted) break;
-      const block = corpus.blocks[index]!;
+      const block = corpus.blocks.at(index)!;
       const { rows: kept } = await selectByLabels(corpus, block, split, options.signal);
       shuffleInPlace(kept, kept.length, options.seed, Purpose.rowSample, 1 + index);
       let from = taken.get(index) ?? 0;

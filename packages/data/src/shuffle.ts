@@ -3,7 +3,6 @@
  * and without a list of all rows. Reads labels where documents are held out or rows are filtered, and no values.
  */
 import { valueBytes } from "./arrow/vector-column.ts";
-import { blockOf } from "./blocks.ts";
 import type { Block } from "./blocks.ts";
 import type { Corpus } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
@@ -109,7 +108,9 @@ export class WindowPlanner {
     const { blocks } = this.#corpus;
     const start = window * blocksPerWindow;
     const end = Math.min(start + blocksPerWindow, blocks.length);
-    if (shuffle === "none") return wholeBlocks(blocks.slice(start, end));
+    if (shuffle === "none") {
+      return wholeBlocks(Array.from({ length: end - start }, (_, i) => blocks.at(start + i)!));
+    }
     if (this.#blockOrder?.epoch !== epoch) {
       this.#blockOrder = {
         epoch,
@@ -117,7 +118,7 @@ export class WindowPlanner {
       };
     }
     const chosen = this.#blockOrder.order.subarray(start, end);
-    return wholeBlocks(Array.from(chosen, (index) => blocks[index]!));
+    return wholeBlocks(Array.from(chosen, (index) => blocks.at(index)!));
   }
 
   /** A part per block that has rows of the window, in file order. */
@@ -140,7 +141,7 @@ export class WindowPlanner {
     const sorted = ids.subarray(0, count).sort();
     const parts: WindowPart[] = [];
     for (let i = 0; i < count; ) {
-      const block = blockOf(blocks, sorted[i]!);
+      const block = blocks.holding(sorted[i]!);
       const end = block.firstRow + block.rows;
       const from = i;
       while (i < count && sorted[i]! < end) i++;

@@ -136,22 +136,27 @@ async function selectRows(
 
 /**
  * As `selectRows`, but for the filter by norm: for whoever reads the values anyway, and asks `isWithinNorm` then.
+ * @param memory for the rows, as many as the block has; default: made for this call.
  */
 export async function selectByLabels(
   corpus: Corpus,
   block: Block,
   resolved: ResolvedSplit,
   signal?: AbortSignal,
+  memory?: Uint32Array<ArrayBuffer>,
 ): Promise<SelectedRows> {
   const { split, filters } = resolved;
-  const isHeldOut = await membership(corpus, block, resolved, signal);
+  const byDocument = resolved.documentColumn !== undefined && split !== "all";
+  const isHeldOut = byDocument
+    ? await documentMembership(corpus, block, resolved, resolved.documentColumn, signal)
+    : rowMembership(block, resolved);
   const wanted = split === "held-out";
   const inSplit = (row: number): boolean => split === "all" || isHeldOut(row) === wanted;
-  const rows = new Uint32Array(block.rows);
+  const rows = memory ?? new Uint32Array(block.rows);
   let count = 0;
   if (filters === undefined || filters.columns.length === 0) {
     for (let row = 0; row < block.rows; row++) if (inSplit(row)) rows[count++] = row;
-    return { rows: rows.slice(0, count), filtered: 0 };
+    return { rows: rows.subarray(0, count), filtered: 0 };
   }
   const isKept = filters.bind(await corpus.readLabels(block, filters.columns, signal));
   let filtered = 0;
@@ -160,7 +165,7 @@ export async function selectByLabels(
     if (isKept(row)) rows[count++] = row;
     else filtered++;
   }
-  return { rows: rows.slice(0, count), filtered };
+  return { rows: rows.subarray(0, count), filtered };
 }
 
 /** Rows of a split. */
@@ -209,19 +214,23 @@ export async function countSplit(
   return { rows, filteredRows };
 }
 
-/** Tells for each row of a block whether it is held out. */
-async function membership(
+/** Tells for each row of a block whether it is held out by itself. */
+function rowMembership(block: Block, { seed, fraction }: ResolvedSplit): (row: number) => boolean {
+  const threshold = fraction * 4294967296;
+  return (row) => hash32(seed, Purpose.heldOut, block.firstRow + row) < threshold;
+}
+
+/** Tells for each row of a block whether its document is held out. */
+async function documentMembership(
   corpus: Corpus,
   block: Block,
   resolved: ResolvedSplit,
+  column: string,
   signal: AbortSignal | undefined,
 ): Promise<(row: number) => boolean> {
-  const { seed, fraction, documentColumn: column, split } = resolved;
+  const { seed, fraction } = resolved;
   const threshold = fraction * 4294967296;
-  const rowIsHeldOut = (row: number): boolean =>
-    hash32(seed, Purpose.heldOut, block.firstRow + row) < threshold;
-  if (column === undefined || split === "all") return rowIsHeldOut;
-
+  const rowIsHeldOut = rowMembership(block, resolved);
   const labels = (await corpus.readLabels(block, [column], signal)).get(column);
   if (labels === undefined) throw new Error("internal: the document labels were not read");
   // Rows of one document are neighbours: remember the last answer.

@@ -88,7 +88,7 @@ async function sampleBlocks(
   let rows = 0;
   for (const index of permutation(corpus.blocks.length, options.seed, Purpose.statisticsSample)) {
     if (rows >= wanted) break;
-    const block = corpus.blocks[index]!;
+    const block = corpus.blocks.at(index)!;
     rows += (await selectByLabels(corpus, block, split, options.signal)).rows.length;
     chosen.push(block);
   }
@@ -98,7 +98,7 @@ async function sampleBlocks(
 async function measure(
   corpus: Corpus,
   pilotBlocks: readonly Block[],
-  blocks: readonly Block[],
+  blocks: Iterable<Block> & { readonly length: number },
   options: StatisticsOptions,
 ): Promise<CorpusStatistics> {
   const split = resolveSplit(corpus, options);
@@ -108,7 +108,8 @@ async function measure(
     await provisionalStatistics(corpus, pilotBlocks, split, options.signal),
   );
   const nonFinitePlaces: RowPlace[] = [];
-  const rowsToRead = blocks.reduce((sum, block) => sum + block.rows, 0);
+  let rowsToRead = 0;
+  for (const block of blocks) rowsToRead += block.rows;
   let rowsRead = 0;
   let filteredRows = 0;
   for await (const { block, kept, filtered, values } of readBlocks(corpus, blocks, split, options.signal)) {
@@ -171,7 +172,7 @@ interface ReadBlock {
 
 async function* readBlocks(
   corpus: Corpus,
-  blocks: readonly Block[],
+  blocks: Iterable<Block> & { readonly length: number },
   split: ResolvedSplit,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ReadBlock> {

@@ -8,6 +8,7 @@ import { setImmediate } from "node:timers/promises";
 import PQueue from "p-queue";
 import type { Corpus } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
+import { isRemote as isRemotePath } from "./remote/address.ts";
 import { planWindows, WindowPlanner } from "./shuffle.ts";
 import type { WindowOptions, WindowPlan } from "./shuffle.ts";
 import { resolveSplit } from "./split.ts";
@@ -37,7 +38,8 @@ export interface RowStreamOptions extends SplitOptions, WindowOptions {
 }
 
 /** Local files are read by the 4 threads of libuv; remote ones take longer to answer than to send. */
-const READS_IN_FLIGHT = 8;
+const LOCAL_READS_IN_FLIGHT = 4;
+const REMOTE_READS_IN_FLIGHT = 8;
 
 /** Delivered between two turns of the event loop, 0.2 ms: it is what starts the next reads. */
 const BYTES_AT_A_TIME = 1024 * 1024;
@@ -55,7 +57,7 @@ export class RowStream implements AsyncDisposable {
   readonly #planner: WindowPlanner;
   readonly #epochs: number;
   readonly #rowsAtATime: number;
-  readonly #queue: PQueue = new PQueue({ concurrency: READS_IN_FLIGHT });
+  readonly #queue: PQueue;
   readonly #abort: AbortController = new AbortController();
   readonly #memories: readonly [Window, Window];
   #epoch: number;
@@ -85,6 +87,8 @@ export class RowStream implements AsyncDisposable {
     }
     this.#corpus = corpus;
     this.#planner = new WindowPlanner(corpus, plan, resolveSplit(corpus, options), options.seed);
+    const isRemote = corpus.files.some(({ path }) => isRemotePath(path));
+    this.#queue = new PQueue({ concurrency: isRemote ? REMOTE_READS_IN_FLIGHT : LOCAL_READS_IN_FLIGHT });
     this.#epochs = epochs;
     this.#rowsAtATime = Math.max(1, Math.floor(BYTES_AT_A_TIME / (4 * corpus.dIn)));
     this.#memories = allocateWindows(corpus, plan, options.transform);

@@ -11,12 +11,26 @@ import type { RowStore } from "./gather.ts";
 import { Purpose, shuffleInPlace } from "./random.ts";
 import type { WindowPart, WindowPlanner } from "./shuffle.ts";
 import { selectByLabels } from "./split.ts";
-import type { ResolvedSplit, SelectedRows } from "./split.ts";
+import type { ResolvedSplit } from "./split.ts";
 import { rawValues } from "./transform.ts";
 import type { RowTransform } from "./transform.ts";
 
-/** Jobs that a window is read in, at most: more would only take memory while they wait. */
-const MOST_JOBS = 64;
+/** A window while it is read. */
+interface Reading {
+  readonly corpus: Corpus;
+  readonly split: ResolvedSplit;
+  readonly parts: readonly WindowPart[];
+  /** The first slot of each part. */
+  readonly firstSlots: Uint32Array;
+  /** Rows of each part that are delivered; their slots are in the order from the part's first slot on. */
+  readonly kept: Uint32Array;
+  readonly signal: AbortSignal;
+  /** The next part to read. */
+  next: number;
+  filtered: number;
+  /** By part. */
+  readonly failures: Map<number, unknown>;
+}
 
 /** Memory for one window, and the window in it. Allocated once, filled again and again. */
 export class Window {
@@ -29,6 +43,8 @@ export class Window {
   readonly #rowBytes: number;
   /** Memory for whole blocks, as many as are read at a time. */
   readonly #spare: Uint8Array[] = [];
+  /** Memory for the rows of a part, one for each job. */
+  readonly #chosen: Uint32Array<ArrayBuffer>[] = [];
 
   /** @param slots most rows of a window. */
   constructor({ type, dIn }: Corpus, slots: number, transform: RowTransform | undefined) {
@@ -60,68 +76,64 @@ export class Window {
     signal: AbortSignal,
   ): Promise<void> {
     const { parts, filtered } = await planner.parts(epoch, window, signal);
-    const partsPerJob = Math.ceil(parts.length / MOST_JOBS);
-    const jobs: Promise<readonly SelectedRows[]>[] = [];
-    let slot = 0;
-    for (let first = 0; first < parts.length; first += partsPerJob) {
-      const group = parts.slice(first, first + partsPerJob);
-      const firstSlot = slot;
-      for (const { rows, block } of group) slot += rows?.length ?? block.rows;
-      jobs.push(queue.add(() => this.#readParts(corpus, planner.split, group, firstSlot, signal)));
+    const firstSlots = new Uint32Array(parts.length);
+    for (let i = 1; i < parts.length; i++) {
+      const { rows, block } = parts[i - 1]!;
+      firstSlots[i] = firstSlots[i - 1]! + (rows?.length ?? block.rows);
     }
-    const results = await Promise.allSettled(jobs);
+    const kept = new Uint32Array(parts.length);
+    const { split } = planner;
+    const failures = new Map<number, unknown>();
+    const reading: Reading = { corpus, split, parts, firstSlots, kept, signal, next: 0, filtered, failures };
+    // A job per read in flight, not per part: they come and go with every window, and each leaves garbage.
+    const jobs: Promise<void>[] = [];
+    for (let job = 0; job < Math.min(queue.concurrency, parts.length); job++) {
+      const chosen = (this.#chosen[job] ??= new Uint32Array(corpus.rowsPerBlock));
+      jobs.push(queue.add(() => this.#readParts(reading, chosen)));
+    }
+    await Promise.all(jobs);
+    if (failures.size > 0) throw failures.get(Math.min(...failures.keys()));
     const { order } = this.#store;
     this.rows = 0;
-    this.filteredRows = filtered;
-    for (const result of results) {
-      if (result.status === "rejected") throw result.reason;
-      for (const { rows: slots, filtered: leftOut } of result.value) {
-        order.set(slots, this.rows);
-        this.rows += slots.length;
-        this.filteredRows += leftOut;
-      }
+    for (const [part, rows] of kept.entries()) {
+      order.copyWithin(this.rows, firstSlots[part]!, firstSlots[part]! + rows);
+      this.rows += rows;
     }
+    this.filteredRows = reading.filtered;
     if (planner.plan.shuffle !== "none") {
       // Two words of index: the window's number, and the epoch's above it.
       shuffleInPlace(order, this.rows, planner.seed, Purpose.rowOrder, epoch * 2 ** 26 + window);
     }
   }
 
-  /** Reads parts one after the other, into slots from `firstSlot` on, and returns what there is of each. */
-  async #readParts(
-    corpus: Corpus,
-    split: ResolvedSplit,
-    parts: readonly WindowPart[],
-    firstSlot: number,
-    signal: AbortSignal,
-  ): Promise<readonly SelectedRows[]> {
-    const slots: SelectedRows[] = [];
-    let slot = firstSlot;
-    for (const part of parts) {
-      slots.push(await this.#readPart(corpus, split, part, slot, signal));
-      slot += part.rows?.length ?? part.block.rows;
+  /** Reads parts until there are no more. @param chosen memory for the rows of one. */
+  async #readParts(reading: Reading, chosen: Uint32Array<ArrayBuffer>): Promise<void> {
+    while (reading.next < reading.parts.length && reading.failures.size === 0) {
+      const part = reading.next++;
+      try {
+        await this.#readPart(reading, part, chosen);
+      } catch (error) {
+        reading.failures.set(part, error);
+      }
     }
-    return slots;
   }
 
-  /** Reads a part's rows into slots from `firstSlot` on, and returns the slots of those that no filter leaves out. */
-  async #readPart(
-    corpus: Corpus,
-    split: ResolvedSplit,
-    part: WindowPart,
-    firstSlot: number,
-    signal: AbortSignal,
-  ): Promise<SelectedRows> {
+  /** Reads a part's rows into its slots, and enters those that no filter leaves out. */
+  async #readPart(reading: Reading, index: number, chosen: Uint32Array<ArrayBuffer>): Promise<void> {
+    const { corpus, split, signal } = reading;
     signal.throwIfAborted();
+    const part = reading.parts[index]!;
+    const firstSlot = reading.firstSlots[index]!;
     const { block } = part;
-    const { rows, filtered } =
-      part.rows === undefined
-        ? await selectByLabels(corpus, block, split, signal)
-        : { rows: part.rows, filtered: 0 };
-    const { bytes } = this.#store;
+    let { rows } = part;
+    if (rows === undefined) {
+      const selected = await selectByLabels(corpus, block, split, signal, chosen);
+      rows = selected.rows;
+      reading.filtered += selected.filtered;
+    }
+    const { bytes, order } = this.#store;
     const rowBytes = this.#rowBytes;
     const start = firstSlot * rowBytes;
-    const slots = new Uint32Array(rows.length);
     const few = areFew(rows.length, block);
     if (few) {
       await corpus.readRows(block, rows, bytes.subarray(start, start + rows.length * rowBytes), signal);
@@ -137,16 +149,30 @@ export class Window {
       this.#spare.push(whole);
     }
     const inPlace = !few && part.rows === undefined;
+    const isWithinNorm = this.#normFilter(reading, firstSlot, inPlace ? block.rows : rows.length);
+    let kept = 0;
     for (let i = 0; i < rows.length; i++) {
-      slots[i] = firstSlot + (inPlace ? rows[i]! : i);
-      this.#rowIds[slots[i]!] = block.firstRow + rows[i]!;
+      const place = inPlace ? rows[i]! : i;
+      if (isWithinNorm?.(place) === false) continue;
+      const slot = firstSlot + place;
+      this.#rowIds[slot] = block.firstRow + rows[i]!;
+      order[firstSlot + kept++] = slot;
     }
+    reading.kept[index] = kept;
+    reading.filtered += rows.length - kept;
+  }
+
+  /** Tells of the row in a slot, counted from a part's first, whether the filter by norm leaves it; undefined: all. */
+  #normFilter(
+    { corpus, split }: Reading,
+    firstSlot: number,
+    slots: number,
+  ): ((slot: number) => boolean) | undefined {
     const isWithinNorm = split.filters?.isWithinNorm;
-    if (isWithinNorm === undefined) return { rows: slots, filtered };
+    if (isWithinNorm === undefined) return undefined;
     const { dIn, type } = corpus;
-    const count = (inPlace ? block.rows : rows.length) * dIn;
-    const values = rawValues(type, bytes.buffer, bytes.byteOffset + start, count);
-    const within = slots.filter((slot) => isWithinNorm(values, (slot - firstSlot) * dIn));
-    return { rows: within, filtered: filtered + slots.length - within.length };
+    const { buffer, byteOffset } = this.#store.bytes;
+    const values = rawValues(type, buffer, byteOffset + firstSlot * this.#rowBytes, slots * dIn);
+    return (slot) => isWithinNorm(values, slot * dIn);
   }
 }

@@ -5,9 +5,9 @@
 import { CorpusError } from "../errors.ts";
 import type { CorpusErrorPlace } from "../errors.ts";
 import type { RangeReader } from "../range-reader.ts";
+import type { PlacedBatch } from "./batch-table.ts";
 import { unpack } from "./compression.ts";
 import type { Codec } from "./compression.ts";
-import type { PlacedBatch } from "./ipc.ts";
 import { CompressionError } from "./lz4-frame.ts";
 
 /** One buffer of a batch. */

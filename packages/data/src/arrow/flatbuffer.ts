@@ -84,7 +84,8 @@ export class FlatTable {
 
 /** A 64-bit length at a byte position. @throws RangeError when it is negative or beyond 2^53. */
 export function length64At(view: DataView, position: number): number {
-  const value = Number(view.getBigInt64(position, true));
+  const high = view.getInt32(position + 4, true);
+  const value = high * 2 ** 32 + view.getUint32(position, true);
   if (value < 0 || value > Number.MAX_SAFE_INTEGER)
     throw new RangeError(`the length ${value} makes no sense`);
   return value;

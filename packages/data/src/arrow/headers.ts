@@ -103,11 +103,18 @@ export function decodeMessage(metadata: Uint8Array): MessageHeader {
   return { kind: "other", bodyLength };
 }
 
+/** A footer's list of messages, each decoded when it is asked for. */
+export interface FooterBlocks {
+  readonly length: number;
+  /** @throws RangeError when its numbers make no sense, or there is none. */
+  at(index: number): FooterBlock;
+}
+
 /** What an Arrow file's footer says. */
 export interface FooterHeader {
   readonly schema: Schema;
-  readonly dictionaries: readonly FooterBlock[];
-  readonly batches: readonly FooterBlock[];
+  readonly dictionaries: FooterBlocks;
+  readonly batches: FooterBlocks;
 }
 
 /** Decodes a footer. @throws RangeError or another error when it is damaged; BigEndianError. */
@@ -123,16 +130,20 @@ export function decodeFooter(bytes: Uint8Array): FooterHeader {
   };
 }
 
-function footerBlocks(footer: FlatTable, slot: number): FooterBlock[] {
+function footerBlocks(footer: FlatTable, slot: number): FooterBlocks {
   const { position, count } = footer.structs(slot, 24);
-  return Array.from({ length: count }, (_, i) => {
-    const at = position + 24 * i;
+  const at = (index: number): FooterBlock => {
+    if (index >= count) throw new RangeError(`there is no message ${index} in a footer of ${count}`);
+    const start = position + 24 * index;
     return {
-      offset: length64At(footer.view, at),
-      metadataLength: footer.view.getUint32(at + 8, true),
-      bodyLength: length64At(footer.view, at + 16),
+      offset: length64At(footer.view, start),
+      metadataLength: footer.view.getUint32(start + 8, true),
+      bodyLength: length64At(footer.view, start + 16),
     };
-  });
+  };
+  // Damaged numbers are found while the footer is decoded.
+  for (let index = 0; index < count; index++) at(index);
+  return { length: count, at };
 }
 
 function decodeBatch(table: FlatTable): BatchHeader {

@@ -7,17 +7,13 @@
  *   message: FF FF FF FF | i32 metadata length | metadata, padded to 8 | body
  */
 import type { Schema } from "apache-arrow";
-import { mapConcurrently } from "../concurrently.ts";
+import { forConcurrently } from "../concurrently.ts";
 import { CorpusError } from "../errors.ts";
 import type { RangeReader } from "../range-reader.ts";
+import { BatchTable } from "./batch-table.ts";
+import type { PlacedBatch, PlacedBatches } from "./batch-table.ts";
 import { BigEndianError, decodeFooter, decodeMessage } from "./headers.ts";
-import type { BatchHeader, FooterBlock, MessageHeader } from "./headers.ts";
-
-/** A record batch and where its body starts. */
-export interface PlacedBatch extends BatchHeader {
-  /** Byte position of the body in the file. */
-  readonly bodyPosition: number;
-}
+import type { FooterBlock, MessageHeader } from "./headers.ts";
 
 /** Values of a dictionary-encoded column. */
 export interface PlacedDictionary extends PlacedBatch {
@@ -31,7 +27,7 @@ export interface PlacedDictionary extends PlacedBatch {
 export interface IpcIndex {
   readonly format: "file" | "stream";
   readonly schema: Schema;
-  readonly batches: readonly PlacedBatch[];
+  readonly batches: PlacedBatches;
   readonly dictionaries: readonly PlacedDictionary[];
   /** The bytes of the footer (file) or of the schema message (stream). */
   readonly metadataBytes: Uint8Array;
@@ -92,51 +88,53 @@ async function indexFile(file: RangeReader, signal: AbortSignal | undefined): Pr
   await file.read(metadataBytes, footerPosition, signal);
   const footer = decoding(path, "the footer", () => decodeFooter(metadataBytes));
 
-  const dictionaries: PlacedDictionary[] = [];
-  const readBlock = async (block: FooterBlock, name: string): Promise<ReadMessage> => {
+  const headers = new HeaderReader(file, footerPosition, signal);
+  const readBlock = async (block: FooterBlock, name: string): Promise<PlacedHeader> => {
     if (block.offset + block.metadataLength + block.bodyLength > footerPosition) {
       throw new CorpusError("truncated", `${name} ends beyond the file's data`, { path });
     }
-    const { offset, metadataLength } = block;
-    const message = await readMessage(file, offset, footerPosition, name, signal, metadataLength);
+    const message = await headers.read(block.offset, name, block.metadataLength);
     if (message === undefined) throw new CorpusError("malformed", `${name} is not a message`, { path });
     return message;
   };
-  for (const [i, block] of footer.dictionaries.entries()) {
-    const message = await readBlock(block, `dictionary ${i}`);
-    if (message.header.kind !== "dictionary") {
+  const dictionaries: PlacedDictionary[] = [];
+  for (let i = 0; i < footer.dictionaries.length; i++) {
+    const { header, bodyPosition } = await readBlock(footer.dictionaries.at(i), `dictionary ${i}`);
+    if (header.kind !== "dictionary") {
       throw new CorpusError("malformed", `dictionary ${i} of the footer is another message`, { path });
     }
-    dictionaries.push({ ...placed(message), ...dictionaryTags(message.header), fromBatch: 0 });
+    const { batch, id, isDelta } = header;
+    dictionaries.push({ ...batch, bodyPosition, id, isDelta, fromBatch: 0 });
   }
-  // Of each message only what is kept lives on: a large file has many.
-  let latest: PlacedBatch | undefined;
-  const batches = await mapConcurrently(footer.batches, HEADERS_IN_FLIGHT, async (block, i) => {
-    const message = await readBlock(block, `batch ${i}`);
-    if (message.header.kind !== "batch") {
+  const batches = new BatchTable();
+  await forConcurrently(footer.batches.length, HEADERS_IN_FLIGHT, async (i) => {
+    const { header, bodyPosition } = await readBlock(footer.batches.at(i), `batch ${i}`);
+    if (header.kind !== "batch") {
       throw new CorpusError("malformed", "the footer's entry is not a record batch", { path, batch: i });
     }
-    return (latest = placed(message, latest));
+    batches.set(i, header.batch, bodyPosition);
   });
   return { format: "file", schema: footer.schema, batches, dictionaries, metadataBytes };
 }
 
 async function indexStream(file: RangeReader, signal: AbortSignal | undefined): Promise<IpcIndex> {
   const { path, size } = file;
-  const first = await readMessage(file, 0, size, "the schema", signal);
+  const headers = new HeaderReader(file, size, signal);
+  const first = await headers.read(0, "the schema");
   if (first?.header.kind !== "schema") {
     throw new CorpusError("malformed", "the first message of the stream is not its schema", { path });
   }
-  const batches: PlacedBatch[] = [];
+  const batches = new BatchTable();
   const dictionaries: PlacedDictionary[] = [];
   let position = first.end;
   while (position < size) {
-    const message = await readMessage(file, position, size, `batch ${batches.length}`, signal);
+    const message = await headers.read(position, `batch ${batches.length}`);
     if (message === undefined) break;
-    if (message.header.kind === "batch") batches.push(placed(message, batches.at(-1)));
-    else if (message.header.kind === "dictionary") {
-      const tags = dictionaryTags(message.header);
-      dictionaries.push({ ...placed(message), ...tags, fromBatch: batches.length });
+    const { header, bodyPosition } = message;
+    if (header.kind === "batch") batches.set(batches.length, header.batch, bodyPosition);
+    else if (header.kind === "dictionary") {
+      const { batch, id, isDelta } = header;
+      dictionaries.push({ ...batch, bodyPosition, id, isDelta, fromBatch: batches.length });
     }
     position = message.end;
   }
@@ -149,7 +147,7 @@ async function indexStream(file: RangeReader, signal: AbortSignal | undefined): 
   };
 }
 
-interface ReadMessage {
+interface PlacedHeader {
   readonly header: MessageHeader;
   readonly metadata: Uint8Array;
   readonly bodyPosition: number;
@@ -157,99 +155,96 @@ interface ReadMessage {
   readonly end: number;
 }
 
-/**
- * Reads one message's header; undefined at a stream's end mark.
- * @param limit where the messages must have ended.
- * @param expected bytes that the header is said to have.
- */
-async function readMessage(
-  file: RangeReader,
-  position: number,
-  limit: number,
-  name: string,
-  signal: AbortSignal | undefined,
-  expected = FIRST_READ_BYTES,
-): Promise<ReadMessage | undefined> {
-  const { path } = file;
-  const guess = new Uint8Array(Math.min(FIRST_READ_BYTES, Math.max(expected, 8), limit - position));
-  if (guess.length < 4)
-    throw new CorpusError("truncated", `the file ends inside the header of ${name}`, { path });
-  await file.read(guess, position, signal);
-  const view = new DataView(guess.buffer);
-  // Before Arrow 0.15 there was no continuation mark; files of that time are still about.
-  const marked = view.getUint32(0, true) === 0xffffffff;
-  const prefix = marked ? 8 : 4;
-  if (guess.length < prefix) {
-    throw new CorpusError("truncated", `the file ends inside the header of ${name}`, { path });
-  }
-  const length = view.getInt32(prefix - 4, true);
-  if (length === 0) return undefined;
-  if (length < 0 || length > MAX_METADATA_BYTES) {
-    throw new CorpusError("malformed", `the header of ${name} claims ${length} bytes`, { path });
-  }
-  if (position + prefix + length > limit) {
-    throw new CorpusError("truncated", `the file ends inside the header of ${name}`, { path });
-  }
-  const metadata = new Uint8Array(length);
-  metadata.set(guess.subarray(prefix, prefix + length));
-  const known = Math.min(length, guess.length - prefix);
-  if (known < length) await file.read(metadata.subarray(known), position + prefix + known, signal);
+/** Reads the headers of messages. Most batches of a file have the same one, which is then decoded once. */
+class HeaderReader {
+  readonly #file: RangeReader;
+  readonly #limit: number;
+  readonly #signal: AbortSignal | undefined;
+  /** Memory for reads, as much as there are under way. */
+  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
+  #latest: { readonly header: MessageHeader; readonly metadata: Uint8Array } | undefined;
 
-  const header = decoding(path, name, () => decodeMessage(metadata));
-  const bodyPosition = position + prefix + length;
-  const end = bodyPosition + header.bodyLength;
-  if (end > limit) {
-    throw new CorpusError(
-      "truncated",
-      `${name} needs ${header.bodyLength} bytes, but only ${limit - bodyPosition} are left: the file was not written to its end`,
-      { path },
-    );
+  /** @param limit byte position where the messages must have ended. */
+  constructor(file: RangeReader, limit: number, signal: AbortSignal | undefined) {
+    this.#file = file;
+    this.#limit = limit;
+    this.#signal = signal;
   }
-  if (header.kind === "batch" || header.kind === "dictionary") {
-    for (const region of header.batch.buffers) {
-      if (region.offset + region.length > header.bodyLength) {
-        throw new CorpusError("malformed", `a buffer of ${name} lies outside of it`, { path });
+
+  /**
+   * Reads one message's header; undefined at a stream's end mark.
+   * @param expected bytes that the header is said to have.
+   */
+  async read(position: number, name: string, expected = FIRST_READ_BYTES): Promise<PlacedHeader | undefined> {
+    const memory = this.#spare.pop() ?? new Uint8Array(FIRST_READ_BYTES);
+    const found = await this.#metadata(memory, position, name, expected);
+    if (found === undefined) return undefined;
+    const { header, metadata } = this.#decode(found.metadata, name);
+    this.#spare.push(memory);
+    const { path } = this.#file;
+    const end = found.bodyPosition + header.bodyLength;
+    if (end > this.#limit) {
+      throw new CorpusError(
+        "truncated",
+        `${name} needs ${header.bodyLength} bytes, but only ${this.#limit - found.bodyPosition} are left: the file was not written to its end`,
+        { path },
+      );
+    }
+    return { header, metadata, bodyPosition: found.bodyPosition, end };
+  }
+
+  /** The message's metadata, in `memory` if it fits. */
+  async #metadata(
+    memory: Uint8Array<ArrayBuffer>,
+    position: number,
+    name: string,
+    expected: number,
+  ): Promise<{ metadata: Uint8Array; bodyPosition: number } | undefined> {
+    const { path } = this.#file;
+    const limit = this.#limit;
+    const cutOff = (): CorpusError =>
+      new CorpusError("truncated", `the file ends inside the header of ${name}`, { path });
+    const guess = memory.subarray(
+      0,
+      Math.min(FIRST_READ_BYTES, Math.max(expected, 8), Math.max(0, limit - position)),
+    );
+    if (guess.length < 4) throw cutOff();
+    await this.#file.read(guess, position, this.#signal);
+    const view = new DataView(guess.buffer, guess.byteOffset, guess.byteLength);
+    // Before Arrow 0.15 there was no continuation mark; files of that time are still about.
+    const marked = view.getUint32(0, true) === 0xffffffff;
+    const prefix = marked ? 8 : 4;
+    if (guess.length < prefix) throw cutOff();
+    const length = view.getInt32(prefix - 4, true);
+    if (length === 0) return undefined;
+    if (length < 0 || length > MAX_METADATA_BYTES) {
+      throw new CorpusError("malformed", `the header of ${name} claims ${length} bytes`, { path });
+    }
+    const bodyPosition = position + prefix + length;
+    if (bodyPosition > limit) throw cutOff();
+    const known = guess.length - prefix;
+    if (length <= known) return { metadata: guess.subarray(prefix, prefix + length), bodyPosition };
+    const metadata = new Uint8Array(length);
+    metadata.set(guess.subarray(prefix));
+    await this.#file.read(metadata.subarray(known), position + prefix + known, this.#signal);
+    return { metadata, bodyPosition };
+  }
+
+  /** Decodes and checks metadata, which it copies. */
+  #decode(bytes: Uint8Array, name: string): { header: MessageHeader; metadata: Uint8Array } {
+    if (this.#latest !== undefined && Buffer.compare(bytes, this.#latest.metadata) === 0) return this.#latest;
+    const metadata = Uint8Array.from(bytes);
+    const { path } = this.#file;
+    const header = decoding(path, name, () => decodeMessage(metadata));
+    if (header.kind === "batch" || header.kind === "dictionary") {
+      for (const region of header.batch.buffers) {
+        if (region.offset + region.length > header.bodyLength) {
+          throw new CorpusError("malformed", `a buffer of ${name} lies outside of it`, { path });
+        }
       }
     }
+    return (this.#latest = { header, metadata });
   }
-  return { header, metadata, bodyPosition, end };
-}
-
-/**
- * @param other another batch: most batches have its lists, which are then shared, so that the index of a file of
- * many small batches stays small.
- */
-function placed(message: ReadMessage, other?: PlacedBatch): PlacedBatch {
-  if (message.header.kind !== "batch" && message.header.kind !== "dictionary") {
-    throw new Error("internal: only batches have a place");
-  }
-  const { batch } = message.header;
-  const { bodyPosition } = message;
-  const nodes = shared(
-    batch.nodes,
-    other?.nodes,
-    (a, b) => a.length === b.length && a.nullCount === b.nullCount,
-  );
-  const buffers = shared(
-    batch.buffers,
-    other?.buffers,
-    (a, b) => a.offset === b.offset && a.length === b.length,
-  );
-  const variadicCounts = shared(batch.variadicCounts, other?.variadicCounts, (a, b) => a === b);
-  return { rows: batch.rows, nodes, buffers, variadicCounts, compression: batch.compression, bodyPosition };
-}
-
-function shared<T>(
-  own: readonly T[],
-  other: readonly T[] | undefined,
-  equal: (a: T, b: T) => boolean,
-): readonly T[] {
-  const same = other?.length === own.length && own.every((item, i) => equal(item, other[i]!));
-  return same ? other : own;
-}
-
-function dictionaryTags(header: { id: number; isDelta: boolean }): { id: number; isDelta: boolean } {
-  return { id: header.id, isDelta: header.isDelta };
 }
 
 /** Runs a decoder on bytes that may be damaged: whatever it throws is the file's fault. */

@@ -4,9 +4,9 @@
 import { DataType, Precision } from "apache-arrow";
 import { CorpusError } from "../errors.ts";
 import type { RangeReader } from "../range-reader.ts";
+import type { PlacedBatch } from "./batch-table.ts";
 import { findBuffer } from "./buffers.ts";
 import type { BufferReader } from "./buffers.ts";
-import type { PlacedBatch } from "./ipc.ts";
 
 /** A label: null where the file has a null. Int64 and Uint64 columns give bigints. */
 export type LabelValue = string | number | bigint | boolean | null;

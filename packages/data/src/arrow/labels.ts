@@ -6,7 +6,8 @@ import type { Field } from "apache-arrow";
 import { CorpusError } from "../errors.ts";
 import type { RangeReader } from "../range-reader.ts";
 import type { BufferReader } from "./buffers.ts";
-import type { IpcIndex, PlacedBatch } from "./ipc.ts";
+import type { PlacedBatch } from "./batch-table.ts";
+import type { IpcIndex } from "./ipc.ts";
 import { decode, isLabelType, readBytes } from "./label-values.ts";
 import type { ColumnSlice, LabelValue } from "./label-values.ts";
 import { columnPlaces } from "./layout.ts";
@@ -32,7 +33,7 @@ export class LabelReader {
   readonly #index: IpcIndex;
   readonly #vectors: VectorColumn;
   /** Index in the corpus of each batch's first sequence. */
-  readonly #firstSequences: readonly number[];
+  readonly #firstSequences: Float64Array;
   readonly #dictionaries: Map<number, { readonly parts: number; readonly values: readonly LabelValue[] }> =
     new Map();
 
@@ -48,13 +49,13 @@ export class LabelReader {
     this.#reader = reader;
     this.#index = index;
     this.#vectors = vectors;
-    const firsts: number[] = [];
+    const batches = vectors.nested ? vectors.batches.length : 0;
     let next = firstSequence;
-    for (const { sequences } of vectors.batches) {
-      firsts.push(next);
-      next += sequences?.count ?? 0;
-    }
-    this.#firstSequences = firsts;
+    this.#firstSequences = Float64Array.from({ length: batches }, (_, batch) => {
+      const first = next;
+      next += vectors.batches.sequences(batch)?.count ?? 0;
+      return first;
+    });
   }
 
   /**
@@ -68,10 +69,10 @@ export class LabelReader {
     rows: number,
     signal?: AbortSignal,
   ): Promise<readonly LabelValue[]> {
-    const batch = this.#index.batches[batchIndex];
+    const batch = this.#index.batches.at(batchIndex);
     if (batch === undefined) throw new Error("internal: no such batch");
     if (rows === 0) return [];
-    const sequences = this.#vectors.batches[batchIndex]?.sequences;
+    const sequences = this.#vectors.batches.sequences(batchIndex);
     const place = { path: this.#file.path, batch: batchIndex, column };
     const columns = columnPlaces(this.#index.schema, batch.variadicCounts);
     const found = columns.find((one) => one.field.name === column);

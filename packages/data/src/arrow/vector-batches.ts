@@ -11,23 +11,17 @@ import type { Field, Schema } from "apache-arrow";
 import { CorpusError } from "../errors.ts";
 import type { CorpusErrorPlace } from "../errors.ts";
 import type { RangeReader } from "../range-reader.ts";
+import type { PlacedBatch } from "./batch-table.ts";
 import { findBuffer } from "./buffers.ts";
-import type { BufferReader, BufferSource } from "./buffers.ts";
+import type { BufferReader } from "./buffers.ts";
 import type { FieldNode } from "./headers.ts";
-import type { IpcIndex, PlacedBatch } from "./ipc.ts";
+import type { IpcIndex } from "./ipc.ts";
 import { columnPlaces } from "./layout.ts";
 import { Sequences } from "./sequences.ts";
+import { ValuesTable } from "./values-table.ts";
+import type { BatchValues } from "./values-table.ts";
 import { valueBytes, vectorTypeOf } from "./vector-column.ts";
 import type { ListLevel, StoredType, VectorType } from "./vector-column.ts";
-
-/** The vectors of one record batch: `rows * dIn` numbers, contiguous, from byte `offset` of a buffer on. */
-export interface BatchValues {
-  readonly rows: number;
-  readonly source: BufferSource;
-  readonly offset: number;
-  /** Undefined where a row of the file is a vector. */
-  readonly sequences: Sequences | undefined;
-}
 
 /** The vectors of one file. */
 export interface VectorColumn {
@@ -37,7 +31,7 @@ export interface VectorColumn {
   readonly nested: boolean;
   /** Undefined when the file has no rows and its type does not fix the length. */
   readonly dIn: number | undefined;
-  readonly batches: readonly BatchValues[];
+  readonly batches: ValuesTable;
 }
 
 /** Bytes of offsets or bitmap examined at a time. */
@@ -58,18 +52,19 @@ export async function locateVectors(
   if (type === undefined) throw new Error("internal: not a vector column");
   const { levels, stored } = type;
   let dIn = levels[levels.length - 1]!.size;
-  const batches: BatchValues[] = [];
+  const batches = new ValuesTable(file, index.batches.length);
   // One piece of memory for all scans of the file: a large one has gigabytes of offsets.
   let memory = new Uint8Array(0);
   const scratch = (bytes: number): Uint8Array<ArrayBuffer> => {
     if (memory.byteLength < bytes) memory = new Uint8Array(bytes);
     return memory.subarray(0, bytes);
   };
-  for (const [i, batch] of index.batches.entries()) {
+  for (let i = 0; i < index.batches.length; i++) {
+    const batch = index.batches.at(i)!;
     const place = { path: file.path, batch: i, column: field.name };
     const context = { file, batch, field, schema: index.schema, type, place, reader, scratch, signal };
     const found = await locateBatch(context, dIn);
-    batches.push(found.values);
+    batches.set(i, found.values);
     dIn ??= found.dIn;
   }
   if (dIn !== undefined && dIn <= 0) {

@@ -23,12 +23,14 @@ export async function readVectors(
   signal?: AbortSignal,
 ): Promise<void> {
   const { stored } = vectors;
-  const values = vectors.batches[range.batch];
+  const values = vectors.batches.at(range.batch);
   if (values === undefined) throw new RangeError("the block belongs to another corpus");
   const start = values.offset + range.firstRow * dIn * valueBytes(stored);
   const count = range.rows * dIn;
   if (stored === deliveredType(stored)) {
-    await reader.read(values.source, start, into.subarray(0, count * valueBytes(stored)), place, signal);
+    const bytes = count * valueBytes(stored);
+    const target = into.byteLength === bytes ? into : into.subarray(0, bytes);
+    await reader.read(values.source, start, target, place, signal);
     return;
   }
   for (let done = 0; done < count; done += PIECE_NUMBERS) {

@@ -77,14 +77,14 @@ describe("a synthetic corpus", () => {
     const all = await readAll(corpus);
     const rows = Uint32Array.of(0, 3, 4, 5, 77, 499);
     const into = new Float32Array(rows.length * 28);
-    await corpus.readRows(corpus.blocks[0]!, rows, new Uint8Array(into.buffer));
+    await corpus.readRows(corpus.blocks.at(0)!, rows, new Uint8Array(into.buffer));
     for (const [i, row] of rows.entries()) {
       expect(into.subarray(i * 28, (i + 1) * 28)).toEqual(all.subarray(row * 28, (row + 1) * 28));
     }
     await expect(
-      corpus.readRows(corpus.blocks[0]!, Uint32Array.of(500), new Uint8Array(112)),
+      corpus.readRows(corpus.blocks.at(0)!, Uint32Array.of(500), new Uint8Array(112)),
     ).rejects.toThrow(RangeError);
-    await expect(corpus.readBlock(corpus.blocks[0]!, new Uint8Array(9))).rejects.toThrow(RangeError);
+    await expect(corpus.readBlock(corpus.blocks.at(0)!, new Uint8Array(9))).rejects.toThrow(RangeError);
     expect(corpus.locate(499)).toEqual({ path: "synth:toy-2@500", batch: 0, row: 499 });
     expect(() => corpus.locate(500)).toThrow(RangeError);
   });
@@ -145,7 +145,7 @@ describe("a synthetic corpus", () => {
   it("stops when it is told to", async () => {
     await using corpus = await openCorpus(["synth:toy-1@1000"]);
     const signal = AbortSignal.abort(new Error("enough"));
-    const into = new Uint8Array(corpus.blocks[0]!.byteLength);
-    await expect(corpus.readBlock(corpus.blocks[0]!, into, signal)).rejects.toThrow("enough");
+    const into = new Uint8Array(corpus.blocks.at(0)!.byteLength);
+    await expect(corpus.readBlock(corpus.blocks.at(0)!, into, signal)).rejects.toThrow("enough");
   });
 });

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import type { LabelColumn } from "../arrow/label-columns.ts";
 import { planBlocks } from "../blocks.ts";
-import type { Block } from "../blocks.ts";
+import type { Block, Blocks } from "../blocks.ts";
 import type { Corpus, CorpusFile, LabelValues, RowPlace } from "../corpus.ts";
 import { CorpusError } from "../errors.ts";
 import { openKnownFeatures } from "./known-features.ts";
@@ -83,7 +83,7 @@ class SyntheticCorpus implements Corpus {
   readonly notes: readonly string[] = [];
   readonly labels: readonly LabelColumn[] = [];
   readonly ignoredColumns = [];
-  readonly blocks: readonly Block[];
+  readonly blocks: Blocks;
   readonly rowsPerBlock: number;
   readonly fingerprint: string;
   readonly #path: string;
@@ -99,7 +99,7 @@ class SyntheticCorpus implements Corpus {
     this.rows = rows;
     this.dIn = dIn;
     this.rowsPerBlock = Math.min(most, Math.max(asked, Math.ceil(rows / MOST_BLOCKS)));
-    this.blocks = planBlocks([{ batches: [{ rows }] }], rowBytes, this.rowsPerBlock);
+    this.blocks = planBlocks([Float64Array.of(rows)], rowBytes, this.rowsPerBlock);
     this.files = [{ path, size: rows * rowBytes, format: "synthetic", rows, batches: 1 }];
     this.fingerprint = createHash("sha256")
       .update(JSON.stringify(["synthetic", VERSION, model.options, rows]))
