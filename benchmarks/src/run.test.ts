@@ -24,6 +24,7 @@ const TINY: Shape = {
   rows: 40,
   referenceRows: 20,
   rounds: 3,
+  warmupMs: 0,
   densities: [0.25],
 };
 

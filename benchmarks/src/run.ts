@@ -50,9 +50,8 @@ export async function runSuites(options: RunOptions): Promise<Report> {
   return { environment: readEnvironment(), measurements, scaling, corpus };
 }
 
-/** Uncounted runs of each benchmark: the first makes what the next benchmark needs, both let V8 compile. */
+/** Uncounted runs of each benchmark, at least, unless they are as long as this: of thousands of calls of each kernel. */
 const WARMUP_RUNS = 2;
-/** After a run as long as this, of thousands of calls of each kernel, V8 has compiled: it was warm-up enough. */
 const LONG_RUN_MS = 1000;
 
 /** One process per variant; round by round, each variant takes its turn, and between them the limit is measured. */
@@ -92,8 +91,11 @@ async function measureVariants(
       ),
     );
     for (const { host, index } of contenders) {
-      for (let run = 0; run < WARMUP_RUNS; run++) {
-        if ((await ask<Timed>(host, { run: index })).ms > LONG_RUN_MS) break;
+      let spent = 0;
+      for (let run = 0; run < WARMUP_RUNS || spent < shape.warmupMs; run++) {
+        const { ms } = await ask<Timed>(host, { run: index });
+        spent += ms;
+        if (ms > LONG_RUN_MS) break;
       }
     }
     const limits: number[] = [];

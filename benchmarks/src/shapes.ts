@@ -14,8 +14,10 @@ export interface Shape {
   readonly rows: number;
   /** Rows of the mini-batch for plain TypeScript, which would take minutes for all of them. */
   readonly referenceRows: number;
-  /** Timed rounds of each benchmark, after two that are not counted. */
+  /** Timed rounds of each benchmark, after those that are not counted. */
   readonly rounds: number;
+  /** Milliseconds of uncounted runs at least: the engine compiles, and screening chooses its way to add up. */
+  readonly warmupMs: number;
   /** Shares of latents that are active in the ReLU steps. */
   readonly densities: readonly number[];
 }
@@ -30,6 +32,7 @@ export const SHAPES: readonly Shape[] = [
     rows: 1024,
     referenceRows: 128,
     rounds: 9,
+    warmupMs: 1000,
     densities: [0.5, 0.05],
   },
   {
@@ -40,6 +43,7 @@ export const SHAPES: readonly Shape[] = [
     rows: 2048,
     referenceRows: 32,
     rounds: 3,
+    warmupMs: 1000,
     densities: [0.5, 0.05],
   },
   {
@@ -50,6 +54,7 @@ export const SHAPES: readonly Shape[] = [
     rows: 4096,
     referenceRows: 16,
     rounds: 3,
+    warmupMs: 1000,
     densities: [0.5, 0.2, 0.05, 0.02],
   },
 ];

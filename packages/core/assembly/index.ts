@@ -5,7 +5,7 @@
 export { collectAbove, copyAbove, countAbove, keepAbove } from "./above";
 export { keepLargestSigned } from "./auxiliary";
 export { combine } from "./columns";
-export { integerProducts, multiplyAdds } from "./limit";
+export { multiplyAdds } from "./limit";
 export { groupCount, packRow, packRows, product } from "./product";
 export { chains, evaluateList, evaluateRest } from "./evaluate";
 export { quantiseLatent, quantiseRows } from "./quantise";

@@ -3,7 +3,10 @@ import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import {
   bestKernelVariant,
   bytesByRole,
+  chooseEncoder,
+  type Encoder,
   initialise,
+  integerProductRate,
   multiplyAddLimit,
   type Plan,
   planRun,
@@ -34,6 +37,11 @@ interface DoctorReport {
   readonly kernelVariant: string;
   /** GFLOP/s of one core with 128-bit multiply-adds; null without WebAssembly SIMD. */
   readonly multiplyAddLimit: number | null;
+  /**
+   * 10⁹ operations per second of one core in the screened encoder's integer product, everything in the cache; null
+   * where kernels do not screen.
+   */
+  readonly integerProductRate: number | null;
   readonly step: {
     readonly d: number;
     readonly latents: number;
@@ -41,6 +49,8 @@ interface DoctorReport {
     readonly batch: number;
     readonly workers: number;
     readonly wideSimd: boolean;
+    /** The encoder that `--encoder auto` takes for this model. */
+    readonly encoder: Encoder;
     /** Memory of the run, in MB. */
     readonly arenaMb: number;
     readonly activationsPerSecond: number;
@@ -49,8 +59,13 @@ interface DoctorReport {
   };
 }
 
-/** Steps that are timed after the first, in which the engine compiles. */
-const TIMED_STEPS = 3;
+/** Rows of the first step, in which the engine compiles and screening chooses how to add up: it is not timed. */
+const WARMUP_ROWS = 1024;
+/** Steps that are timed: until one more would take the time beyond this, but one at least. */
+const TIMED_MS = 1200;
+const MOST_STEPS = 5;
+/** In the middle of a run: screening's factors are made at the first step, then not before step 2,048. */
+const FIRST_STEP = 1025;
 
 /** Adds the command to `program`. */
 export function addDoctorCommand(program: Command): void {
@@ -75,9 +90,13 @@ export function addDoctorCommand(program: Command): void {
 async function examine(flags: DoctorFlags): Promise<DoctorReport> {
   const { d, latents, k, batch, workers } = flags;
   const wideSimd = flags.experimentalWideSimd ?? false;
-  const plan = planRun({ setup: setupOf(flags), workers });
+  const setup = setupOf(flags);
   const kernelVariant = bestKernelVariant();
+  const encoder = chooseEncoder("auto", setup.model, kernelVariant);
+  const plan = planRun({ setup, workers, encoder });
+  // Before the flag of 256-bit vectors is set: the limits are those of 128 bits.
   const limit = multiplyAddLimit(kernelVariant) ?? null;
+  const integers = integerProductRate(kernelVariant) ?? null;
   const seconds = await timeStep(plan, wideSimd);
   return {
     cpu: cpus()[0]?.model ?? "unknown",
@@ -87,6 +106,7 @@ async function examine(flags: DoctorFlags): Promise<DoctorReport> {
     memoryGiB: { total: totalmem() / 2 ** 30, free: freemem() / 2 ** 30 },
     kernelVariant,
     multiplyAddLimit: limit,
+    integerProductRate: integers,
     step: {
       d,
       latents,
@@ -94,6 +114,7 @@ async function examine(flags: DoctorFlags): Promise<DoctorReport> {
       batch,
       workers,
       wideSimd,
+      encoder,
       arenaMb: bytesByRole(plan).reduce((sum, [, bytes]) => sum + bytes, 0) / 1e6,
       activationsPerSecond: batch / seconds,
       shareOfLimit: limit === null ? null : (2 * d * latents * batch) / seconds / 1e9 / (limit * workers),
@@ -102,7 +123,7 @@ async function examine(flags: DoctorFlags): Promise<DoctorReport> {
 }
 
 function setupOf({ d, latents, k, batch }: DoctorFlags): Setup {
-  const schedule = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 1 + TIMED_STEPS });
+  const schedule = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 2 * FIRST_STEP });
   return {
     model: {
       kind: "sparse",
@@ -129,16 +150,22 @@ async function timeStep(plan: Plan, wideSimd: boolean): Promise<number> {
   const { batchRows } = plan.setup.training;
   initialise(team.arena, { seed: 0 });
   for (const slot of team.arena.slots) for (let i = 0; i < slot.length; i++) slot[i] = Math.random() - 0.5;
-  const seconds: number[] = [];
-  for (let step = 0; step <= TIMED_STEPS; step++) {
+  const timeOf = async (step: number, rows: number): Promise<number> => {
     await team.freeSlot();
     const began = performance.now();
-    team.publish({ step, rows: batchRows, examplesBefore: step * batchRows, train: true });
-    await team.waitFor(step + 1);
-    if (step > 0) seconds.push((performance.now() - began) / 1000);
+    team.publish({ step, rows, examplesBefore: step * batchRows, train: true });
+    await team.waitFor(team.published);
+    return performance.now() - began;
+  };
+  await timeOf(FIRST_STEP, Math.min(WARMUP_ROWS, batchRows));
+  const times = [await timeOf(FIRST_STEP + 1, batchRows)];
+  for (let spent = times[0]; times.length < MOST_STEPS && spent + times[0] <= TIMED_MS; ) {
+    const ms = await timeOf(FIRST_STEP + 1 + times.length, batchRows);
+    times.push(ms);
+    spent += ms;
   }
   await team.stop();
-  return seconds.sort((a, b) => a - b)[Math.floor(seconds.length / 2)];
+  return times.sort((a, b) => a - b)[Math.floor(times.length / 2)] / 1000;
 }
 
 function describe({
@@ -149,18 +176,30 @@ function describe({
   memoryGiB,
   kernelVariant,
   multiplyAddLimit: limit,
+  integerProductRate: integers,
   step,
 }: DoctorReport): string {
   return [
     `machine  ${cpu}, ${cores} cores, ${memoryGiB.total.toFixed(1)} GiB memory (${memoryGiB.free.toFixed(1)} free)`,
     `engine   Node ${node}, V8 ${v8}`,
-    `kernels  ${kernelVariant}${limit === null ? " (no WebAssembly SIMD here: slow)" : `, limit ${limit.toFixed(1)} GFLOP/s per core (128-bit multiply-adds)`}`,
-    `step     TopK, d ${step.d}, ${formatCount(step.latents)} latents, k ${step.k}, batch ${formatCount(step.batch)}, ${step.workers} workers${step.wideSimd ? ", 256-bit vectors" : ""}:`,
+    `kernels  ${kernelVariant}${limit === null ? " (no WebAssembly SIMD here: slow)" : ""}`,
+    ...(limit === null
+      ? []
+      : [
+          `limits   per core: ${limit.toFixed(1)} GFLOP/s of 128-bit float32 multiply-adds${describeIntegers(integers)}`,
+        ]),
+    `step     TopK, d ${step.d}, ${formatCount(step.latents)} latents, k ${step.k}, batch ${formatCount(step.batch)}, ${step.workers} workers, ${step.encoder} encoder${step.wideSimd ? ", 256-bit vectors" : ""}:`,
     `         ${formatCount(step.activationsPerSecond)} activations/s, arena ${formatCount(step.arenaMb)} MB`,
     ...(step.shareOfLimit === null
       ? []
       : [
-          `         the encoder's products alone at the limit would take ${(100 * step.shareOfLimit).toFixed(0)} % of that time`,
+          `         ${step.shareOfLimit.toFixed(2)} times the rate at which these cores could do the encoder's float32 product alone`,
         ]),
   ].join("\n");
+}
+
+function describeIntegers(rate: number | null): string {
+  return rate === null
+    ? ""
+    : `; ${rate.toFixed(0)} GOP/s of the screened encoder's integer product, bounds included`;
 }

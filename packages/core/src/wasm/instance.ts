@@ -3,6 +3,7 @@
  * `@sparseloom/core/kernels`, for whoever times single functions; trainers use the stages of `createKernels`.
  */
 import type { WasmMemory } from "../arena.ts";
+export { fasterScreen, type Screen } from "./faster-sums.ts";
 import { RELAXED_SIMD_MODULE, SIMD_MODULE } from "./modules.generated.ts";
 
 /** Functions of assembly/index.ts. Pointers are byte offsets into the memory. */
@@ -90,7 +91,6 @@ export interface KernelExports {
     bounds: number,
   ): void;
   multiplyAdds(rounds: number, factor: number): number;
-  integerProducts(rounds: number, factor: number, wide: 0 | 1): number;
   groupCount(units: number, tilesPerGroup: number): number;
   nanRows(maxima: number, groups: number): number;
   selectTopK(
@@ -300,20 +300,4 @@ export function scratchMemory(bytes: number = 1): WasmMemory {
 export function instantiate(variant: WasmVariant, memory: WasmMemory): KernelExports {
   const module = new WebAssembly.Module(decode(variant === "wasm-simd" ? SIMD_MODULE : RELAXED_SIMD_MODULE));
   return new WebAssembly.Instance(module, { env: { memory } }).exports as KernelExports;
-}
-
-/**
- * Which integer product is the faster one on this machine, measured for about a millisecond: 1 where four products are
- * added to 32 bits by one instruction. Both give the same sums, so it may differ from thread to thread.
- */
-export function fasterSums(wasm: KernelExports): 0 | 1 {
-  const times: [number, number] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
-  for (let call = 0; call < 40; call++) {
-    for (const wide of [0, 1] as const) {
-      const began = performance.now();
-      wasm.integerProducts(1000, 3, wide);
-      times[wide] = Math.min(times[wide], performance.now() - began);
-    }
-  }
-  return times[1] < times[0] ? 1 : 0;
 }

@@ -20,7 +20,8 @@ import {
 import { PURPOSE, uniform } from "../random.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import { type ExactEncoder, PANEL, type RowList, tilesPerGroup } from "./encode.ts";
-import { fasterSums, type KernelExports } from "./instance.ts";
+import { fasterScreen } from "./faster-sums.ts";
+import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 
 /** Latents of a tile, and bytes of terms per latent and per panel, as in assembly/quantise.ts. */
@@ -66,7 +67,7 @@ export function screenedEncoder(
   const panelBytes = 8 * quantisedLength(dIn);
   const [firstCapacity, capacity] = [candidateCapacity(k), screenedCapacity(model)];
   const groupUnits = TILE * tiles;
-  const wideSums = fasterSums(wasm);
+  const screen = fasterScreen(wasm);
   const unscreened = new Int32Array(ROW_BLOCK / PANEL);
   const redo: RowList = { rows: new Int32Array(ROW_BLOCK), count: 0 };
   const audit: RowList = { rows: new Int32Array(ROW_BLOCK), count: 0 };
@@ -295,7 +296,7 @@ export function screenedEncoder(
           dIn,
         );
       }
-      wasm.screen(
+      screen(
         scratch.upperBounds,
         scratch.packed,
         panels,
@@ -308,7 +309,6 @@ export function screenedEncoder(
         scratch.maxima,
         tiles,
         scratch.sums,
-        wideSums,
       );
       for (let panel = 0; panel < panels; panel++) {
         const firstOfPanel = first + panel * PANEL;
