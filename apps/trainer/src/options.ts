@@ -20,7 +20,7 @@ export const DEFAULT_WINDOW_MB = 12;
 /** All options of a training run. Names are the flags in camelCase. */
 export const trainSchema = z.strictObject({
   arch: z
-    .enum(["topk", "batch-topk", "jumprelu", "relu", "autoencoder"])
+    .enum(["topk", "batch-topk", "matryoshka", "jumprelu", "relu", "autoencoder"])
     .default("topk")
     .describe("architecture"),
   latents: whole(1).optional().describe("number of dictionary units (sparse architectures)"),
@@ -29,18 +29,27 @@ export const trainSchema = z.strictObject({
     .positive()
     .optional()
     .describe("instead of --latents: latents as a multiple of the dimension (default 8)"),
-  k: whole(1).optional().describe("active latents per row (topk; batch-topk: on average; default 32)"),
+  k: whole(1)
+    .optional()
+    .describe("active latents per row (topk; batch-topk and matryoshka: on average; default 32)"),
   threshold: z
     .enum(["calibrated", "ema"])
     .optional()
     .describe(
-      "the finished model's threshold: so that mean L0 is k on held-out rows (default), or training's moving average (batch-topk)",
+      "the finished model's threshold: so that mean L0 is k on held-out rows (default), or training's moving average (batch-topk, matryoshka)",
+    ),
+  prefixes: z
+    .array(whole(1))
+    .min(2)
+    .optional()
+    .describe(
+      "widths of the nested prefixes, ascending, the last all latents (matryoshka; default 1/16, 1/8, 1/4, 1/2 and all of them)",
     ),
   auxK: z
     .union([whole(1), z.literal("auto")])
     .optional()
     .describe(
-      "dead latents that rebuild a row's error, as an auxiliary loss that revives them; auto: the power of two nearest to half the dimension (topk, batch-topk; default none)",
+      "dead latents that rebuild a row's error, as an auxiliary loss that revives them; auto: the power of two nearest to half the dimension (topk, batch-topk, matryoshka; default none)",
     ),
   auxMode: z
     .enum(["variance", "same-units"])
@@ -95,7 +104,7 @@ export const trainSchema = z.strictObject({
     .union([z.number().positive(), z.literal("auto")])
     .default("auto")
     .describe(
-      "learning rate; auto: 2e-4/√(latents/16384) for topk and batch-topk, found at batches of 65,000 rows and more; 3e-4 for relu and jumprelu, 1e-3 for autoencoder",
+      "learning rate; auto: 2e-4/√(latents/16384) for topk, batch-topk and matryoshka, found at batches of 65,000 rows and more; 3e-4 for relu and jumprelu, 1e-3 for autoencoder",
     ),
   lrWarmup: whole(0).default(0).describe("steps of linear warm-up of the learning rate"),
   lrDecay: whole(0)
@@ -225,14 +234,16 @@ export const RESUME_OPTIONS = [
 ] as const;
 
 /** Options that not every architecture has, with those that do. */
-const SPARSE = ["topk", "batch-topk", "jumprelu", "relu"] as const;
+const SPARSE = ["topk", "batch-topk", "matryoshka", "jumprelu", "relu"] as const;
+const TOPK_FAMILY = ["topk", "batch-topk", "matryoshka"] as const;
 const JUMP = ["jumprelu"] as const;
 const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOptions["arch"][]>>> = {
   latents: SPARSE,
   expansion: SPARSE,
-  k: ["topk", "batch-topk"],
-  threshold: ["batch-topk"],
-  auxK: ["topk", "batch-topk"],
+  k: TOPK_FAMILY,
+  threshold: ["batch-topk", "matryoshka"],
+  prefixes: ["matryoshka"],
+  auxK: TOPK_FAMILY,
   l0Penalty: JUMP,
   l0: JUMP,
   l0Warmup: JUMP,

@@ -1,5 +1,7 @@
 /** What each architecture promises of a finished run, on a corpus of known features. */
 import { join } from "node:path";
+import { DeepAutoencoder } from "@sparseloom/core";
+import { openCorpus, sampleRows } from "@sparseloom/data";
 import { beforeAll, describe, expect, it } from "vitest";
 import { evaluateModel } from "../src/eval/evaluate-model.ts";
 import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
@@ -55,6 +57,26 @@ describe("a BatchTopK autoencoder", () => {
   });
 });
 
+describe("a Matryoshka autoencoder", () => {
+  it("reconstructs by its prefixes, which BatchTopK does not; its threshold is calibrated, too", async () => {
+    const ofPrefix = async (name: string): Promise<number> => {
+      const { model } = await readModel(join(folder, name));
+      if (!("encode" in model) || model instanceof DeepAutoencoder) throw new Error("not sparse");
+      await using rows = await openCorpus([corpus], {});
+      const { values } = await sampleRows(rows, { seed: 1, rows: 500 });
+      const features = model.encode(values);
+      // Latents of the first quarter alone.
+      const cut = { ...features, values: features.values.map((f, i) => (features.latents[i] < 24 ? f : 0)) };
+      const rebuilt = model.decode(cut);
+      return rebuilt.reduce((sum, value, i) => sum + (value - values[i]) ** 2, 0) / 500;
+    };
+    const result = await run("matryoshka", { arch: "matryoshka", k: 3 });
+    expect(Math.abs((result.heldOut?.l0 ?? 0) / 3 - 1)).toBeLessThan(0.005);
+    await run("not-nested", { arch: "batch-topk", k: 3 });
+    expect(await ofPrefix("matryoshka")).toBeLessThan(0.8 * (await ofPrefix("not-nested")));
+  });
+});
+
 describe("AuxK", () => {
   it("revives latents where plain TopK leaves more than a fifth dead", async () => {
     const crowded = join(folder, "crowded.arrow");
@@ -88,8 +110,12 @@ it.each([
   [{ arch: "topk", bandwidth: 1 }, "--bandwidth is for --arch jumprelu, not for topk"],
   [{ arch: "topk", auxMode: "variance" }, "--aux-mode needs --aux-k"],
   [{ arch: "topk", auxK: 0 }, "--aux-k must be at least 1, got 0"],
-  [{ arch: "jumprelu", auxK: 4 }, "--aux-k is for --arch topk and batch-topk, not for jumprelu"],
-  [{ arch: "relu", threshold: "ema" }, "--threshold is for --arch batch-topk, not for relu"],
+  [
+    { arch: "jumprelu", auxK: 4 },
+    "--aux-k is for --arch topk and batch-topk and matryoshka, not for jumprelu",
+  ],
+  [{ arch: "topk", prefixes: [4, 8] }, "--prefixes is for --arch matryoshka, not for topk"],
+  [{ arch: "relu", threshold: "ema" }, "--threshold is for --arch batch-topk and matryoshka, not for relu"],
 ] as const)("refuses %o", (request, message) => {
   expect(() => checkTrainRequest(request)).toThrow(message);
 });

@@ -31,6 +31,10 @@ const CASES: [string, TrainRequest][] = [
     "topk with AuxK",
     { ...COMMON, arch: "topk", latents: 150, k: 2, auxK: 5, auxCoefficient: 0.5, deadWindow: 400 },
   ],
+  [
+    "matryoshka",
+    { ...COMMON, arch: "matryoshka", latents: 100, k: 3, prefixes: [5, 60, 100], auxK: 5, deadWindow: 400 },
+  ],
   ["jumprelu", { ...COMMON, arch: "jumprelu", latents: 50, l0: 0.3, bandwidth: 0.5 }],
   [
     "jumprelu with a target and gradient to the input",

@@ -30,6 +30,7 @@ const RUNS: Record<string, TrainRequest> = {
     fold: "unit",
     normalize: "unit-mean-square",
   },
+  matryoshka: { arch: "matryoshka", k: 6 },
   "jumprelu, centred and scaled": { arch: "jumprelu", l0: 0.1, bandwidth: 0.5, initThreshold: 0.5 },
   "jumprelu that sees x itself, folded to unit rows": {
     arch: "jumprelu",

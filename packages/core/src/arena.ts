@@ -152,6 +152,11 @@ export interface SparseArena extends CommonViews {
   readonly centredInput: FloatArray | undefined;
   /** (2/B)·(x̂ − x) [B, D]. */
   readonly residual: FloatArray;
+  /** What latents see of the errors [G, B, D], Σ over the prefixes that hold them; empty unless Matryoshka. */
+  readonly prefixResidual: FloatArray;
+  /** Mean over prefixes of ‖x − x̂_g‖² [B]; empty unless Matryoshka. */
+  readonly rowPrefixError: FloatArray;
+  readonly prefixRunning: FloatArray;
   readonly rowOffset: Int32Array;
   readonly rowCount: Int32Array;
   readonly rowActive: Int32Array;
@@ -298,6 +303,9 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     fireCount: float64("fireCount"),
     centredInput: has("centredInput") ? float("centredInput") : undefined,
     residual: float("residual"),
+    prefixResidual: float("prefixResidual"),
+    rowPrefixError: float("rowPrefixError"),
+    prefixRunning: float("prefixRunning"),
     rowOffset: int32("rowOffset"),
     rowCount: int32("rowCount"),
     rowActive: int32("rowActive"),

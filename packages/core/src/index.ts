@@ -87,6 +87,7 @@ export {
   type KernelVariant,
 } from "./kernel-variants.ts";
 export { integerProductRate, multiplyAddLimit } from "./limits.ts";
+export { defaultPrefixes } from "./architectures/matryoshka.ts";
 export { defaultAuxK } from "./auxiliary.ts";
 export { chooseEncoder } from "./encoder.ts";
 export { automaticLearningRate, type Schedule, scheduledValue } from "./schedule.ts";

@@ -213,6 +213,12 @@ function addSparse(add: Add, options: PlanOptions, floatBytes: number): Detail {
 
   if (applyBDecToInput) add("centredInput", "rows", "float", batchRows, dIn);
   add("residual", "rows", "float", batchRows, dIn);
+  const { prefixes } = setup.model;
+  if (prefixes !== undefined) {
+    add("prefixResidual", "rows", "float", prefixes.length, batchRows, dIn);
+    add("rowPrefixError", "rows", "float", batchRows);
+    add("prefixRunning", "scratch", "float", workers, dIn);
+  }
   add("rowOffset", "records", "int32", batchRows);
   add("rowCount", "records", "int32", batchRows);
   add("rowActive", "records", "int32", batchRows);

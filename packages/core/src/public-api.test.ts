@@ -36,6 +36,7 @@ it("the names that @sparseloom/core exports", () => {
       "deepModel",
       "defaultAuxK",
       "defaultDeadWindow",
+      "defaultPrefixes",
       "densityHistogram",
       "detectionMetrics",
       "diagnoseDead",

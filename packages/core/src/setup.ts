@@ -20,6 +20,8 @@ export interface SparseModelSetup {
   readonly decoder: "unit" | "free";
   /** Whether the encoder sees x − b_dec (as most systems) or x. */
   readonly applyBDecToInput: boolean;
+  /** Widths of the nested prefixes, ascending, the last all latents; Matryoshka only. */
+  readonly prefixes?: readonly number[];
   /** How thresholds are trained; JumpReLU only. */
   readonly jump?: JumpSetup;
 }
@@ -168,6 +170,7 @@ export function checkModel(model: ModelSetup): void {
       );
     }
   }
+  if (ARCHITECTURES[model.architecture].prefixes === true) checkPrefixes(model);
   if (ARCHITECTURES[model.architecture].thresholds === true) checkJump(model.jump);
   if (!ARCHITECTURES[model.architecture].decoders.includes(model.decoder)) {
     throw new OptionError(
@@ -175,6 +178,17 @@ export function checkModel(model: ModelSetup): void {
       `decoder of ${model.architecture} must be ${ARCHITECTURES[model.architecture].decoders.join(" or ")}, got ${model.decoder}`,
     );
   }
+}
+
+function checkPrefixes({ prefixes = [], latents }: SparseModelSetup): void {
+  const ascending = prefixes.every(
+    (width, i) => Number.isInteger(width) && width > (i === 0 ? 0 : (prefixes[i - 1] as number)),
+  );
+  if (!ascending || prefixes.at(-1) !== latents)
+    throw new OptionError(
+      "prefixes",
+      `prefixes must be ascending whole numbers that end with the number of latents (${latents}), got ${prefixes.join(",") || "none"}`,
+    );
 }
 
 function checkJump(jump: JumpSetup | undefined): void {

@@ -148,8 +148,12 @@ function summarise(arena: Arena, context: StepContext): void {
   }
   const lambda = scheduledValue(plan.setup.training.l1Coefficient, step);
   const at = context.slot * SUMMARY_FIELDS;
+  // A Matryoshka autoencoder's loss is of its prefixes.
+  const prefixes = arena.kind === "sparse" && arena.rowPrefixError.length > 0;
+  let fitted = prefixes ? 0 : squaredError;
+  if (prefixes) for (let row = 0; row < context.rows; row++) fitted += arena.rowPrefixError[row];
   const extra = arena.kind === "sparse" && context.train ? auxiliaryLoss(arena, context.rows) : 0;
-  summaries[at + SUMMARY.loss] = (squaredError + lambda * penalty + extra) / context.rows;
+  summaries[at + SUMMARY.loss] = (fitted + lambda * penalty + extra) / context.rows;
   summaries[at + SUMMARY.squaredError] = squaredError;
   summaries[at + SUMMARY.squares] = squares;
   summaries[at + SUMMARY.active] = active;

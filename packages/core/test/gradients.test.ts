@@ -101,7 +101,8 @@ function copyOf(arena: Arena): Tensors {
 
 /** Which latents are active in each row at the unperturbed point: no perturbation may change it. */
 function activeSets(z: number[][], model: SparseModelSetup): boolean[][] {
-  if (model.architecture !== "batch-topk") return z.map((row) => activeSet(row, model));
+  if (model.architecture !== "batch-topk" && model.architecture !== "matryoshka")
+    return z.map((row) => activeSet(row, model));
   const all = z.flatMap((row, r) => row.map((value, i) => ({ value, r, i })));
   all.sort((a, b) => b.value - a.value || a.r - b.r || a.i - b.i);
   const top = new Set(all.slice(0, model.k * z.length).map(({ r, i }) => `${r} ${i}`));
@@ -139,10 +140,13 @@ function sparseLoss(p: Tensors, x: Float64Array, model: SparseModelSetup): { los
     const z = all[r]!;
     const on = sets[r]!;
     active += on.map(Number).join("");
-    for (let j = 0; j < d; j++) {
-      let y = p["b_dec"]![j];
-      for (let i = 0; i < latents; i++) if (on[i]) y += z[i] * p["W_dec"]![i * d + j];
-      loss += (y - row[j]) ** 2;
+    const prefixes = model.prefixes ?? [latents];
+    for (const width of prefixes) {
+      for (let j = 0; j < d; j++) {
+        let y = p["b_dec"]![j];
+        for (let i = 0; i < width; i++) if (on[i]) y += z[i]! * p["W_dec"]![i * d + j];
+        loss += (y - row[j]!) ** 2 / prefixes.length;
+      }
     }
     if (model.architecture !== "relu") continue;
     for (let i = 0; i < latents; i++) {
@@ -262,6 +266,14 @@ const SPARSE_CASES: [string, SparseModelSetup][] = [
   ["TopK whose encoder does not subtract b_dec", sparse({ applyBDecToInput: false })],
   ["BatchTopK", sparse({ architecture: "batch-topk" })],
   ["BatchTopK with more places than positive values", sparse({ architecture: "batch-topk", k: 17 })],
+  [
+    "Matryoshka BatchTopK, whose prefixes end within blocks and at their edges",
+    sparse({ architecture: "matryoshka", latents: 60, k: 5, prefixes: [1, 7, 48, 60] }),
+  ],
+  [
+    "Matryoshka BatchTopK whose encoder does not subtract b_dec",
+    sparse({ architecture: "matryoshka", prefixes: [9, 19], applyBDecToInput: false }),
+  ],
   ["ReLU with plain L1 and unit decoder", sparse({ architecture: "relu", decoder: "unit" })],
   [
     "ReLU with L1 weighted by decoder norms and free decoder",
@@ -382,9 +394,10 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
     ["same-units", 13],
   ] as const)("TopK and BatchTopK with AuxK, %s, k_aux %d, errors held fixed", (mode, k) => {
     const auxK = { coefficient: 0.5, k, mode, totalVariance: 5 };
-    for (const architecture of ["topk", "batch-topk"] as const) {
+    for (const architecture of ["topk", "batch-topk", "matryoshka"] as const) {
       for (const applyBDecToInput of [true, false]) {
-        const model = sparse({ architecture, applyBDecToInput });
+        const prefixes = architecture === "matryoshka" ? { prefixes: [5, 19] } : {};
+        const model = sparse({ architecture, applyBDecToInput, ...prefixes });
         const { arena, before, gradients: found } = gradients(model, "float64", undefined, auxK);
         const x = Float64Array.from(arena.slots[0]!);
         const unperturbed = copyOf(arena);

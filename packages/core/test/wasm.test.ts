@@ -10,6 +10,7 @@ import {
   type AuxKSetup,
   BATCH,
   createProgram,
+  defaultPrefixes,
   type Encoder,
   initialise,
   type Kernels,
@@ -143,6 +144,7 @@ const sparseModel = fc
       "topk" as const,
       "relu" as const,
       "batch-topk" as const,
+      "matryoshka" as const,
       "jumprelu" as const,
     ),
     jump,
@@ -158,10 +160,11 @@ const sparseModel = fc
       architecture,
       dIn,
       latents,
-      k: architecture === "topk" || architecture === "batch-topk" ? Math.min(k, latents) : 0,
+      k: architecture === "relu" || architecture === "jumprelu" ? 0 : Math.min(k, latents),
       decoder: architecture === "relu" && free ? "free" : "unit",
       applyBDecToInput,
       ...(architecture === "jumprelu" ? { jump } : {}),
+      ...(architecture === "matryoshka" ? { prefixes: defaultPrefixes(latents) } : {}),
     }),
   );
 
@@ -250,7 +253,7 @@ describe("the WebAssembly kernels give the reference's bits", () => {
   it("with the auxiliary loss of dead latents", () => {
     fc.assert(
       fc.property(
-        fc.constantFrom("topk" as const, "batch-topk" as const),
+        fc.constantFrom("topk" as const, "batch-topk" as const, "matryoshka" as const),
         fc.integer({ min: 1, max: 40 }),
         fc.integer({ min: 1, max: 90 }),
         fc.integer({ min: 1, max: 40 }),
@@ -267,6 +270,7 @@ describe("the WebAssembly kernels give the reference's bits", () => {
               k: Math.min(3, latents),
               decoder: "unit",
               applyBDecToInput: seed % 2 === 0,
+              ...(architecture === "matryoshka" ? { prefixes: defaultPrefixes(latents) } : {}),
             },
             batchRows: 1 + (seed % 50),
             seed,

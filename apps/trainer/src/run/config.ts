@@ -8,6 +8,7 @@ import {
   type AuxKSetup,
   automaticLearningRate,
   defaultAuxK,
+  defaultPrefixes,
   defaultDeadWindow,
   type JumpSetup,
   type ModelSetup,
@@ -224,6 +225,7 @@ function modelSetup(options: TrainOptions, dIn: number): ModelSetup {
     k: hasK ? (options.k ?? DEFAULT_K) : 0,
     decoder: options.decoder ?? architecture.decoders[0] ?? "unit",
     applyBDecToInput: options.applyBDecToInput,
+    ...(architecture.prefixes === true ? { prefixes: options.prefixes ?? defaultPrefixes(latents) } : {}),
     ...(architecture.thresholds === true ? { jump: jumpSetup(options) } : {}),
   };
 }

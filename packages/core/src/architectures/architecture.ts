@@ -32,6 +32,8 @@ export interface SparseArchitecture {
   readonly penalty?: "l1" | "l0";
   /** Whether latents have thresholds, which are trained. */
   readonly thresholds?: boolean;
+  /** Whether nested prefixes of the dictionary reconstruct, too. */
+  readonly prefixes?: boolean;
   /** Made once per thread. Absent: nothing is added to the squared error, and every record is an active latent. */
   readonly rules?: (model: SparseModelSetup) => RowRules;
   /** Source of the formulas. */

@@ -2,16 +2,18 @@
 import type { SparseArchitecture } from "./architecture.ts";
 import { batchTopK } from "./batch-topk.ts";
 import { jumpReLU } from "./jumprelu.ts";
+import { matryoshka } from "./matryoshka.ts";
 import { relu } from "./relu.ts";
 import { topk } from "./topk.ts";
 
 export type { RowRules, SparseArchitecture } from "./architecture.ts";
 
-export type SparseArchitectureName = "relu" | "topk" | "batch-topk" | "jumprelu";
+export type SparseArchitectureName = "relu" | "topk" | "batch-topk" | "matryoshka" | "jumprelu";
 
 export const ARCHITECTURES: Readonly<Record<SparseArchitectureName, SparseArchitecture>> = {
   relu,
   topk,
   "batch-topk": batchTopK,
+  matryoshka,
   jumprelu: jumpReLU,
 };

@@ -12,6 +12,7 @@ import { CONTROL } from "../control.ts";
 import { adamUpdate } from "./adam.ts";
 import { referenceAuxiliary } from "./auxiliary.ts";
 import { chainDot, chainLink, chainProduct, LANES, laneDot, type Round } from "./chains.ts";
+import { decodePrefixes, prefixGradients, prefixRow } from "./prefixes.ts";
 import { selectLargest, sortByLatent } from "./select.ts";
 
 /** What the encoder sees: x − b_dec where the architecture subtracts it, else the mini-batch itself. */
@@ -61,11 +62,14 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
 
     decodeRows(arena, step, first, last) {
       const rules = rulesOf(arena);
+      const prefixes = arena.prefixResidual.length > 0;
       for (let row = first; row < last; row++) {
         decodeRow(arena, step, row, lanes, round);
+        if (prefixes) decodePrefixes(arena, step, row, lanes, round);
         arena.rowPenalty[row] = rules?.penalty(arena, row, round) ?? 0;
         if (!step.train) continue;
-        latentGradients(arena, row, round);
+        if (prefixes) prefixGradients(arena, row, round);
+        else latentGradients(arena, row, round);
         rules?.gradients(arena, step, row, round);
       }
     },
@@ -74,7 +78,7 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
       const { dIn } = arena.model;
       const encoderGradient = arena.W_enc.gradient;
       const decoderGradient = arena.W_dec.gradient;
-      const { residual, recordLatent, recordValue, recordGradient } = arena;
+      const { recordLatent, recordValue, recordGradient } = arena;
       const input = encoderInput(arena, step);
       if (fresh) {
         for (let latent = first; latent < last; latent++) {
@@ -97,7 +101,8 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
         const at = gradientRow(arena, step, latent) * dIn;
         const value = recordValue[record];
         const gradient = recordGradient[record];
-        chainLink(decoderGradient, at, value, residual, row * dIn, dIn);
+        const seen = seenBy(arena, latent);
+        chainLink(decoderGradient, at, value, seen.errors, seen.offset + row * dIn, dIn);
         chainLink(encoderGradient, at, gradient, input, row * dIn, dIn);
         arena.b_enc.gradient[latent] += gradient;
         arena.activationSum[latent] += value;
@@ -164,7 +169,8 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
       const { gradient } = arena.b_dec;
       gradient.fill(0, first, last);
       for (let row = 0; row < step.rows; row++) {
-        for (let j = first; j < last; j++) gradient[j] += arena.residual[row * dIn + j];
+        // b_dec is in every prefix, as the first latents are.
+        for (let j = first; j < last; j++) gradient[j] += seenBy(arena, 0).errors[row * dIn + j];
       }
       if (applyBDecToInput) {
         // The encoder sees x − b_dec: b_dec also receives −Σ_i ∂loss/∂b_enc,i · W_enc,i, summed per block of latents.
@@ -325,6 +331,14 @@ export function squaredDistance(
   let sum = 0;
   for (let lane = 0; lane < LANES; lane++) sum += lanes[lane];
   return sum;
+}
+
+/** The errors that a latent's gradient comes from, and where those of row 0 begin. */
+function seenBy(arena: SparseArena, latent: number): { errors: FloatArray; offset: number } {
+  const { prefixes } = arena.model;
+  if (prefixes === undefined) return { errors: arena.residual, offset: 0 };
+  const prefix = prefixes.findIndex((width) => latent < width);
+  return { errors: arena.prefixResidual, offset: prefixRow(arena, prefix, 0) };
 }
 
 /** Where records lie; those of a row are in ascending latent order. */

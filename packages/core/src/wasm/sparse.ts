@@ -10,6 +10,7 @@ import type { KernelExports } from "./instance.ts";
 import { denseProducts } from "./dense.ts";
 import { exactEncoder } from "./encode.ts";
 import { adamOn, parameterPointers, pointersOf } from "./pointers.ts";
+import { wasmPrefixes } from "./prefixes.ts";
 import { screenedEncoder } from "./screen.ts";
 
 /** The stages over the memory laid out by `plan`. `wide`: products in tiles of two panels. */
@@ -51,6 +52,7 @@ export function wasmSparseKernels(
 
   const exact = exactEncoder(plan, model, wasm, wide);
   const screening = plan.encoder === "screened" ? screenedEncoder(plan, model, wasm, exact) : undefined;
+  const prefixes = model.prefixes === undefined ? undefined : wasmPrefixes(plan, model, wasm);
   const dense = selection === "positive" ? denseProducts(plan, model, wasm, wide) : undefined;
 
   return {
@@ -87,13 +89,15 @@ export function wasmSparseKernels(
         arena.rowSquaredError[row] += square;
         arena.rowSquares[row] = wasm.rowSquares(input, mean, dIn);
         arena.rowPenalty[row] = rules?.penalty(arena, row, Math.fround) ?? 0;
+        prefixes?.decodeRow(arena, step, row, input);
         if (step.train) wasm.scaleRow(at, step.gradientScale, dIn);
       }
       if (!step.train) return;
       all?.latentGradients(arena, step, first, last);
       for (let row = first; row < last; row++) {
         const records = 4 * arena.rowOffset[row];
-        if (all === undefined) {
+        if (prefixes !== undefined) prefixes.gradients(arena, row);
+        else if (all === undefined) {
           const at = residual + row * rowBytes;
           wasm.chains(
             recordGradient + records,
@@ -138,25 +142,30 @@ export function wasmSparseKernels(
         dense.gather(step, first, last, firstRow, lastRow, inputOf(step), gradients);
         return;
       }
-      wasm.gather(
-        first,
-        last,
-        firstRow,
-        lastRow,
-        dIn,
-        rowOffset,
-        rowCount,
-        recordLatent,
-        recordValue,
-        recordGradient,
-        residual,
-        inputOf(step),
-        W_enc.gradient + gradients,
-        W_dec.gradient + gradients,
-        b_enc.gradient,
-        activationSum,
-        activeCount,
-      );
+      const gatherPart = (from: number, to: number, seen: number): void => {
+        const part = gradients + (from - first) * rowBytes;
+        wasm.gather(
+          from,
+          to,
+          firstRow,
+          lastRow,
+          dIn,
+          rowOffset,
+          rowCount,
+          recordLatent,
+          recordValue,
+          recordGradient,
+          seen,
+          inputOf(step),
+          W_enc.gradient + part,
+          W_dec.gradient + part,
+          b_enc.gradient,
+          activationSum,
+          activeCount,
+        );
+      };
+      if (prefixes === undefined) gatherPart(first, last, residual);
+      else prefixes.forParts(first, last, gatherPart);
     },
 
     gatherAuxiliary(_arena, step, first, last) {
@@ -234,7 +243,7 @@ export function wasmSparseKernels(
     },
 
     updateDecoderBias(_arena, step, first, last) {
-      wasm.sumRows(b_dec.gradient, residual, step.rows, dIn, first, last);
+      wasm.sumRows(b_dec.gradient, prefixes?.outermost ?? residual, step.rows, dIn, first, last);
       if (applyBDecToInput)
         wasm.subtractRows(b_dec.gradient, partials, Math.ceil(latents / LATENT_BLOCK), dIn, first, last);
       adamOn(wasm, b_dec, 4 * first, b_dec.gradient + 4 * first, last - first, step.adam);
