@@ -59,7 +59,8 @@ export type { ActiveFeatures, Magnitude, Synthetic, SyntheticOptions } from "./g
 // Packing and splitting
 export { packCorpus } from "./pack/pack.ts";
 export type { PackOptions, PackResult } from "./pack/pack.ts";
-export type { RowSource } from "./pack/row-source.ts";
+export type { RangeReader } from "./range-reader.ts";
+export type { RowSelection, RowSource } from "./pack/row-source.ts";
 export { splitCorpus } from "./pack/split-files.ts";
 export type { SplitFile, SplitFilesOptions } from "./pack/split-files.ts";
 export { writeCorpusResumably } from "./writer.ts";

@@ -11,6 +11,7 @@ import type { BatchPlace, WrittenLabelType } from "./arrow/encode.ts";
 import { valueBytes } from "./arrow/vector-column.ts";
 import type { ValueType } from "./arrow/vector-column.ts";
 import { CorpusError } from "./errors.ts";
+import { firstNonFinite } from "./finite.ts";
 import { encodeFloat16 } from "./float16.ts";
 import { Journal } from "./journal.ts";
 import { LabelBuilder } from "./label-builder.ts";
@@ -206,7 +207,7 @@ async function writeRows(
 function stage(values: Float32Array, type: ValueType, staged: Uint8Array, at: number): number {
   if (type === "float16") return encodeFloat16(values, new Uint16Array(staged.buffer), at);
   new Float32Array(staged.buffer).set(values, at);
-  return values.findIndex((value) => !Number.isFinite(value));
+  return firstNonFinite(values);
 }
 
 function unstorable(

@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { readAll, readAllLabels } from "../../test/read-all.ts";
@@ -93,10 +93,6 @@ describe("packing arrays of Python", () => {
     for (const [name, message] of cases) {
       await expect(packCorpus(at("refused.arrow"), [fixture(`arrays/${name}`)])).rejects.toThrow(message);
     }
-    await writeFile(at("x.parquet"), "PAR1 and what follows");
-    await expect(packCorpus(at("refused.arrow"), [at("x.parquet")])).rejects.toThrow(
-      /Parquet: write it as Arrow/,
-    );
     const both = [fixture("arrays/f4.npy"), fixture("float32.file.arrow")];
     await expect(packCorpus(at("refused.arrow"), both)).rejects.toThrow(/one corpus has one/);
     await expect(

@@ -11,6 +11,8 @@ import { openCorpus } from "../corpus.ts";
 import type { Corpus } from "../corpus.ts";
 import { CorpusError } from "../errors.ts";
 import { errorCode, isMissing } from "../file-errors.ts";
+import { firstNonFinite } from "../finite.ts";
+import type { RangeReader } from "../range-reader.ts";
 import { isRemote } from "../remote/address.ts";
 import { writeStatistics } from "../sidecar.ts";
 import { StatisticsAccumulator } from "../statistics-accumulator.ts";
@@ -19,8 +21,9 @@ import { isSyntheticPath } from "../synthetic/path.ts";
 import { writeCorpusResumably } from "../writer.ts";
 import type { RowsToWrite, WriteResult } from "../writer.ts";
 import { readArrays, sniff } from "./array-file.ts";
+import { openParquet } from "./parquet.ts";
 import { arraySource, corpusSource } from "./row-source.ts";
-import type { RowSource } from "./row-source.ts";
+import type { RowSelection, RowSource } from "./row-source.ts";
 
 /** Options of `packCorpus`. */
 export interface PackOptions {
@@ -32,8 +35,8 @@ export interface PackOptions {
   readonly labels?: readonly string[] | undefined;
   /** Replace an existing file. Default: false. */
   readonly overwrite?: boolean | undefined;
-  /** Opens Parquet files as rows; without it they are refused. */
-  readonly openParquet?: ((path: string, options: PackOptions) => Promise<RowSource>) | undefined;
+  /** Opens Parquet files as rows. Default: by the optional package `@duckdb/node-api`. */
+  readonly openParquet?: ((file: RangeReader, selection: RowSelection) => Promise<RowSource>) | undefined;
   /** As in `WriteOptions`. */
   readonly rowsPerBatch?: number | undefined;
   /** As in `ResumableRows`. */
@@ -143,7 +146,7 @@ function requireFinite(
   firstRow: number,
   dIn: number,
 ): void {
-  const bad = stored.findIndex((value) => !Number.isFinite(value));
+  const bad = firstNonFinite(stored);
   if (bad < 0) return;
   const value = given[bad]!;
   const what = Number.isFinite(value)
@@ -165,7 +168,11 @@ async function openSources(
 ): Promise<readonly RowSource[]> {
   const { column, labels, signal } = options;
   const sources: RowSource[] = [];
-  let sequences = 0;
+  let firstSequence = 0;
+  const add = (source: RowSource): void => {
+    sources.push(source);
+    firstSequence += source.sequences ?? 0;
+  };
   const addCorpus = async (path: string): Promise<void> => {
     const corpus = await openCorpus([path], { column, signal });
     opened.push(corpus);
@@ -181,16 +188,9 @@ async function openSources(
       const file = await storage.open(path, signal);
       const kind = await sniff(file);
       if (kind === "npy" || kind === "safetensors") {
-        const arrays = await readArrays(file, kind);
-        sources.push(arraySource(file, arrays, { column, labels, firstSequence: sequences }));
-        sequences += Math.max(0, ...arrays.map(({ shape }) => (shape.length === 3 ? (shape[0] ?? 0) : 0)));
+        add(arraySource(file, await readArrays(file, kind), { column, labels, firstSequence }));
       } else if (kind === "parquet") {
-        if (options.openParquet === undefined) {
-          const what =
-            'is Parquet: write it as Arrow first, in Python polars.scan_parquet("x.parquet").sink_ipc("x.arrow")';
-          throw new CorpusError("unsupported", what, { path });
-        }
-        sources.push(await options.openParquet(path, options));
+        add(await (options.openParquet ?? openParquet)(file, { column, labels, firstSequence }));
       } else {
         // Arrow, or something whose fault the corpus's own reader names.
         await addCorpus(path);

@@ -21,6 +21,8 @@ export interface RowSource {
   readonly rows: number;
   readonly dIn: number;
   readonly labels: Readonly<Record<string, WrittenLabelType>>;
+  /** Number of sequences, where its rows are the vectors of sequences and it numbers them. Default: 0. */
+  readonly sequences?: number;
   /** Where a row comes from, for messages. */
   place(row: number): CorpusErrorPlace;
   /** The rows from `firstRow` on. Each part's arrays may be overwritten by the next. */
@@ -163,7 +165,8 @@ export function arraySource(
     }
   }
   const place = (row: number): CorpusErrorPlace => ({ path: file.path, row, column: vectors.name });
-  return { path: file.path, identity: file.identity, rows, dIn, labels, place, read };
+  const sequences = tokens === undefined ? 0 : (vectors.shape[0] ?? 0);
+  return { path: file.path, identity: file.identity, rows, dIn, labels, sequences, place, read };
 }
 
 const FLOATS: readonly ArrayType[] = ["float16", "bfloat16", "float32", "float64"];

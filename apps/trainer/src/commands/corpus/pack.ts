@@ -9,7 +9,7 @@ export function addCorpusPack(corpus: Command): void {
   corpus
     .command("pack")
     .description(
-      "write safetensors, npy, Hugging Face folders, or any corpus as one Arrow file, uncompressed; goes on where it was broken off",
+      "write safetensors, npy, Parquet, Hugging Face folders, or any corpus as one Arrow file, uncompressed; goes on where it was broken off",
     )
     .argument("<file>", "Arrow IPC file to write")
     .argument("<inputs...>", "files, folders or globs, in order")
