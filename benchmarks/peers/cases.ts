@@ -126,7 +126,7 @@ export function effortFor({ name }: Shape, model: TrainerModel): Effort {
   if (model === "relu") {
     return name === "M"
       ? { rounds: 2, warmupSteps: 1, ourSteps: 2, peerSteps: 2 }
-      : { rounds: 2, warmupSteps: 1, ourSteps: 1, peerSteps: 1 };
+      : { rounds: 2, warmupSteps: 1, ourSteps: 2, peerSteps: 1 };
   }
   if (name === "M") return { rounds: 3, warmupSteps: 3, ourSteps: 6, peerSteps: 3 };
   return { rounds: 3, warmupSteps: 2, ourSteps: 4, peerSteps: 2 };

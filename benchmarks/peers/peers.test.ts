@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { SHAPES } from "../src/shapes.ts";
 import { effortFor, PEERS } from "./cases.ts";
 import { stepGraph } from "./onnx-graphs.ts";
+import { formatRace } from "./race.ts";
 import { formatLines, linesOf, type Result } from "./results.ts";
 
 const common = { model: "topk", shape: "S" } as const;
@@ -106,10 +107,32 @@ await test("an ONNX step takes its state and gives all of it back, from operator
   }
 });
 
+await test("the race's table has both systems' seconds, losses and active latents", () => {
+  const density = { first: 0.5, last: 0.04, theirs: 0.041 };
+  const line = {
+    shape: "M",
+    from: "the start",
+    threads: 2,
+    steps: 16,
+    ours: 10,
+    theirs: 20,
+    ratio: 2,
+    density,
+  };
+  const table = formatRace([{ ...line, loss: { ours: 1.5, theirs: 1.6 }, turns: [] }]);
+  assert.match(
+    table.split("\n")[2]!,
+    /^from the start +M +2 +16 +10\.0 +20\.0 +2\.00 +50\.0 % – 4\.0 % +4\.1 % +1\.50 +1\.60$/,
+  );
+});
+
 await test("the command refuses what it does not know with one line and status 2", () => {
   const words = [join(import.meta.dirname, "run.ts"), "--shape", "XL"];
   const { status, stderr, stdout } = spawnSync(process.execPath, words, { encoding: "utf8" });
   assert.equal(status, 2);
   assert.equal(stdout, "");
   assert.match(stderr, /^error: .*"XL" must be one of S, M, L\.\n$/);
+  const short = spawnSync(process.execPath, [words[0]!, "--race", "--race-steps", "3"], { encoding: "utf8" });
+  assert.equal(short.status, 2);
+  assert.match(short.stderr, /^error: .*must be a whole number from 8 on\.\n$/);
 });

@@ -7,7 +7,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { Command } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 import { listOf } from "../src/command.ts";
 import { type Environment, formatEnvironment, readEnvironment } from "../src/environment.ts";
 import { LineProcess } from "../src/line-process.ts";
@@ -24,6 +24,7 @@ import {
   SYSTEMS,
   TUNED_ENVIRONMENT,
 } from "./cases.ts";
+import { formatRace, race, type RaceLine } from "./race.ts";
 import { formatLines, type Line, linesOf, type Result } from "./results.ts";
 
 const MODELS: readonly TrainerModel[] = ["topk", "relu", "deep"];
@@ -34,6 +35,8 @@ interface Options {
   readonly wide: boolean;
   readonly install: boolean;
   readonly oneThread: boolean;
+  readonly race: boolean;
+  readonly raceSteps: number;
   readonly json?: string;
 }
 
@@ -77,7 +80,7 @@ function missingSystem(system: PeerSystem, install: boolean): string | undefined
   return found() ? undefined : `cd benchmarks/peers && npx ${INSTALL.join(" ")}`;
 }
 
-function startPeer({ name, system, tuned }: PeerCase): LineProcess {
+function startPeer({ name, system, tuned }: Pick<PeerCase, "name" | "system" | "tuned">): LineProcess {
   return new LineProcess({
     name,
     command: system === "torch" ? python : process.execPath,
@@ -163,7 +166,25 @@ async function compare(
 interface Report {
   readonly environment: Environment;
   readonly lines: readonly Line[];
+  readonly races: readonly RaceLine[];
   readonly missing: readonly Missing[];
+}
+
+/** Where the race is over the first steps of training, and where over some from stored states. */
+const RACE_FROM_START = "M";
+const RACE_FROM_STATES = "L";
+
+async function runRaces({ shape, raceSteps }: Options): Promise<RaceLine[]> {
+  const lines: RaceLine[] = [];
+  for (const name of [RACE_FROM_START, RACE_FROM_STATES].filter((name) => shape.includes(name))) {
+    const steps = name === RACE_FROM_START ? raceSteps : undefined;
+    const startPyTorch = (): LineProcess =>
+      startPeer({ name: "PyTorch, dense ReLU + L1", system: "torch", tuned: false });
+    lines.push(
+      ...(await race({ shape: SHAPES.find((one) => one.name === name)!, steps, startPyTorch, progress })),
+    );
+  }
+  return lines;
 }
 
 async function run(options: Options): Promise<Report> {
@@ -175,14 +196,22 @@ async function run(options: Options): Promise<Report> {
     if (reason !== undefined) missing.push({ name: system, reason: `not installed: ${reason}` });
   }
   const results: Result[] = [];
-  for (const shape of SHAPES.filter(({ name }) => options.shape.includes(name))) {
+  for (const shape of SHAPES.filter(({ name }) => !options.race && options.shape.includes(name))) {
     for (const model of MODELS.filter((name) => options.model.includes(name))) {
       const comparable = PEERS.filter((peer) => peer.model === model && peer.shapes.includes(shape.name));
       const peers = comparable.filter(({ system }) => systems.get(system));
       if (comparable.length > 0) results.push(...(await compare(shape, model, peers, options, missing)));
     }
   }
-  return { environment: readEnvironment(), lines: linesOf(results), missing };
+  const races = options.race && systems.get("torch") ? await runRaces(options) : [];
+  return { environment: readEnvironment(), lines: linesOf(results), races, missing };
+}
+
+function wholeSteps(text: string): number {
+  const steps = Number(text);
+  if (!Number.isInteger(steps) || steps < 8)
+    throw new InvalidArgumentError("It must be a whole number from 8 on.");
+  return steps;
 }
 
 const shapeNames = SHAPES.map(({ name }) => name);
@@ -192,12 +221,19 @@ await new Command("bench:peers")
   .option("--model <names>", "models to compare, comma-separated", listOf<TrainerModel>(MODELS), [...MODELS])
   .option("--no-wide", "leave out our opt-in mode with 256-bit vectors")
   .option("--no-one-thread", "measure with all cores only")
+  .option(
+    "--race",
+    "instead: ReLU + L1 against PyTorch from one state on, the first steps at M, and 20 steps from several densities at L; an hour or so",
+    false,
+  )
+  .option("--race-steps <n>", "steps of the race at M", wholeSteps, 2000)
   .option("--no-install", "do not install missing npm packages")
   .option("--json <file>", "also write environment and results to this file")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
   .action(async (options: Options) => {
     const report = await run(options);
-    process.stdout.write(`${formatEnvironment(report.environment)}\n\n${formatLines(report.lines)}\n`);
+    const table = options.race ? formatRace(report.races) : formatLines(report.lines);
+    process.stdout.write(`${formatEnvironment(report.environment)}\n\n${table}\n`);
     for (const { name, reason } of report.missing) process.stdout.write(`\n${name}: ${reason}\n`);
     if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
   })

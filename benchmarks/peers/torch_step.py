@@ -6,6 +6,7 @@ the fastest that we know of. All take the same rows and shapes; losses and updat
 """
 
 import json
+import os
 import sys
 import time
 import warnings
@@ -160,6 +161,53 @@ def dense_relu(shape, fused, amp):
     return step
 
 
+def read_state(path):
+    """The tensors of a checkpoint of ours, a safetensors file."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        body = bytearray(file.read())
+    tensors = {}
+    for name, entry in header.items():
+        if name == "__metadata__" or entry["dtype"] != "F32":
+            continue
+        begin, end = entry["data_offsets"]
+        tensors[name] = torch.frombuffer(body, dtype=torch.float32, count=(end - begin) // 4, offset=begin)
+        tensors[name] = tensors[name].reshape(entry["shape"]).clone()
+    return tensors
+
+
+def relu_race(shape, fused, amp, state, rows, l1, lr):
+    """dense_relu from a stored state after one step, over the mini-batches of a file from the second on."""
+    tensors = read_state(state)
+    parameters = {name: tensors[name].requires_grad_() for name in ("W_enc", "b_enc", "W_dec", "b_dec")}
+    optimiser = torch.optim.Adam(parameters.values(), lr=lr, fused=fused)
+    for name, parameter in parameters.items():
+        moments = {"exp_avg": tensors[f"{name}.m"], "exp_avg_sq": tensors[f"{name}.v"]}
+        optimiser.state[parameter] = {"step": torch.tensor(1.0), **moments}
+    size = shape["rows"] * shape["dIn"]
+    data = torch.from_file(rows, size=os.path.getsize(rows) // 4, dtype=torch.float32)
+    batches = data[: len(data) // size * size].view(-1, shape["rows"], shape["dIn"])
+    W_enc, b_enc, W_dec, b_dec = parameters.values()
+    taken = 1
+
+    def step():
+        nonlocal taken
+        x = batches[taken % len(batches)]
+        taken += 1
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=amp):
+            f = F.relu(F.linear(x - b_dec, W_enc, b_enc))
+            reconstruction = f @ W_dec + b_dec
+        penalty = (f.float() @ W_dec.norm(dim=1)).mean()
+        loss = squared_error(reconstruction, x) + l1 * penalty
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        step.activations = f.detach()
+        return loss
+
+    return step
+
+
 def deep(shape, fused, amp):
     """Fully connected layers with ReLU, the last one linear."""
     generator = torch.Generator().manual_seed(0)
@@ -182,7 +230,7 @@ def deep(shape, fused, amp):
     return step
 
 
-CASES = {"dense-topk": dense_topk, "sparse-topk": sparse_topk, "dense-relu": dense_relu, "deep": deep}
+CASES = {"dense-topk": dense_topk, "sparse-topk": sparse_topk, "dense-relu": dense_relu, "relu-race": relu_race, "deep": deep}
 
 
 def main():
@@ -191,8 +239,8 @@ def main():
         question = json.loads(line)
         try:
             if "open" in question:
-                request = question["open"]
-                step = CASES[request["case"]](request["shape"], request["fused"], request["amp"])
+                request = dict(question["open"])
+                step = CASES[request.pop("case")](**request)
                 answer = {"version": f"torch {torch.__version__}"}
             else:
                 torch.set_num_threads(question["threads"])
@@ -204,6 +252,8 @@ def main():
                 if loss != loss:
                     raise ValueError("the loss is not a number")
                 answer = {"ms": times, "loss": loss}
+                if hasattr(step, "activations"):
+                    answer["l0"] = (step.activations > 0).float().sum(dim=1).mean().item()
         except Exception as error:  # Anything that a library refuses goes back as an answer: the runner reports it.
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)

@@ -37,20 +37,21 @@ const CORPUS_BATCHES = 4;
 
 /** Runs of the command on corpora in a temporary folder, which is removed at the end. */
 export class Trainer implements AsyncDisposable {
-  readonly #folder: string;
-  readonly #corpora = new Map<string, string>();
+  /** Temporary, removed at the end. */
+  readonly folder: string;
+  readonly #corpora = new Set<string>();
   #runs = 0;
   #child: ChildProcess | undefined;
 
   private constructor(folder: string) {
-    this.#folder = folder;
+    this.folder = folder;
     process.once("SIGINT", this.#interrupted).once("SIGTERM", this.#interrupted);
   }
 
   /** Leaves nothing behind, then dies of the signal as it would have without this handler. */
   readonly #interrupted = (signal: NodeJS.Signals): void => {
     this.#child?.kill("SIGKILL");
-    rmSync(this.#folder, { recursive: true });
+    rmSync(this.folder, { recursive: true });
     process.kill(process.pid, signal);
   };
 
@@ -65,15 +66,15 @@ export class Trainer implements AsyncDisposable {
    */
   async stepTimes(run: TrainerRun): Promise<number[]> {
     const { shape, model, workers, wide, steps, warmupSteps, options = [] } = run;
-    const corpus = await this.#corpusOf(shape);
-    const out = join(this.#folder, `run-${this.#runs++}`);
+    const corpus = await this.corpusOf(shape);
+    const out = join(this.folder, `run-${this.#runs++}`);
     const total = warmupSteps + steps;
     const architecture =
       model === "deep"
         ? ["--arch", "autoencoder", "--widths", deepWidths(shape).join(","), "--output-activation", "linear"]
         : ["--arch", model, "--latents", String(shape.latents)];
     const words = ["--batch", shape.rows, "--examples", shape.rows * total, "--workers", workers];
-    await this.#sparseloom([
+    await this.command(
       "train",
       corpus,
       "--out",
@@ -90,12 +91,16 @@ export class Trainer implements AsyncDisposable {
       "0",
       "--eval-rows",
       "1",
-    ]);
+    );
     const lines = (await readFile(join(out, "metrics.jsonl"), "utf8")).trim().split("\n");
-    const rates = lines.map((line) => (JSON.parse(line) as StepLine).activationsPerSecond);
+    const times = lines.map(
+      (line) => (1000 * shape.rows) / (JSON.parse(line) as StepLine).activationsPerSecond,
+    );
     await rm(out, { recursive: true });
-    if (rates.length !== total) throw new Error(`the run logged ${rates.length} steps of ${total}`);
-    return rates.slice(warmupSteps).map((rate) => (1000 * shape.rows) / rate);
+    if (times.length !== total) throw new Error(`the run logged ${times.length} steps of ${total}`);
+    // The last two steps are logged together, when both are done: one has the time of both.
+    if (total > 1) times.push(...Array<number>(2).fill(times.splice(-2).reduce((a, b) => a + b) / 2));
+    return times.slice(warmupSteps);
   }
 
   /** Activations per second of the median step. */
@@ -103,19 +108,19 @@ export class Trainer implements AsyncDisposable {
     return (1000 * run.shape.rows) / median(await this.stepTimes(run));
   }
 
-  async #corpusOf(shape: Shape): Promise<string> {
-    const known = this.#corpora.get(shape.name);
-    if (known !== undefined) return known;
-    const path = join(this.#folder, `${shape.name}.arrow`);
-    const amounts = ["--d", shape.dIn, "--rows", CORPUS_BATCHES * shape.rows];
+  /** A generated corpus of a shape's dimension, with rows for so many of its mini-batches; made when first asked for. */
+  async corpusOf(shape: Shape, batches: number = CORPUS_BATCHES): Promise<string> {
+    const path = join(this.folder, `${shape.name}-${batches}.arrow`);
+    if (this.#corpora.has(path)) return path;
+    const amounts = ["--d", shape.dIn, "--rows", batches * shape.rows];
     const features = ["--features", 4 * shape.dIn, "--active", 16, "--noise", 0.05];
-    await this.#sparseloom(["corpus", "generate", path, ...amounts.map(String), ...features.map(String)]);
-    this.#corpora.set(shape.name, path);
+    await this.command("corpus", "generate", path, ...amounts.map(String), ...features.map(String));
+    this.#corpora.add(path);
     return path;
   }
 
-  /** Runs the command; rejects with its last words when it fails. */
-  async #sparseloom(words: readonly string[]): Promise<void> {
+  /** Runs `sparseloom` with these words; rejects with its last ones when it fails. */
+  async command(...words: readonly string[]): Promise<void> {
     const child = spawn(process.execPath, [COMMAND, ...words], { stdio: ["ignore", "ignore", "pipe"] });
     this.#child = child;
     let stderr = "";
@@ -137,11 +142,15 @@ export class Trainer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     process.off("SIGINT", this.#interrupted).off("SIGTERM", this.#interrupted);
-    await rm(this.#folder, { recursive: true });
+    await rm(this.folder, { recursive: true });
   }
 }
 
 /** What is read of a line of metrics.jsonl. The rate is that of the one step: lines are logged after each. */
-interface StepLine {
+export interface StepLine {
   readonly activationsPerSecond: number;
+  /** Milliseconds of training since the run began, over all sessions. */
+  readonly elapsedMs: number;
+  readonly l0: number;
+  readonly loss: number;
 }
