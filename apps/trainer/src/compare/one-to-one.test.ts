@@ -54,11 +54,11 @@ describe("matchOneToOne", () => {
         expect(new Set(matched.map(({ b }) => b)).size).toBe(matched.length);
         for (const { a, b, cosine } of matched)
           expect(pairs.find((pair) => pair[0] === a && pair[1] === b)?.[2]).toBeCloseTo(cosine, 6);
-        // A pair above all cuts, of latents with no other pair near them, cannot be lost.
+        // A pair above all cuts cannot be lost where no two others of its latents outweigh it.
         const sure = pairs.filter(
           ([a, b, cosine]) =>
             cosine > 0.995 &&
-            pairs.every((rival) => (rival[0] === a) === (rival[1] === b) || rival[2] < 0.98),
+            pairs.every((rival) => (rival[0] === a) === (rival[1] === b) || rival[2] < 0.49),
         );
         for (const [a, b, cosine] of sure)
           expect(matched).toContainEqual({ a, b, cosine: Math.fround(cosine) });
