@@ -8,7 +8,7 @@
 import { BATCH_THRESHOLD, type SparseArena } from "./arena.ts";
 import { THRESHOLD_RATE } from "./architectures/batch-topk.ts";
 import { CONTROL } from "./control.ts";
-import { HISTOGRAM_BINS } from "./plan.ts";
+import { HISTOGRAM_BINS } from "./plan-sparse.ts";
 
 /** Bits of Infinity. */
 const INFINITY_BITS = 0x7f800000;

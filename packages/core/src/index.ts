@@ -103,7 +103,9 @@ export {
   type SparseModelSetup,
   type TrainingSetup,
 } from "./setup.ts";
-export { countDead, createProgram, runStep, type Stage, type StepProgram } from "./stages.ts";
+export type { Stage, StepProgram } from "./stage.ts";
+export { createProgram, runStep } from "./stages.ts";
+export { countDead } from "./step-context.ts";
 export { loadState, type StateTensor, stateTensors } from "./state.ts";
 export {
   type DeepTrace,

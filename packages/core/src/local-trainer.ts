@@ -13,7 +13,8 @@ import { type Encoder, planRun, type Precision, SUMMARY_FIELDS } from "./plan.ts
 import { automaticLearningRate, type Schedule } from "./schedule.ts";
 import { type AdamSetup, defaultDeadWindow, inputDimension, type ModelSetup, type Setup } from "./setup.ts";
 import { foldedModel, type SparseAutoencoder } from "./sparse-autoencoder.ts";
-import { createProgram, runStep, type StepProgram } from "./stages.ts";
+import type { StepProgram } from "./stage.ts";
+import { createProgram, runStep } from "./stages.ts";
 
 /** torch.optim.Adam's defaults. */
 export const DEFAULT_ADAM: AdamSetup = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };

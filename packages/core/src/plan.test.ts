@@ -3,15 +3,9 @@ import { describe, expect, it } from "vitest";
 import { setupOf, sparseModel } from "../test/support.ts";
 import { allocateMemory, openArena, parametersOf } from "./arena.ts";
 import { OptionError } from "./errors.ts";
-import {
-  bytesByRole,
-  mostRecordsPerRow,
-  type Plan,
-  type PlanOptions,
-  planRun,
-  regionOf,
-  ROW_BLOCK,
-} from "./plan.ts";
+import { ROW_BLOCK } from "./block-sizes.ts";
+import { mostRecordsPerRow } from "./plan-sparse.ts";
+import { bytesByRole, type Plan, type PlanOptions, planRun, regionOf } from "./plan.ts";
 import type { DeepModelSetup, SparseModelSetup } from "./setup.ts";
 
 const deep: DeepModelSetup = {

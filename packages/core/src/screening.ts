@@ -6,7 +6,8 @@
 import { BATCH, SCREENING, type SparseArena, SUMMARY } from "./arena.ts";
 import { ARCHITECTURES } from "./architectures/index.ts";
 import { CONTROL } from "./control.ts";
-import { BATCH_FIELDS, SCREENING_FIELDS } from "./plan.ts";
+import { SCREENING_FIELDS } from "./plan-sparse.ts";
+import { BATCH_FIELDS } from "./plan.ts";
 
 /** Rows and latents looked at for the equaliser: enough for a mean, spread over all of them. */
 const SAMPLED_ROWS = 512;

@@ -12,10 +12,13 @@ import {
 } from "../test/support.ts";
 import { type Arena, SUMMARY } from "./arena.ts";
 import type { Kernels } from "./kernels.ts";
-import { type PlanOptions, ROW_BLOCK } from "./plan.ts";
+import { ROW_BLOCK } from "./block-sizes.ts";
+import type { PlanOptions } from "./plan.ts";
 import { referenceKernels } from "./reference/index.ts";
 import { inputDimension, type DeepModelSetup, type ModelSetup, type SparseModelSetup } from "./setup.ts";
-import { countDead, createProgram, runStep, type StepProgram } from "./stages.ts";
+import type { StepProgram } from "./stage.ts";
+import { createProgram, runStep } from "./stages.ts";
+import { countDead } from "./step-context.ts";
 
 const BATCH_ROWS = 90;
 

@@ -7,7 +7,7 @@ import type { Arena, DeepArena, FloatArray, ParameterViews, SparseArena } from "
 import { BATCH, SUMMARY } from "./arena.ts";
 import { assert, OptionError } from "./errors.ts";
 import type { Kernels, StepContext } from "./kernels.ts";
-import { ROW_BLOCK } from "./plan.ts";
+import { ROW_BLOCK } from "./block-sizes.ts";
 import { chainProduct } from "./reference/chains.ts";
 import { referenceKernels } from "./reference/index.ts";
 import { inputDimension } from "./setup.ts";

@@ -20,7 +20,7 @@ import {
   type SparseModelSetup,
   type StepContext,
 } from "../src/index.ts";
-import { LATENT_BLOCK, ROW_BLOCK } from "../src/plan.ts";
+import { LATENT_BLOCK, ROW_BLOCK } from "../src/block-sizes.ts";
 import { gaussian, PURPOSE } from "../src/random.ts";
 
 const ROWS = 37;

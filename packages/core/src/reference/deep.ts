@@ -4,7 +4,7 @@
  */
 import type { DeepArena, FloatArray, LayerViews } from "../arena.ts";
 import type { DeepKernels, StepContext } from "../kernels.ts";
-import { UNIT_BLOCK } from "../plan.ts";
+import { UNIT_BLOCK } from "../block-sizes.ts";
 import { adamUpdate } from "./adam.ts";
 import { chainLink, chainProduct, laneDot, type Round } from "./chains.ts";
 import { squaredDistance } from "./sparse.ts";

@@ -6,7 +6,7 @@ import { ARCHITECTURES, type RowRules } from "../architectures/index.ts";
 import { finishThreshold } from "../architectures/jumprelu.ts";
 import type { FloatArray, SparseArena } from "../arena.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
-import { LATENT_BLOCK, ROW_BLOCK } from "../plan.ts";
+import { LATENT_BLOCK, ROW_BLOCK } from "../block-sizes.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import { CONTROL } from "../control.ts";
 import { adamUpdate } from "./adam.ts";

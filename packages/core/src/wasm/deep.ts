@@ -1,7 +1,9 @@
 /** The stages of a deep autoencoder on the WebAssembly kernels. */
 import type { DeepArena } from "../arena.ts";
 import type { DeepKernels, StepContext } from "../kernels.ts";
-import { DEEP_ROW_BLOCK, packedDeltaLength, type Plan, regionOf, UNIT_BLOCK } from "../plan.ts";
+import { DEEP_ROW_BLOCK, UNIT_BLOCK } from "../block-sizes.ts";
+import { packedDeltaLength } from "../plan-deep.ts";
+import { type Plan, regionOf } from "../plan.ts";
 import type { DeepModelSetup } from "../setup.ts";
 import type { KernelExports } from "./instance.ts";
 import { adamOn, parameterPointers, pointersOf } from "./pointers.ts";

@@ -5,7 +5,8 @@
 import type { SparseArena } from "../arena.ts";
 import { CONTROL } from "../control.ts";
 import type { StepContext } from "../kernels.ts";
-import { type Plan, regionOf, ROW_BLOCK } from "../plan.ts";
+import { ROW_BLOCK } from "../block-sizes.ts";
+import { type Plan, regionOf } from "../plan.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";

@@ -8,15 +8,15 @@ import { ARCHITECTURES } from "../architectures/index.ts";
 import { SCREENING, type SparseArena } from "../arena.ts";
 import { CONTROL } from "../control.ts";
 import type { ScreeningKernels, StepContext } from "../kernels.ts";
+import { ROW_BLOCK } from "../block-sizes.ts";
 import {
   CANDIDATE_WORDS,
   candidateCapacity,
-  type Plan,
   quantisedLength,
-  ROW_BLOCK,
   SCREENING_FIELDS,
   screenedCapacity,
-} from "../plan.ts";
+} from "../plan-sparse.ts";
+import type { Plan } from "../plan.ts";
 import { PURPOSE, uniform } from "../random.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import { type ExactEncoder, PANEL, type RowList, tilesPerGroup } from "./encode.ts";

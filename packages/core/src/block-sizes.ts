@@ -1,0 +1,23 @@
+/** How much of what one block of work of each stage is. */
+
+/**
+ * Rows of one block of work of the row stage: four panels of 8 rows, so that the encoder's weights are read from
+ * memory once for 32 rows, at a quarter of the bandwidth that the product of one core could otherwise ask for.
+ */
+export const ROW_BLOCK = 32;
+
+/**
+ * Latents of one block of work of the parameter stage: eight tiles of six, and few enough that their gradients stay in
+ * the second-level cache. Part of the canonical value of b_dec's gradient, which sums one partial per block: changing it
+ * changes the last bits of every run.
+ */
+export const LATENT_BLOCK = 48;
+
+/** Rows of one block of a deep autoencoder's row stage: six panels of 8 going forward, eight tiles of 6 going back. */
+export const DEEP_ROW_BLOCK = 48;
+
+/** Output units of one block of work of a deep autoencoder's parameter stage: eight tiles of six. */
+export const UNIT_BLOCK = 48;
+
+/** Dimensions of one block of work of the decoder-bias stage. */
+export const DIMENSION_BLOCK = 64;

@@ -1,0 +1,45 @@
+/** The memory of a deep autoencoder. */
+import { DEEP_ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
+import type { PlanOptions } from "./plan.ts";
+import { type Add, addParameter, COMBINE_SCRATCH, type Detail } from "./plan-parts.ts";
+
+/** Adds the regions of a deep autoencoder. */
+export function addDeep(add: Add, options: PlanOptions): Detail {
+  const { setup, workers, purpose = "train", storeGradients = false } = options;
+  if (setup.model.kind !== "deep") throw new Error("internal: not a deep model");
+  const { widths } = setup.model;
+  const { batchRows } = setup.training;
+  for (let layer = 1; layer < widths.length; layer++) {
+    const inputs = widths[layer - 1] as number;
+    const outputs = widths[layer] as number;
+    addParameter(add, purpose, `layers.${layer - 1}.weight`, outputs, inputs);
+    addParameter(add, purpose, `layers.${layer - 1}.bias`, outputs);
+    add(`activation.${layer}`, "rows", "float", batchRows, outputs);
+    if (purpose === "train") {
+      add(`delta.${layer}`, "rows", "float", batchRows, outputs);
+      add(
+        `layers.${layer - 1}.weight.gradient`,
+        "gradients",
+        "float",
+        storeGradients ? outputs : workers * UNIT_BLOCK,
+        inputs,
+      );
+      add(`layers.${layer - 1}.bias.gradient`, "gradients", "float", outputs);
+    }
+  }
+  // Last, and with room to spare: the kernels fill up tiles with what lies behind the rows of a block.
+  const widest = Math.max(...widths);
+  add("packedRows", "scratch", "float", workers, Math.max(DEEP_ROW_BLOCK * widest, COMBINE_SCRATCH));
+  if (purpose === "train")
+    add("packedDeltas", "scratch", "float", workers, UNIT_BLOCK, packedDeltaLength(batchRows));
+  add("preActivations", "scratch", "float", workers, DEEP_ROW_BLOCK, widest);
+  return { storeGradients, recordCapacity: 0 };
+}
+
+/**
+ * Numbers from one output unit's deltas to the next: a cache line more than the rows, or units whose number of rows is a
+ * power of two would all share a few sets of the cache.
+ */
+export function packedDeltaLength(batchRows: number): number {
+  return batchRows + 16;
+}

@@ -1,0 +1,171 @@
+/** The memory of a sparse autoencoder. */
+import { ARCHITECTURES } from "./architectures/index.ts";
+import { LATENT_BLOCK, ROW_BLOCK } from "./block-sizes.ts";
+import type { PlanOptions } from "./plan.ts";
+import { type Add, addParameter, COMBINE_SCRATCH, type Detail } from "./plan-parts.ts";
+import type { Setup, SparseModelSetup } from "./setup.ts";
+
+/** Bytes of sparse records at most; what does not fit is worked off in several chunks of rows. */
+const RECORD_BYTES_LIMIT = 64 * 2 ** 20;
+
+/** Adds the regions of a sparse autoencoder. */
+export function addSparse(add: Add, options: PlanOptions, floatBytes: number): Detail {
+  const { setup, workers, purpose = "train", recordBytes = RECORD_BYTES_LIMIT } = options;
+  if (setup.model.kind !== "sparse") throw new Error("internal: not a sparse model");
+  const { dIn, latents, k, applyBDecToInput, architecture } = setup.model;
+  const { batchRows } = setup.training;
+  const { selection, thresholds = false } = ARCHITECTURES[architecture];
+
+  // How many records are kept at once: all of the mini-batch's where that is affordable, and in any case those
+  // of one block of rows.
+  const mostPerRow = mostRecordsPerRow(setup.model);
+  const affordable = Math.floor(recordBytes / (4 + (thresholds ? 3 : 2) * floatBytes));
+  // A mini-batch's k·B largest are chosen among all records above a floor, which is moved until they fit.
+  const least = selection === "batch" ? BATCH_ROOM * k * batchRows : 0;
+  const recordCapacity = Math.min(
+    batchRows * mostPerRow,
+    Math.max(affordable, ROW_BLOCK * mostPerRow, least),
+  );
+  const severalChunks = selection !== "batch" && recordCapacity < batchRows * mostPerRow;
+  const storeGradients = severalChunks || (options.storeGradients ?? false);
+  const blocks = Math.ceil(latents / LATENT_BLOCK);
+
+  addParameter(add, purpose, "W_enc", latents, dIn);
+  addParameter(add, purpose, "b_enc", latents);
+  addParameter(add, purpose, "W_dec", latents, dIn);
+  addParameter(add, purpose, "b_dec", dIn);
+  if (thresholds) addParameter(add, purpose, "threshold", latents);
+  add("decoderNorm", "parameters", "float", latents);
+  if (selection !== "topk") add("floors", "parameters", "float", selection === "batch" ? 1 : latents);
+  if (selection === "batch") {
+    add("batchThreshold", "control", "float64", BATCH_THRESHOLD_FIELDS);
+    add("histogram", "scratch", "int32", HISTOGRAM_BINS);
+  }
+  add("lastFired", "rows", "float64", latents);
+  add("fireCount", "rows", "float64", latents);
+
+  if (applyBDecToInput) add("centredInput", "rows", "float", batchRows, dIn);
+  add("residual", "rows", "float", batchRows, dIn);
+  const { prefixes } = setup.model;
+  if (prefixes !== undefined) {
+    add("prefixResidual", "rows", "float", prefixes.length, batchRows, dIn);
+    add("rowPrefixError", "rows", "float", batchRows);
+    add("prefixRunning", "scratch", "float", workers, dIn);
+  }
+  add("rowOffset", "records", "int32", batchRows);
+  add("rowCount", "records", "int32", batchRows);
+  add("rowActive", "records", "int32", batchRows);
+  add("recordLatent", "records", "int32", recordCapacity);
+  add("recordValue", "records", "float", recordCapacity);
+  add("recordGradient", "records", "float", recordCapacity);
+  if (thresholds && purpose === "train") add("recordPull", "records", "float", recordCapacity);
+
+  add("preActivations", "scratch", "float", workers, ROW_BLOCK, latents);
+  // Tiles of six rows read past the last worker's ROW_BLOCK, and drop what comes of it.
+  if (selection === "positive") add("padding", "scratch", "float", 4, latents);
+  add("selectedValue", "scratch", "float", workers, Math.max(1, k));
+  add("selectedLatent", "scratch", "int32", workers, Math.max(1, k));
+  add("packedRows", "scratch", "float", workers, ROW_BLOCK, dIn);
+  add("groupMaxima", "scratch", "float", workers, ROW_BLOCK, Math.ceil(latents / 6));
+  if (selection === "positive") {
+    // For rows of many records.
+    add("zeros", "scratch", "float", latents);
+    add("combineScratch", "scratch", "float", workers, COMBINE_SCRATCH);
+    if (purpose === "train") add("denseColumns", "scratch", "float", workers, 2, LATENT_BLOCK, batchRows);
+  }
+  if (hasAuxiliary(setup, purpose)) addAuxiliary(add, setup, workers);
+  add("candidates", "scratch", "int32", workers, CANDIDATE_WORDS + 16 * candidateCapacity(k));
+  if (purpose === "train") {
+    const gradientRows = storeGradients ? latents : workers * LATENT_BLOCK;
+    add("W_enc.gradient", "gradients", "float", gradientRows, dIn);
+    add("W_dec.gradient", "gradients", "float", gradientRows, dIn);
+    add("b_enc.gradient", "gradients", "float", latents);
+    if (thresholds) add("threshold.gradient", "gradients", "float", latents);
+    add("b_dec.gradient", "gradients", "float", dIn);
+    add("b_dec.partials", "gradients", "float", blocks, dIn);
+    add("activationSum", "gradients", "float", latents);
+    add("activeCount", "gradients", "int32", latents);
+    add("blockOrder", "control", "int32", blocks);
+    add("blockHeat", "control", "int32", blocks);
+  }
+  return { storeGradients, recordCapacity };
+}
+
+/** Whether a run has AuxK: where records always fit, and only in training. */
+export function hasAuxiliary(setup: Setup, purpose: "train" | "evaluate"): boolean {
+  if (setup.model.kind !== "sparse" || purpose === "evaluate" || setup.training.auxK === undefined)
+    return false;
+  return ARCHITECTURES[setup.model.architecture].selection !== "positive";
+}
+
+/** AuxK's records, one per row and k_aux, and what it keeps of rows and latents: see auxiliary.ts. */
+function addAuxiliary(add: Add, { model, training }: Setup, workers: number): void {
+  if (model.kind !== "sparse" || training.auxK === undefined) throw new Error("internal: no AuxK");
+  const { dIn, latents } = model;
+  const { batchRows } = training;
+  add("auxiliary", "control", "float64", 1);
+  add("deadLatents", "rows", "int32", latents);
+  add("errorSum", "rows", "float", dIn);
+  add("rowAuxiliary", "rows", "float", batchRows);
+  add("auxResidual", "rows", "float", batchRows, dIn);
+  for (const name of ["auxOffset", "auxCount"]) add(name, "records", "int32", batchRows);
+  add("auxLatent", "records", "int32", batchRows, training.auxK.k);
+  for (const name of ["auxValue", "auxGradient"]) add(name, "records", "float", batchRows, training.auxK.k);
+  // What gathering adds up beside gradients means nothing here.
+  add("auxSum", "scratch", "float", latents);
+  add("auxActive", "scratch", "int32", latents);
+  add("auxScores", "scratch", "float", workers, latents);
+  add("auxCandidates", "scratch", "int32", workers, latents);
+  add("auxErrors", "scratch", "float", workers, dIn);
+  add("auxZeros", "scratch", "float", dIn);
+}
+
+/** What the screened encoder keeps: see assembly/quantise.ts and wasm/screen.ts. */
+export function addScreening(add: Add, setup: Setup, workers: number): void {
+  if (setup.model.kind !== "sparse") throw new Error("internal: not a sparse model");
+  const { dIn, latents } = setup.model;
+  const padded = quantisedLength(dIn);
+  add("equaliser", "screening", "float", 2, dIn);
+  add("quantisedLatents", "screening", "int32", Math.ceil(latents / 4), padded);
+  add("latentTerms", "screening", "float", 4 * Math.ceil(latents / 4), 4);
+  add("rowScreening", "screening", "float", setup.training.batchRows, SCREENING_FIELDS);
+  add("quantisedRows", "screening", "int32", workers, ROW_BLOCK, padded / 4);
+  add("rowTerms", "screening", "float", workers, ROW_BLOCK / 8 + 1, 32);
+  add("screenedCandidates", "screening", "int32", workers, 18 * screenedCapacity(setup.model));
+}
+
+/** Records for which there is room at least, as a multiple of those that a mini-batch of BatchTopK keeps. */
+const BATCH_ROOM = 3;
+
+/** Fields of the state of BatchTopK's threshold, see `BATCH_THRESHOLD` in arena.ts. */
+export const BATCH_THRESHOLD_FIELDS = 6;
+
+/** Bins by which the mini-batch's records are counted: the upper half of a number's bits, then the lower. */
+export const HISTOGRAM_BINS = 65536;
+
+/** Fields of a row's report on its screening, see `SCREENING` in arena.ts. */
+export const SCREENING_FIELDS = 4;
+
+/** Dimensions of quantised rows and latents: filled up to a multiple of 32. */
+export function quantisedLength(dIn: number): number {
+  return 32 * Math.ceil(dIn / 32);
+}
+
+/** Candidates of a row at which screening gives up on it: a multiple of 4. */
+export function screenedCapacity({ architecture, latents, k }: SparseModelSetup): number {
+  const most = ARCHITECTURES[architecture].selection === "positive" ? Math.ceil(latents / 4) : 4 * k + 256;
+  return 4 * Math.ceil((Math.min(most, latents) + 1) / 4);
+}
+
+/** Int32 words before the candidate lists: two vectors of 8 rows, counts and bounds. */
+export const CANDIDATE_WORDS = 16;
+
+/** Candidates of a row that are kept before the k best are chosen among them: a multiple of 4. */
+export function candidateCapacity(k: number): number {
+  return 4 * Math.ceil((2 * k + 64) / 4);
+}
+
+/** Most records that one row of a mini-batch can have. */
+export function mostRecordsPerRow(model: SparseModelSetup): number {
+  return ARCHITECTURES[model.architecture].selection === "topk" ? model.k : model.latents;
+}

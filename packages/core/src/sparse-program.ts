@@ -1,0 +1,253 @@
+/**
+ * The stages of a sparse autoencoder's step, in order:
+ *
+ *   (equalise → quantise, at planned steps of a run with screening, before all others)
+ *   rows → latents → decoder bias            (the records of the mini-batch fit at once)
+ *   (rows → gather)* → update → decoder bias (they do not: chunks of rows, gradients stored)
+ *   rows+ → decode → latents → decoder bias  (BatchTopK: its threshold is found at the end of rows)
+ *   … rows or decode → errors → dead latents → latents → …  (AuxK, where latents are dead)
+ */
+import { ARCHITECTURES } from "./architectures/index.ts";
+import { AUXILIARY, BATCH_THRESHOLD, type SparseArena } from "./arena.ts";
+import { listDead, scaleAuxiliary } from "./auxiliary.ts";
+import {
+  dropBelow,
+  findThreshold,
+  lowerFloor,
+  markUnfit,
+  raiseFloor,
+  setNextFloor,
+} from "./batch-threshold.ts";
+import { advanceChunk, finishStep, shrinkChunk } from "./chunks.ts";
+import { CONTROL } from "./control.ts";
+import type { Kernels, StepContext } from "./kernels.ts";
+import { DIMENSION_BLOCK, LATENT_BLOCK, ROW_BLOCK } from "./block-sizes.ts";
+import { hasAuxiliary } from "./plan-sparse.ts";
+import { checkUnscreened, equalise, startScreening } from "./screening.ts";
+import { blocksOf, PHASE, type Stage, type StepProgram } from "./stage.ts";
+import { emptyContext, setContext } from "./step-context.ts";
+
+/** The program of one thread for a sparse autoencoder. */
+export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): StepProgram {
+  const { control, plan } = arena;
+  const { latents, dIn } = arena.model;
+  const context = emptyContext(rank);
+  const overBatch = ARCHITECTURES[arena.model.architecture].selection === "batch";
+  const auxK = hasAuxiliary(plan.setup, plan.purpose) ? plan.setup.training.auxK : undefined;
+  const updates = plan.storeGradients ? PHASE.gather : PHASE.update;
+  const screening = plan.encoder === "screened" ? sparse.screening : undefined;
+  let started = false;
+
+  const equaliser: Stage = {
+    name: "equalise",
+    blocks: 1,
+    run: () => equalise(arena, context.slot),
+    finish() {
+      control[CONTROL.phase] = PHASE.quantise;
+    },
+  };
+  const quantise: Stage = {
+    name: "quantise",
+    blocks: blocksOf(latents, LATENT_BLOCK),
+    run(block) {
+      const first = block * LATENT_BLOCK;
+      const unscreened = screening?.quantiseLatents(arena, first, Math.min(first + LATENT_BLOCK, latents));
+      Atomics.add(control, CONTROL.unscreened, unscreened ?? 0);
+    },
+    finish() {
+      startScreening(arena, context.step);
+      control[CONTROL.phase] = PHASE.rows;
+    },
+  };
+
+  const rows: Stage = {
+    name: "rows",
+    blocks: 0,
+    run(block) {
+      const first = control[CONTROL.chunkFirst] + block * ROW_BLOCK;
+      const last = Math.min(first + ROW_BLOCK, control[CONTROL.chunkEnd]);
+      // Once a block did not fit, the whole chunk is worked off again: spare the rest of it.
+      const fits =
+        Atomics.load(control, CONTROL.overflow) === 0 && sparse.encodeRows(arena, context, first, last);
+      if (!fits) {
+        if (overBatch) markUnfit(arena, first, last);
+        Atomics.store(control, CONTROL.overflow, 1);
+      } else if (!selects()) {
+        sparse.decodeRows(arena, context, first, last);
+      }
+    },
+    finish() {
+      if (selects()) return selectOverBatch(arena, context);
+      if (control[CONTROL.overflow] === 1) return shrinkChunk(arena);
+      rowsDone();
+    },
+  };
+  /** Whether the records are chosen from among those of all rows, before any is decoded. */
+  const selects = (): boolean => overBatch && !context.byThreshold;
+  const rowsDone = (): void => {
+    control[CONTROL.active] += control[CONTROL.recordsUsed];
+    control[CONTROL.recordsUsed] = 0;
+    if (!context.train) advanceChunk(arena, context, PHASE.done);
+    else if (auxK !== undefined && listDead(arena, context)) control[CONTROL.phase] = PHASE.errors;
+    else control[CONTROL.phase] = updates;
+    if (control[CONTROL.phase] === PHASE.done) finishStep(arena, context);
+  };
+  const errors: Stage = {
+    name: "errors",
+    blocks: blocksOf(dIn, DIMENSION_BLOCK),
+    run(block) {
+      const first = block * DIMENSION_BLOCK;
+      sparse.auxiliary?.sumErrors(arena, context, first, Math.min(first + DIMENSION_BLOCK, dIn));
+    },
+    finish() {
+      const usable = auxK !== undefined && scaleAuxiliary(arena, context, auxK);
+      control[CONTROL.phase] = usable ? PHASE.auxiliary : updates;
+    },
+  };
+  const auxiliary: Stage = {
+    name: "dead latents",
+    blocks: 0,
+    run(block) {
+      const first = block * ROW_BLOCK;
+      sparse.auxiliary?.rebuildErrors(arena, context, first, Math.min(first + ROW_BLOCK, context.rows));
+    },
+    finish() {
+      control[CONTROL.phase] = updates;
+    },
+  };
+  const decode: Stage = {
+    name: "decode",
+    blocks: 0,
+    run(block) {
+      const first = block * ROW_BLOCK;
+      const last = Math.min(first + ROW_BLOCK, context.rows);
+      dropBelow(arena, first, last);
+      sparse.decodeRows(arena, context, first, last);
+    },
+    finish: rowsDone,
+  };
+
+  const latentRange = (block: number, run: (first: number, last: number) => void): void => {
+    const first = arena.blockOrder[block] * LATENT_BLOCK;
+    run(first, Math.min(first + LATENT_BLOCK, latents));
+  };
+  const gatherChunk = (first: number, last: number): void => {
+    const begin = control[CONTROL.chunkFirst];
+    sparse.gatherLatents(arena, context, first, last, begin, control[CONTROL.chunkEnd], begin === 0);
+  };
+  const gather: Stage = {
+    name: "gather",
+    blocks: blocksOf(latents, LATENT_BLOCK),
+    run: (block) => latentRange(block, gatherChunk),
+    finish: () => advanceChunk(arena, context, PHASE.update),
+  };
+  const updateRange = (first: number, last: number): void => {
+    if (!plan.storeGradients) gatherChunk(first, last);
+    if (auxK !== undefined && arena.auxiliary[AUXILIARY.factor] > 0)
+      sparse.gatherAuxiliary(arena, context, first, last);
+    sparse.updateLatents(arena, context, first, last);
+  };
+  const update: Stage = {
+    name: plan.storeGradients ? "update" : "latents",
+    blocks: gather.blocks,
+    run: (block) => latentRange(block, updateRange),
+    finish: () => {
+      if (context.screened) checkUnscreened(arena);
+      control[CONTROL.phase] = PHASE.bias;
+    },
+  };
+  const bias: Stage = {
+    name: "decoder bias",
+    blocks: blocksOf(dIn, DIMENSION_BLOCK),
+    run(block) {
+      const first = block * DIMENSION_BLOCK;
+      sparse.updateDecoderBias(arena, context, first, Math.min(first + DIMENSION_BLOCK, dIn));
+    },
+    finish() {
+      orderBlocks(arena);
+      finishStep(arena, context);
+    },
+  };
+
+  const rowStage = (): Stage => {
+    context.screened = control[CONTROL.screening] === 1;
+    rows.blocks = blocksOf(control[CONTROL.chunkEnd] - control[CONTROL.chunkFirst], ROW_BLOCK);
+    return rows;
+  };
+
+  return {
+    begin(slot) {
+      setContext(context, arena, slot);
+      started = false;
+    },
+    next() {
+      if (!started) {
+        // Every thread writes the same values; the words are read only by stages of this step.
+        started = true;
+        const limit = control[CONTROL.chunkRows];
+        if (overBatch && context.byThreshold) arena.floors[0] = arena.batchThreshold[BATCH_THRESHOLD.moving];
+        control[CONTROL.chunkFirst] = 0;
+        control[CONTROL.chunkEnd] = limit > 0 ? Math.min(limit, context.rows) : context.rows;
+        if (screening !== undefined && control[CONTROL.equaliseAt] <= context.step) return equaliser;
+        // The phase stays as it is: a slower thread may not have seen yet that it ended the step before.
+        return rowStage();
+      }
+      switch (control[CONTROL.phase]) {
+        case PHASE.quantise:
+          return quantise;
+        case PHASE.rows:
+          return rowStage();
+        case PHASE.decode:
+          decode.blocks = blocksOf(context.rows, ROW_BLOCK);
+          return decode;
+        case PHASE.errors:
+          return errors;
+        case PHASE.auxiliary:
+          auxiliary.blocks = blocksOf(context.rows, ROW_BLOCK);
+          return auxiliary;
+        case PHASE.gather:
+          return gather;
+        case PHASE.update:
+          return update;
+        case PHASE.bias:
+          return bias;
+        default:
+          return undefined;
+      }
+    },
+  };
+}
+
+/**
+ * All rows of the mini-batch are encoded, or their records did not fit: finds the threshold, or moves the floor and has
+ * the rows encoded again.
+ */
+function selectOverBatch(arena: SparseArena, context: StepContext): void {
+  const { control, model, plan } = arena;
+  const overflowed = control[CONTROL.overflow] === 1;
+  const tooFew = control[CONTROL.recordsUsed] < model.k * context.rows && arena.floors[0] > 0;
+  if (!overflowed && !tooFew) {
+    const warm = context.step >= plan.setup.training.learningRate.warmupSteps;
+    findThreshold(arena, context.rows, context.train && warm);
+    setNextFloor(arena);
+    control[CONTROL.phase] = PHASE.decode;
+    return;
+  }
+  if (overflowed) raiseFloor(arena, context.rows);
+  else lowerFloor(arena);
+  control[CONTROL.recordsUsed] = 0;
+  control[CONTROL.overflow] = 0;
+  control[CONTROL.phase] = PHASE.rows;
+}
+
+/** Steps between two looks at which blocks are hot; sorting some hundred numbers is then free. */
+const REORDER_EVERY = 16;
+
+/** Latent frequencies are Zipf-like: taking the hottest blocks first leaves small ones to fill the gaps at the end. */
+function orderBlocks(arena: SparseArena): void {
+  const { blockOrder, blockHeat, control } = arena;
+  control[CONTROL.sinceReorder]++;
+  if (control[CONTROL.sinceReorder] < REORDER_EVERY) return;
+  control[CONTROL.sinceReorder] = 0;
+  blockOrder.sort((a, b) => blockHeat[b] - blockHeat[a] || a - b);
+}

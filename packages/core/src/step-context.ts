@@ -1,0 +1,82 @@
+/** What threads know of the step that they are at, and what they say of it at its end. */
+import { emptyAdamStep, setAdamStep } from "./adam.ts";
+import { ARCHITECTURES } from "./architectures/index.ts";
+import { type Arena, BATCH, type SparseArena, SUMMARY } from "./arena.ts";
+import { auxiliaryLoss } from "./auxiliary.ts";
+import type { StepContext } from "./kernels.ts";
+import { BATCH_FIELDS, SUMMARY_FIELDS } from "./plan.ts";
+import { scheduledValue } from "./schedule.ts";
+
+/** A context to be filled by {@link setContext}, one per thread. */
+export function emptyContext(rank: number): StepContext {
+  return {
+    rank,
+    slot: 0,
+    rows: 0,
+    step: 0,
+    train: false,
+    byThreshold: false,
+    screened: false,
+    gradientScale: 0,
+    penaltyScale: 0,
+    examplesAfter: 0,
+    adam: emptyAdamStep(),
+  };
+}
+
+/** Reads the mini-batch in `slot` as the arena describes it. */
+export function setContext(context: StepContext, arena: Arena, slot: number): void {
+  const { batches, plan } = arena;
+  const { training, model } = plan.setup;
+  const at = slot * BATCH_FIELDS;
+  const step = batches[at + BATCH.step];
+  const round = plan.precision === "float32" ? Math.fround : (value: number) => value;
+  context.slot = slot;
+  context.step = step;
+  context.rows = batches[at + BATCH.rows];
+  context.train = batches[at + BATCH.train] === 1;
+  context.byThreshold = batches[at + BATCH.byThreshold] === 1;
+  context.examplesAfter = batches[at + BATCH.examplesBefore] + context.rows;
+  context.gradientScale = round(2 / context.rows);
+  const penalised = model.kind === "sparse" && ARCHITECTURES[model.architecture].penalty !== undefined;
+  context.penaltyScale = penalised ? round(scheduledValue(training.l1Coefficient, step) / context.rows) : 0;
+  setAdamStep(context.adam, training, step, plan.precision);
+}
+
+/** Sums the rows' metrics in row order and writes the step's summary. Runs on one thread. */
+export function summarise(arena: Arena, context: StepContext): void {
+  const { summaries, batches, plan } = arena;
+  const step = batches[context.slot * BATCH_FIELDS + BATCH.step];
+  let squaredError = 0;
+  let squares = 0;
+  let penalty = 0;
+  let active = 0;
+  for (let row = 0; row < context.rows; row++) {
+    squaredError += arena.rowSquaredError[row];
+    squares += arena.rowSquares[row];
+    penalty += arena.rowPenalty[row];
+    if (arena.kind === "sparse") active += arena.rowActive[row];
+  }
+  const lambda = scheduledValue(plan.setup.training.l1Coefficient, step);
+  const at = context.slot * SUMMARY_FIELDS;
+  // A Matryoshka autoencoder's loss is of its prefixes.
+  const prefixes = arena.kind === "sparse" && arena.rowPrefixError.length > 0;
+  let fitted = prefixes ? 0 : squaredError;
+  if (prefixes) for (let row = 0; row < context.rows; row++) fitted += arena.rowPrefixError[row];
+  const extra = arena.kind === "sparse" && context.train ? auxiliaryLoss(arena, context.rows) : 0;
+  summaries[at + SUMMARY.loss] = (fitted + lambda * penalty + extra) / context.rows;
+  summaries[at + SUMMARY.squaredError] = squaredError;
+  summaries[at + SUMMARY.squares] = squares;
+  summaries[at + SUMMARY.active] = active;
+  summaries[at + SUMMARY.dead] = arena.kind === "sparse" ? countDead(arena, context.examplesAfter) : 0;
+  summaries[at + SUMMARY.learningRate] = scheduledValue(plan.setup.training.learningRate, step);
+  summaries[at + SUMMARY.rows] = context.rows;
+}
+
+/** Latents that have not been active in the dead window before `examples`. */
+export function countDead(arena: SparseArena, examples: number): number {
+  const { deadWindow } = arena.plan.setup.training;
+  let dead = 0;
+  for (const last of arena.lastFired) if (examples - last >= deadWindow) dead++;
+  return dead;
+}
