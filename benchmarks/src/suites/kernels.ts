@@ -9,21 +9,21 @@ import {
   type SparseKernels,
   type StepContext,
 } from "@sparseloom/core";
-import { fasterScreen, instantiate } from "@sparseloom/core/kernels";
+import {
+  DEEP_ROW_BLOCK,
+  DIMENSION_BLOCK,
+  fasterScreen,
+  instantiate,
+  LATENT_BLOCK,
+  ROW_BLOCK,
+  UNIT_BLOCK,
+} from "@sparseloom/core/kernels";
 import type { Benchmark } from "../measure.ts";
 import { openDeep, openSparse, type Problem, SEED, stepContext } from "../problem.ts";
 import { fillNormal, randomSource } from "../random.ts";
 import type { Shape } from "../shapes.ts";
 import type { Variant } from "../variants.ts";
 
-/** Rows that a kernel takes at a time, as the training step hands them out. */
-const ROW_BLOCK = 32;
-/** Latents that a kernel takes at a time. */
-const LATENT_BLOCK = 48;
-/** Output units of a layer that a kernel takes at a time. */
-const UNIT_BLOCK = 48;
-/** Dimensions that the decoder bias's kernel takes at a time. */
-const DIMENSION_BLOCK = 64;
 /** Rows of a packed panel. */
 const PANEL = 8;
 /** Latents of a tile of the float32 and of the integer product, and tiles at most whose maximum is kept together. */
@@ -266,14 +266,14 @@ function* deepKernels(shape: Shape, variant: Variant, problem: Problem<DeepArena
     ...common,
     name: "forward (deep)",
     work: 2 * rows * weights,
-    run: () => inBlocks(rows, ROW_BLOCK, (from, to) => deep.propagateRows(arena, forward, from, to)),
+    run: () => inBlocks(rows, DEEP_ROW_BLOCK, (from, to) => deep.propagateRows(arena, forward, from, to)),
   };
   yield {
     ...common,
     name: "forward and deltas (deep)",
     // Deltas go back through all layers but the first; those that are zero are skipped but counted.
     work: 2 * rows * (2 * weights - first.inputs * first.outputs),
-    run: () => inBlocks(rows, ROW_BLOCK, (from, to) => deep.propagateRows(arena, step, from, to)),
+    run: () => inBlocks(rows, DEEP_ROW_BLOCK, (from, to) => deep.propagateRows(arena, step, from, to)),
   };
   yield {
     ...common,

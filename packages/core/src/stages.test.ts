@@ -20,7 +20,7 @@ import type { StepProgram } from "./stage.ts";
 import { createProgram, runStep } from "./stages.ts";
 import { countDead } from "./step-context.ts";
 
-const BATCH_ROWS = 90;
+const BATCH_ROWS = 3 * ROW_BLOCK - 6;
 
 const topk = sparseModel({ latents: 210, k: 6 });
 const relu = sparseModel({ architecture: "relu", decoder: "free", latents: 210, k: 0 });

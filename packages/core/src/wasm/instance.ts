@@ -6,6 +6,14 @@ import type { WasmMemory } from "../arena.ts";
 export { fasterScreen, type Screen } from "./faster-sums.ts";
 import { RELAXED_SIMD_MODULE, SIMD_MODULE } from "./modules.generated.ts";
 
+export {
+  DEEP_ROW_BLOCK,
+  DIMENSION_BLOCK,
+  LATENT_BLOCK,
+  ROW_BLOCK,
+  UNIT_BLOCK,
+} from "../block-sizes.ts";
+
 /** Functions of assembly/index.ts. Pointers are byte offsets into the memory. */
 export interface KernelExports {
   packRows(packed: number, x: number, bias: number, centred: number, rows: number, dIn: number): void;
