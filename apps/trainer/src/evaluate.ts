@@ -10,6 +10,7 @@ import {
   SUMMARY_FIELDS,
 } from "@sparseloom/core";
 import { RunError } from "./errors.ts";
+import { fillUnlessStopped, type RowSource } from "./fill.ts";
 import type { ModelAtWork } from "./team/team.ts";
 
 export interface Evaluation extends Metrics {
@@ -41,12 +42,6 @@ export function evaluationRows(arena: Arena, byThreshold = false): number {
   if (selection === "batch" && !byThreshold) return batchRows;
   const mostPerRow = selection === "topk" ? k : latents;
   return Math.min(batchRows, Math.floor(arena.plan.recordCapacity / mostPerRow));
-}
-
-/** Where rows come from, in the model's coordinates: a RowStream, or anything like it. */
-export interface RowSource {
-  /** Writes the next rows and their indices; returns how many, fewer than asked only at the end. */
-  fill(into: Float32Array, rows: number, rowIds: Float64Array): Promise<number>;
 }
 
 /**
@@ -86,8 +81,8 @@ export async function evaluateTogether(
   let seen = 0;
   while (seen < limit && !signal?.aborted) {
     const into = buffer ?? (first.slots[await models[0].freeSlot()] as Float32Array);
-    const rows = await source.fill(into, Math.min(batchRows, limit - seen), rowIds);
-    if (rows === 0) break;
+    const rows = await fillUnlessStopped(source, into, Math.min(batchRows, limit - seen), rowIds, signal);
+    if (rows === undefined || rows === 0) break;
     for (const [i, model] of models.entries()) {
       const { arena } = model;
       for (let from = 0; from < rows; from += pieces[i]) {

@@ -4,6 +4,7 @@
  */
 import type { Corpus, RowStream, StreamPosition } from "@sparseloom/data";
 import { DivergedError } from "./errors.ts";
+import { fillUnlessStopped } from "./fill.ts";
 import type { TrainOptions } from "./options.ts";
 import type { Trainee } from "./trainee.ts";
 
@@ -70,7 +71,8 @@ export async function trainingLoop(loop: Loop): Promise<void> {
     const views = working.map(({ run }, i) => run.model.arena.slots[slots[i]] as Float32Array);
     const [filled] = views;
     const wanted = Math.min(batchRows, config.totalExamples - examples);
-    const rows = await stream.fill(filled, wanted, rowIds);
+    const rows = await fillUnlessStopped(stream, filled, wanted, rowIds, signal);
+    if (rows === undefined) break;
     // Train. Workers only read a slot: they may begin with one while it is copied to the next.
     working.forEach((trainee, i) => {
       if (i > 0) views[i].set(filled.subarray(0, rows * loop.corpus.dIn));

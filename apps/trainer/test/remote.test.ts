@@ -106,6 +106,26 @@ describe("train http://…", () => {
     expect(existsSync(out)).toBe(false);
   });
 
+  it("saves and leaves at once when it is interrupted in mid-training while the server is silent", async () => {
+    const [local, remote] = [join(folder, "uninterrupted"), join(folder, "silent")];
+    const child = spawn(process.execPath, [CLI, "train", url, ...LONG, "--out", remote], { stdio: "ignore" });
+    server.fault = (_request, number) => {
+      if (number < 20) return undefined;
+      if (number === 20) child.kill("SIGINT");
+      return { kind: "stall" };
+    };
+    expect(await new Promise((resolve) => child.on("close", resolve))).toBe(130);
+    const newest = Math.max(...(await listCheckpoints(remote)));
+    expect(newest).toBeGreaterThan(0);
+    // What was saved goes on as if nothing had been.
+    server.fault = () => undefined;
+    const until = String(newest + 20);
+    expect(await runCli(["train", "--resume", remote, "--stop-at", until])).toMatchObject({ status: 0 });
+    const whole = ["train", file, ...LONG, "--out", local, "--stop-at", until];
+    expect(await runCli(whole)).toMatchObject({ status: 0 });
+    expect((await stateBytes(remote, newest + 20)).equals(await stateBytes(local, newest + 20))).toBe(true);
+  });
+
   it("refuses what cannot be opened, with status 2", async () => {
     expect(await runCli(["train", `${server.origin}/none.arrow`])).toEqual({
       status: 2,

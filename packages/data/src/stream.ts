@@ -47,8 +47,10 @@ const BYTES_AT_A_TIME = 1024 * 1024;
 /** A window being read, or read. */
 interface Loading {
   readonly memory: Window;
-  /** Settles when the window is filled; its error is reported by the next `fill`. */
-  readonly done: Promise<{ readonly error: unknown } | undefined>;
+  /** Settles when the window is filled, or could not be; its error is reported by the next `fill`. */
+  readonly done: Promise<void>;
+  /** What came of it; undefined while it is read. */
+  outcome: "filled" | { readonly error: unknown } | undefined;
 }
 
 /** Delivers rows. Close it before closing its corpus. */
@@ -119,10 +121,12 @@ export class RowStream implements AsyncDisposable {
    * @param into receives `[rows, dIn]`; any memory, also shared.
    * @param rows how many.
    * @param rowIds receives the global index of each row.
+   * @param signal ends the wait for rows that are still being read.
    * @returns how many were written: fewer than asked only at the end of the last epoch, then 0.
-   * @throws CorpusError non-finite, with file, batch and row; read errors. A stream that threw is at its end.
+   * @throws CorpusError non-finite, with file, batch and row; read errors; the signal's reason. A stream that threw is
+   * at its end, and its position is that after the last `fill` that did not throw.
    */
-  async fill(into: Float32Array, rows: number, rowIds?: Float64Array): Promise<number> {
+  async fill(into: Float32Array, rows: number, rowIds?: Float64Array, signal?: AbortSignal): Promise<number> {
     if (!Number.isInteger(rows) || rows < 0 || into.length < rows * this.#corpus.dIn) {
       const what = `${rows} rows of ${this.#corpus.dIn} numbers do not fit an array of ${into.length}`;
       throw new RangeError(what);
@@ -134,10 +138,15 @@ export class RowStream implements AsyncDisposable {
     if (this.#closed) throw new Error("RowStream.fill was called after close");
     if (this.#failure !== undefined) throw this.#failure.error;
     this.#busy = true;
+    const { epoch, window, offset } = this.position;
     try {
-      return await this.#fill(into, rows, rowIds);
+      signal?.throwIfAborted();
+      return await this.#fill(into, rows, rowIds, signal);
     } catch (error) {
       this.#failure = { error };
+      this.#epoch = epoch;
+      this.#window = window;
+      this.#offset = offset;
       throw error;
     } finally {
       this.#busy = false;
@@ -155,10 +164,15 @@ export class RowStream implements AsyncDisposable {
     await this.close();
   }
 
-  async #fill(into: Float32Array, rows: number, rowIds: Float64Array | undefined): Promise<number> {
+  async #fill(
+    into: Float32Array,
+    rows: number,
+    rowIds: Float64Array | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
     let written = 0;
     while (written < rows && this.#epoch < this.#epochs) {
-      const window = await this.#load();
+      const window = await this.#load(signal);
       if (this.#offset > window.rows) {
         const what = `the position names row ${this.#offset} of a window that has ${window.rows}; it belongs to other options or another corpus`;
         throw new CorpusError("invalid-option", what);
@@ -194,14 +208,15 @@ export class RowStream implements AsyncDisposable {
   }
 
   /** The window of the current place, and the next one under way. */
-  async #load(): Promise<Window> {
+  async #load(signal: AbortSignal | undefined): Promise<Window> {
     if (this.#current === undefined) {
       const ahead = this.#next;
       this.#next = undefined;
       this.#current = ahead ?? this.#start(this.#epoch, this.#window, this.#memories[0]);
     }
-    const outcome = await this.#current.done;
-    if (outcome !== undefined) throw outcome.error;
+    if (this.#current.outcome === undefined) await settled(this.#current.done, signal);
+    const { outcome } = this.#current;
+    if (typeof outcome === "object") throw outcome.error;
     if (this.#counted !== this.#current) {
       this.#counted = this.#current;
       this.#filteredRows += this.#current.memory.filteredRows;
@@ -216,11 +231,20 @@ export class RowStream implements AsyncDisposable {
 
   #start(epoch: number, window: number, memory: Window): Loading {
     const filling = memory.fill(this.#corpus, this.#planner, epoch, window, this.#queue, this.#abort.signal);
-    const done = filling.then(
-      () => undefined,
-      (error: unknown) => ({ error }),
+    const loading: { -readonly [Key in keyof Loading]: Loading[Key] } = {
+      memory,
+      done: Promise.resolve(),
+      outcome: undefined,
+    };
+    loading.done = filling.then(
+      () => {
+        loading.outcome = "filled";
+      },
+      (error: unknown) => {
+        loading.outcome = { error };
+      },
     );
-    return { memory, done };
+    return loading;
   }
 
   #advance(): void {
@@ -246,6 +270,20 @@ export class RowStream implements AsyncDisposable {
       ? { epoch, window: window + 1 }
       : { epoch: epoch + 1, window: 0 };
   }
+}
+
+/** Waits for a promise that never rejects. @throws the signal's reason when that comes first. */
+async function settled(done: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return await done;
+  const { promise: aborted, resolve: stop } = Promise.withResolvers<void>();
+  const onAbort = (): void => stop();
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([done, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+  signal.throwIfAborted();
 }
 
 function allocateWindows(
