@@ -116,17 +116,16 @@ function solveWhole(
   into: MatchedPair[],
 ): void {
   const costs = Array.from({ length: rows.size }, () => new Float32Array(columns.size));
-  const pairAt = new Map<number, number>();
   for (const pair of part) {
     const row = rows.get(near.a[pair]) ?? 0;
     const column = columns.get(near.b[pair]) ?? 0;
     costs[row][column] = -near.cosine[pair];
-    pairAt.set(row * columns.size + column, pair);
   }
+  const [a, b] = [[...rows.keys()], [...columns.keys()]];
   for (const [row, column] of assign(costs)) {
+    const cosine = -costs[row][column];
     // What is no pair costs nothing and counts for nothing: the two stay alone.
-    const pair = pairAt.get(row * columns.size + column);
-    if (pair !== undefined) into.push({ a: near.a[pair], b: near.b[pair], cosine: near.cosine[pair] });
+    if (cosine > 0) into.push({ a: a[row], b: b[column], cosine });
   }
 }
 
