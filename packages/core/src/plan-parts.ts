@@ -1,5 +1,5 @@
 /** What the plans of sparse and deep models share. */
-import { UNIT_BLOCK } from "./block-sizes.ts";
+import { DEEP_ROW_BLOCK, LATENT_BLOCK, ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
 import type { Plan, RegionRole, RegionType } from "./plan.ts";
 
 /** Adds a region to a plan. */
@@ -22,5 +22,8 @@ export function addParameter(
   }
 }
 
-/** Numbers of scratch for a product of columns: two packed panels of 384, two columns of at most UNIT_BLOCK + 5. */
-export const COMBINE_SCRATCH: number = 2 * 8 * 384 + 2 * 8 * (UNIT_BLOCK + 6);
+/** Output rows or units that a product of columns takes at most. */
+const MOST_UNITS = Math.max(ROW_BLOCK, DEEP_ROW_BLOCK, LATENT_BLOCK, UNIT_BLOCK);
+
+/** Numbers of scratch for a product of columns: two packed panels of 384, two columns of tiles of six units. */
+export const COMBINE_SCRATCH: number = 2 * 8 * 384 + 2 * 8 * (MOST_UNITS + 6);
