@@ -119,6 +119,12 @@ export const trainSchema = z.strictObject({
     .enum(["none", "sqrt-d", "unit-mean-square"])
     .default("sqrt-d")
     .describe("scalar that rows are multiplied by"),
+  units: z
+    .enum(["none", "sqrt-d", "unit-mean-square"])
+    .optional()
+    .describe(
+      "scaling in whose units --l1, --l0, --bandwidth, --init-threshold and --tanh-scale are meant (default: that of --normalize)",
+    ),
   center: z.boolean().default(true).describe("subtract the corpus's mean from rows"),
   init: z
     .enum(["random", "data"])

@@ -156,3 +156,4 @@ export {
   type RowSums,
   uniqueness,
 } from "./metrics/index.ts";
+export { convertUnits } from "./units.ts";

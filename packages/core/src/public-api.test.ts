@@ -27,6 +27,7 @@ it("the names that @sparseloom/core exports", () => {
       "bestMatches",
       "bytesByRole",
       "chooseEncoder",
+      "convertUnits",
       "cosineMatrix",
       "countDead",
       "countDetections",

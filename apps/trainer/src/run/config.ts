@@ -7,6 +7,7 @@ import { join } from "node:path";
 import {
   type AuxKSetup,
   automaticLearningRate,
+  convertUnits,
   defaultAuxK,
   defaultPrefixes,
   defaultDeadWindow,
@@ -155,7 +156,8 @@ function configOf(
   const totalSteps = Math.ceil(totalExamples / batchRows);
   const transform = rowTransform(options.normalize, options.center, statistics);
   const model = modelSetup(options, corpus.dIn);
-  const setup: Setup = {
+  const meant = options.units ?? options.normalize;
+  const inUnits: Setup = {
     model,
     training: {
       batchRows,
@@ -176,6 +178,9 @@ function configOf(
       ...auxiliary(options, corpus.dIn, statistics.totalVariance * transform.scale ** 2),
     },
   };
+  // A preset's numbers, say, that were found on rows of another scale.
+  const ratio = transform.scale / rowTransform(meant, options.center, statistics).scale;
+  const setup = ratio === 1 ? inUnits : convertUnits(inUnits, ratio);
   return {
     version: VERSION,
     kernelVariant,
