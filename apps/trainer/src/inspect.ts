@@ -13,7 +13,8 @@ import { filtersForModel, type ModelFilterOptions } from "./row-filters.ts";
 import { TopRows } from "./top-rows.ts";
 
 export interface InspectOptions {
-  readonly column?: string | undefined;
+  /** Default: the only one there is. */
+  readonly column?: string | readonly string[] | undefined;
   /** Label column to show. Default: the corpus's first. */
   readonly label?: string | undefined;
   /** Features to report. */
@@ -65,11 +66,7 @@ export async function inspect(
   const { model } = loaded;
   if (model instanceof DeepAutoencoder)
     throw new RequestError(`${path} is a deep autoencoder: it has no sparse features to inspect`);
-  await using corpus = await openInput(
-    patterns,
-    options.workers,
-    options.column === undefined ? {} : { column: options.column },
-  );
+  await using corpus = await openInput(patterns, options.workers, { column: options.column });
   const label = options.label ?? corpus.labels[0]?.name ?? null;
   const filters = await filtersForModel(loaded.cfg, corpus, options.filters, { seed: 0 });
   const statistics =

@@ -70,7 +70,12 @@ class Check {
   readonly #files: number;
   /** The first file that could be opened, which the others must agree with. */
   #first:
-    | { readonly path: string; readonly dIn: number; readonly type: string; readonly column: string }
+    | {
+        readonly path: string;
+        readonly widths: string;
+        readonly type: string;
+        readonly columns: readonly string[];
+      }
     | undefined;
   /** Faults that were named, without those of single rows: a damaged batch is met by several blocks. */
   readonly #named = new Set<string>();
@@ -105,7 +110,7 @@ class Check {
     let corpus: Corpus;
     try {
       corpus = await openUnread([path], {
-        column: this.#first?.column ?? this.#options.column,
+        column: this.#first?.columns ?? this.#options.column,
         remote,
         signal,
       });
@@ -115,10 +120,12 @@ class Check {
       return;
     }
     try {
-      const { dIn, type, column } = corpus;
-      this.#first ??= { path, dIn, type, column };
-      if (dIn !== this.#first.dIn || type !== this.#first.type) {
-        const what = `${dIn} x ${type}, but ${this.#first.path} has ${this.#first.dIn} x ${this.#first.type}; the files of a corpus must agree`;
+      const { type, column } = corpus;
+      const widths = corpus.columns.map(({ dIn }) => dIn).join(" + ");
+      const columns = corpus.columns.map(({ name }) => name);
+      this.#first ??= { path, widths, type, columns };
+      if (widths !== this.#first.widths || type !== this.#first.type) {
+        const what = `${widths} x ${type}, but ${this.#first.path} has ${this.#first.widths} x ${this.#first.type}; the files of a corpus must agree`;
         this.#fault(new CorpusError("dimension-mismatch", what, { path, column }));
       }
       await this.#blocks(corpus, onProgress);

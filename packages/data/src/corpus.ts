@@ -11,6 +11,7 @@ import { commonLabels } from "./arrow/label-columns.ts";
 import type { IgnoredColumn, LabelColumn } from "./arrow/label-columns.ts";
 import { LabelReader } from "./arrow/labels.ts";
 import type { LabelValue } from "./arrow/label-values.ts";
+import { readSideBySide, requireSideBySide } from "./arrow/side-by-side.ts";
 import { locateVectors } from "./arrow/vector-batches.ts";
 import type { VectorColumn } from "./arrow/vector-batches.ts";
 import { chooseVectorColumn, deliveredType, valueBytes } from "./arrow/vector-column.ts";
@@ -30,8 +31,11 @@ import { isSyntheticPath } from "./synthetic/path.ts";
 
 /** Options of `openCorpus`. */
 export interface CorpusOptions {
-  /** The vector column. Default: the only column that holds vectors. */
-  readonly column?: string | undefined;
+  /**
+   * The vector column. Default: the only column that holds vectors. Several: a row is their vectors side by side, in
+   * this order; they must have one number type, and their rows in the same record batches.
+   */
+  readonly column?: string | readonly string[] | undefined;
   /** Most bytes of values in a block, at least one row and at most 16 MiB. Default: 4 MiB. */
   readonly blockBytes?: number | undefined;
   /** How corpora on servers are read and cached. Default: as the environment says. */
@@ -50,6 +54,13 @@ export interface CorpusFile {
   readonly rows: number;
   /** Number of record batches. */
   readonly batches: number;
+}
+
+/** A column of vectors that is part of a corpus's rows. */
+export interface CorpusColumn {
+  readonly name: string;
+  /** Dimension of its vectors. */
+  readonly dIn: number;
 }
 
 /** A row's place in the files. */
@@ -75,10 +86,12 @@ export interface Corpus extends AsyncDisposable {
   /** In the order of their rows. */
   readonly files: readonly CorpusFile[];
   readonly rows: number;
-  /** Dimension of the vectors. */
+  /** Dimension of the rows: of the vectors, or of all columns' vectors together. */
   readonly dIn: number;
-  /** Name of the vector column. */
+  /** Name of the vector column; of several, the names with commas between them. */
   readonly column: string;
+  /** The vector columns, in the order in which they make a row: one, unless several were asked for. */
+  readonly columns: readonly CorpusColumn[];
   /** How the numbers are given: as they are stored, float64 and bfloat16 as float32. */
   readonly type: ValueType;
   /** What a user should know of how the files are read (conversions, compression), each one line. */
@@ -128,7 +141,10 @@ const REMOTE_SEGMENTS_IN_FLIGHT = 8;
 interface OpenedFile {
   readonly file: RangeReader;
   readonly index: IpcIndex;
+  /** The first vector column: the one that labels and places go by. */
   readonly vectors: VectorColumn;
+  /** All of them. */
+  readonly columns: readonly VectorColumn[];
 }
 
 /**
@@ -166,13 +182,13 @@ async function openFiles(
   const reader = new BufferReader();
   try {
     const paths = await resolvePaths(patterns, (address) => storage.list(address, options.signal));
-    const open = (path: string, column: string | undefined): Promise<OpenedFile> =>
-      openFile(storage, reader, path, column, options.signal);
+    const open = (path: string, names: readonly (string | undefined)[]): Promise<OpenedFile> =>
+      openFile(storage, reader, path, names, options.signal);
     const [firstPath, ...otherPaths] = paths;
     if (firstPath === undefined) throw new Error("internal: patterns name files");
-    const first = await open(firstPath, options.column);
-    const { column } = first.vectors;
-    const others = await mapConcurrently(otherPaths, FILES_IN_FLIGHT, (path) => open(path, column));
+    const first = await open(firstPath, columnNames(options.column));
+    const names = first.columns.map(({ column }) => column);
+    const others = await mapConcurrently(otherPaths, FILES_IN_FLIGHT, (path) => open(path, names));
     const opened = [first, ...others];
     const corpus = assemble({ storage, reader, opened }, blockBytes);
     if (withFingerprint) corpus.fingerprint = await fingerprint(corpus, opened, options.signal);
@@ -181,6 +197,15 @@ async function openFiles(
     await storage.close();
     throw error;
   }
+}
+
+/** The names that an option gives; undefined: the only column there is. */
+function columnNames(column: CorpusOptions["column"]): readonly (string | undefined)[] {
+  if (column === undefined || typeof column === "string") return [column];
+  const twice = column.find((name, i) => column.indexOf(name) !== i);
+  if (twice !== undefined) throw new CorpusError("invalid-option", `the column "${twice}" is named twice`);
+  if (column.length === 0) throw new CorpusError("invalid-option", "name at least one vector column");
+  return column;
 }
 
 /** What a corpus reads from. */
@@ -194,29 +219,36 @@ async function openFile(
   storage: Storage,
   reader: BufferReader,
   path: string,
-  column: string | undefined,
+  names: readonly (string | undefined)[],
   signal: AbortSignal | undefined,
 ): Promise<OpenedFile> {
   signal?.throwIfAborted();
   const file = await storage.open(path, signal);
   const index = await indexIpc(file, signal);
-  const field: Field = chooseVectorColumn(index.schema, column, path);
-  const vectors = await locateVectors(file, index, field, reader, signal);
-  return { file, index, vectors };
+  const columns: VectorColumn[] = [];
+  for (const name of names) {
+    const field: Field = chooseVectorColumn(index.schema, name, path);
+    columns.push(await locateVectors(file, index, field, reader, signal));
+  }
+  const [vectors] = columns;
+  if (vectors === undefined) throw new Error("internal: no columns");
+  if (columns.length > 1) requireSideBySide(path, columns);
+  return { file, index, vectors, columns };
 }
 
 function assemble(sources: Sources, blockBytes: number): OpenCorpus {
   const { opened } = sources;
-  const { dIn, type, column } = commonShape(opened);
+  const { columns, type } = commonShape(opened);
+  const dIn = columns.reduce((sum, column) => sum + column.dIn, 0);
   const rowBytes = dIn * valueBytes(type);
   if (rowBytes > MAX_BLOCK_BYTES) {
     const what = `a row of ${dIn} numbers takes ${rowBytes} bytes; at most ${MAX_BLOCK_BYTES} (16 MiB) are read`;
-    throw new CorpusError("unsupported", what, { path: opened[0]?.file.path, column });
+    throw new CorpusError("unsupported", what, { path: opened[0]?.file.path, column: columns[0]?.name });
   }
-  const columns = opened.map(({ vectors }) => vectors.batches.rows);
+  const batchRows = opened.map(({ vectors }) => vectors.batches.rows);
   const rowsPerBlock = Math.max(1, Math.floor(blockBytes / rowBytes));
-  const blocks = planBlocks(columns, rowBytes, rowsPerBlock);
-  return new OpenCorpus(sources, { dIn, type, column, blocks, rowsPerBlock });
+  const blocks = planBlocks(batchRows, rowBytes, rowsPerBlock);
+  return new OpenCorpus(sources, { dIn, type, columns, blocks, rowsPerBlock });
 }
 
 async function fingerprint(
@@ -239,32 +271,40 @@ async function fingerprint(
     }
   };
   const parts = opened.map(({ file, index }) => ({ ...file, metadataBytes: index.metadataBytes }));
-  return await fingerprintOf(corpus.column, parts, ends());
+  const names = corpus.columns.map(({ name }) => name);
+  return await fingerprintOf(names.length === 1 ? corpus.column : JSON.stringify(names), parts, ends());
 }
 
-/** The dimension and number type that all files share. */
-function commonShape(opened: readonly OpenedFile[]): { dIn: number; type: ValueType; column: string } {
+/** The columns' dimensions and the number type that all files share. */
+function commonShape(opened: readonly OpenedFile[]): { columns: CorpusColumn[]; type: ValueType } {
   const withRows = opened.filter((one) => one.vectors.batches.totalRows > 0);
   const first = withRows[0];
-  if (first === undefined || first.vectors.dIn === undefined) {
+  if (first === undefined) {
     const path = opened.length === 1 ? opened[0]?.file.path : undefined;
     throw new CorpusError("empty", "there are no rows", { path });
   }
-  const { dIn, stored, column } = first.vectors;
-  const type = deliveredType(stored);
-  for (const other of withRows) {
-    if (other.vectors.dIn !== dIn || deliveredType(other.vectors.stored) !== type) {
-      const what = `${other.vectors.dIn} x ${other.vectors.stored}, but ${first.file.path} has ${dIn} x ${type}; the files of a corpus must agree`;
-      throw new CorpusError("dimension-mismatch", what, { path: other.file.path, column });
+  const type = deliveredType(first.vectors.stored);
+  const columns = first.columns.map(({ column, dIn }) => {
+    // Batches with rows have vectors of some length.
+    if (dIn === undefined)
+      throw new CorpusError("empty", "there are no rows", { path: first.file.path, column });
+    return { name: column, dIn };
+  });
+  for (const file of withRows) {
+    for (const [i, other] of file.columns.entries()) {
+      const { name, dIn } = columns[i]!;
+      if (other.dIn === dIn && deliveredType(other.stored) === type) continue;
+      const what = `${other.dIn} x ${other.stored}, but ${first.file.path} has ${dIn} x ${type}; the files of a corpus must agree`;
+      throw new CorpusError("dimension-mismatch", what, { path: file.file.path, column: name });
     }
   }
-  return { dIn, type, column };
+  return { columns, type };
 }
 
 interface CorpusShape {
   readonly dIn: number;
   readonly type: ValueType;
-  readonly column: string;
+  readonly columns: readonly CorpusColumn[];
   readonly blocks: Blocks;
   readonly rowsPerBlock: number;
 }
@@ -274,6 +314,7 @@ class OpenCorpus implements Corpus {
   readonly rows: number;
   readonly dIn: number;
   readonly column: string;
+  readonly columns: readonly CorpusColumn[];
   readonly type: ValueType;
   readonly labels: readonly LabelColumn[];
   readonly ignoredColumns: readonly IgnoredColumn[];
@@ -300,7 +341,9 @@ class OpenCorpus implements Corpus {
     }));
     this.rows = this.files.reduce((sum, file) => sum + file.rows, 0);
     this.dIn = shape.dIn;
-    this.column = shape.column;
+    const names = shape.columns.map(({ name }) => name);
+    this.column = names.join(",");
+    this.columns = shape.columns;
     this.type = shape.type;
     this.blocks = shape.blocks;
     this.rowsPerBlock = shape.rowsPerBlock;
@@ -309,7 +352,7 @@ class OpenCorpus implements Corpus {
       schema: index.schema,
       nested: vectors.nested,
     }));
-    const columns = commonLabels(schemas, shape.column);
+    const columns = commonLabels(schemas, names);
     this.labels = columns.labels;
     this.ignoredColumns = columns.ignored;
     let firstSequence = 0;
@@ -408,8 +451,12 @@ class OpenCorpus implements Corpus {
     into: Uint8Array,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const { file, vectors } = this.#file(fileIndex);
+    const { file, vectors, columns } = this.#file(fileIndex);
     const range = { batch, firstRow, rows: into.byteLength / this.#rowBytes };
+    if (columns.length > 1) {
+      const widths = this.columns.map(({ dIn }) => dIn);
+      return readSideBySide(this.#sources.reader, columns, widths, range, into, file.path, signal);
+    }
     const place = { path: file.path, batch, column: this.column };
     return readVectors(this.#sources.reader, vectors, this.dIn, range, into, place, signal);
   }

@@ -34,6 +34,7 @@ const cases = fc
     slots: fc.integer({ min: 1, max: 12 }),
     centred: fc.boolean(),
     scale: fc.constantFrom(1, 0.3, -2, 1e-30, 1e30),
+    scaledApart: fc.boolean(),
   })
   .chain((shape) =>
     fc.record({
@@ -54,8 +55,12 @@ const cases = fc
 describe("the row store in WebAssembly", () => {
   it("delivers the bits of the plain one, and stops at the same row that is not finite", () => {
     const property = fc.property(cases, ({ shape, halves, order, mean, first }) => {
-      const { type, dIn, slots, centred, scale } = shape;
-      const transform = { mean: centred ? Float32Array.from(mean) : undefined, scale };
+      const { type, dIn, slots, centred, scale, scaledApart } = shape;
+      const scales = Float32Array.from({ length: dIn }, (_, i) => scale * (1 + i));
+      const transform = {
+        mean: centred ? Float32Array.from(mean) : undefined,
+        ...(scaledApart ? { scale: 1, scales } : { scale }),
+      };
       const both = stores({ type, dIn, slots, transform }, Uint16Array.from(halves), order);
       const rows = slots - first;
       const [plain, wasm] = both.map((store) => {

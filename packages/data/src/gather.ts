@@ -6,7 +6,7 @@
 import { valueBytes } from "./arrow/vector-column.ts";
 import type { ValueType } from "./arrow/vector-column.ts";
 import { GATHER_MODULE } from "./gather.generated.ts";
-import { createRowWriter, meanAndScale, rawValues, rowTarget } from "./transform.ts";
+import { areFinite, createRowWriter, rawValues, rowTarget, scaleRows, wholeTransform } from "./transform.ts";
 import type { RowTransform } from "./transform.ts";
 
 /** Memory for stored rows, one after the other in slots, filled again and again. */
@@ -88,7 +88,7 @@ const ROW_GROUP = 4;
 /** The store in WebAssembly; undefined where it does not fit one memory of 4 GiB, or there are no vectors. */
 export function wasmRowStore({ type, dIn, slots, transform }: RowStoreOptions): RowStore | undefined {
   const module = Buffer.from(GATHER_MODULE, "base64");
-  const { mean, scale } = meanAndScale(dIn, transform);
+  const { mean, scale, scales } = wholeTransform(dIn, transform);
   const stagingRows = ROW_GROUP * Math.max(1, Math.floor(STAGING_BYTES / (ROW_GROUP * 4 * dIn)));
   let byteLength = 0;
   const region = (bytes: number): number => {
@@ -111,6 +111,13 @@ export function wasmRowStore({ type, dIn, slots, transform }: RowStoreOptions): 
   const constants = type === "float16" ? FLOAT16_CONSTANTS : [];
   new Float32Array(buffer, meanOffset, dIn).set(mean);
   const staging = new Float32Array(buffer, stagingOffset, stagingRows * dIn);
+  const stagingBits = new Int32Array(buffer, stagingOffset, stagingRows * dIn);
+  /** Multiplies staged rows by scales of their own, of which the first `finite` of `rows` are finite before. */
+  const scaleStaged = (finite: number, rows: number, by: Float32Array): number => {
+    scaleRows(staging, 0, Math.min(rows, finite + 1), by);
+    for (let row = 0; row < finite; row++) if (!areFinite(stagingBits, row * dIn, dIn)) return row;
+    return finite;
+  };
   return {
     bytes: new Uint8Array(buffer, rowsOffset, slots * dIn * valueBytes(type)),
     order: new Uint32Array(buffer, orderOffset, slots),
@@ -118,7 +125,8 @@ export function wasmRowStore({ type, dIn, slots, transform }: RowStoreOptions): 
       for (let done = 0; done < rows; done += stagingRows) {
         const take = Math.min(stagingRows, rows - done);
         const order = orderOffset + 4 * (first + done);
-        const finite = kernel(rowsOffset, order, take, dIn, meanOffset, scale, stagingOffset, ...constants);
+        let finite = kernel(rowsOffset, order, take, dIn, meanOffset, scale, stagingOffset, ...constants);
+        if (scales !== undefined) finite = scaleStaged(finite, take, scales);
         into.set(staging.subarray(0, Math.min(take, finite + 1) * dIn), to + done * dIn);
         if (finite < take) return done + finite;
       }

@@ -13,7 +13,7 @@ export type { CorpusErrorKind, CorpusErrorPlace } from "./errors.ts";
 
 // Opening and reading
 export { openCorpus } from "./corpus.ts";
-export type { Corpus, CorpusFile, CorpusOptions, LabelValues, RowPlace } from "./corpus.ts";
+export type { Corpus, CorpusColumn, CorpusFile, CorpusOptions, LabelValues, RowPlace } from "./corpus.ts";
 export { absolutePath } from "./remote/address.ts";
 export type { RemoteOptions } from "./remote/options.ts";
 export type { Block, Blocks, Segment } from "./blocks.ts";
@@ -40,7 +40,7 @@ export type { CheckOptions, CheckResult } from "./check.ts";
 
 // Statistics and samples
 export { estimateStatistics, fullStatistics } from "./statistics.ts";
-export type { CorpusStatistics, EstimateOptions, StatisticsOptions } from "./statistics.ts";
+export type { ColumnStatistics, CorpusStatistics, EstimateOptions, StatisticsOptions } from "./statistics.ts";
 export { StatisticsAccumulator } from "./statistics-accumulator.ts";
 export type { NormQuantiles, RowStatistics } from "./statistics-accumulator.ts";
 export type { ProvisionalStatistics } from "./pilot.ts";

@@ -15,7 +15,7 @@ import { isRemote } from "./remote/address.ts";
 import { userCacheFolder } from "./remote/options.ts";
 import { gammaOf } from "./statistics-accumulator.ts";
 import type { NormQuantiles } from "./statistics-accumulator.ts";
-import type { CorpusStatistics } from "./statistics.ts";
+import type { ColumnStatistics, CorpusStatistics } from "./statistics.ts";
 
 /** The version of the file's layout; another one is ignored. */
 const VERSION = 2;
@@ -140,6 +140,10 @@ function parse(
   if (!isObject(normQuantiles) || !isWholeNumbers(outlierDimensions) || !isPlaces(nonFinitePlaces)) {
     throw damaged(path, "has incomplete statistics");
   }
+  const { columns } = found;
+  if (corpus.columns.length > 1 && !(Array.isArray(columns) && columns.every(isColumn))) {
+    throw damaged(path, "has no statistics of its columns");
+  }
   const mean = perDimension("mean");
   const totalVariance = numberOf("totalVariance");
   const quantiles = ["least", "p1", "p10", "p50", "p90", "p99", "p999", "greatest"].map((name) => [
@@ -170,7 +174,14 @@ function parse(
     filteredRows: numberOf("filteredRows"),
     nonFiniteRows: numberOf("nonFiniteRows"),
     nonFinitePlaces,
+    ...(corpus.columns.length > 1 ? { columns: columns as ColumnStatistics[] } : {}),
   };
+}
+
+function isColumn(value: unknown): value is ColumnStatistics {
+  if (!isObject(value) || typeof value["column"] !== "string") return false;
+  const numbers = ["dIn", "totalVariance", "meanNorm", "meanSquareNorm", "meanCentredNorm", "medianNorm"];
+  return numbers.every((name) => typeof value[name] === "number" && value[name] >= 0);
 }
 
 function isWholeNumbers(value: unknown): value is number[] {

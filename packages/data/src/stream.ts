@@ -13,7 +13,7 @@ import { planWindows, WindowPlanner } from "./shuffle.ts";
 import type { WindowOptions, WindowPlan } from "./shuffle.ts";
 import { resolveSplit } from "./split.ts";
 import type { SplitOptions } from "./split.ts";
-import { meanAndScale } from "./transform.ts";
+import { wholeTransform } from "./transform.ts";
 import type { RowTransform } from "./transform.ts";
 import { Window } from "./window.ts";
 
@@ -292,7 +292,7 @@ function allocateWindows(
   transform: RowTransform | undefined,
 ): readonly [Window, Window] {
   // Said here, because a RangeError below is one of memory.
-  meanAndScale(corpus.dIn, transform);
+  wholeTransform(corpus.dIn, transform);
   try {
     return [new Window(corpus, rowsPerWindow, transform), new Window(corpus, rowsPerWindow, transform)];
   } catch (cause) {
@@ -303,9 +303,17 @@ function allocateWindows(
 
 /** The error for a row with a number that is not finite. `row` holds it as it was delivered. */
 export function nonFinite(corpus: Corpus, rowId: number, row: Float32Array): CorpusError {
-  const column = row.findIndex((value) => !Number.isFinite(value));
-  const what = `number ${column} of ${row.length} is ${row[column]}; remove the row, or find out what produced it`;
-  return new CorpusError("non-finite", what, { ...corpus.locate(rowId), column: corpus.column });
+  const bad = row.findIndex((value) => !Number.isFinite(value));
+  const [first, ...others] = corpus.columns;
+  let column = first!;
+  let number = bad;
+  for (const next of others) {
+    if (number < column.dIn) break;
+    number -= column.dIn;
+    column = next;
+  }
+  const what = `number ${number} of ${column.dIn} is ${row[bad]}; remove the row, or find out what produced it`;
+  return new CorpusError("non-finite", what, { ...corpus.locate(rowId), column: column.name });
 }
 
 function checkPosition(position: StreamPosition, windows: number): StreamPosition {

@@ -1,5 +1,6 @@
 /** Parsers of command-line arguments that are not options of a training run. */
-import { InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
+import { RequestError } from "../errors.ts";
 import { MOST_WORKERS } from "../options.ts";
 
 /** A whole number of at least 1; `1e6` is understood. */
@@ -32,4 +33,28 @@ export function parseAmount(text: string): number {
   if (text.trim() === "" || !Number.isFinite(value) || value < 0)
     throw new InvalidArgumentError("expected a number of at least 0.");
   return value;
+}
+
+/** Which vectors of the corpus are meant. */
+export interface ColumnFlags {
+  readonly column?: string | undefined;
+  readonly columns?: readonly string[] | undefined;
+}
+
+/** Adds `--column` and `--columns`. @param byDefault what is read without them */
+export function addColumnFlags(command: Command, byDefault = "the only one there is"): Command {
+  return command
+    .option("--column <name>", `vector column (default: ${byDefault})`)
+    .option(
+      "--columns <name,name,…>",
+      "instead: several vector columns, whose vectors make a row side by side",
+      (text) => text.split(","),
+    );
+}
+
+/** The column or columns asked for. @throws RequestError when both flags are given */
+export function columnOf({ column, columns }: ColumnFlags): string | readonly string[] | undefined {
+  if (column !== undefined && columns !== undefined)
+    throw new RequestError("--column and --columns contradict each other: give one of them");
+  return columns ?? column;
 }

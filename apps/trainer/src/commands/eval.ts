@@ -5,7 +5,7 @@ import { describeEvaluation } from "../eval/describe.ts";
 import { type EvalOptions, evaluateModel } from "../eval/evaluate-model.ts";
 import { addFlags, givenFilters } from "../flags.ts";
 import { filterShape } from "../row-filters.ts";
-import { parseCount, parseWorkers } from "./arguments.ts";
+import { addColumnFlags, type ColumnFlags, columnOf, parseCount, parseWorkers } from "./arguments.ts";
 
 /** Adds the command to `program`. */
 export function addEvalCommand(program: Command): void {
@@ -15,8 +15,8 @@ export function addEvalCommand(program: Command): void {
       "measure a model on a corpus: errors, sparsity, dead latents, density, and true features found",
     )
     .argument("<model>", "model folder (SAELens format) or run directory")
-    .argument("<corpus...>", "Arrow files, folders or globs")
-    .option("--column <name>", "vector column (default: the only one there is)")
+    .argument("<corpus...>", "Arrow files, folders or globs");
+  addColumnFlags(command)
     .addOption(
       new Option("--split <split>", "which rows, by the seed and share in the model's metadata")
         .choices(["all", "train", "held-out"])
@@ -37,10 +37,10 @@ export function addEvalCommand(program: Command): void {
       async (
         model: string,
         patterns: string[],
-        flags: Omit<EvalOptions, "filters"> & { json?: boolean; filters: boolean },
+        flags: Omit<EvalOptions, "filters" | "column"> & ColumnFlags & { json?: boolean; filters: boolean },
       ) => {
         const filters = { request: givenFilters(command), useModels: flags.filters };
-        const result = await evaluateModel(model, patterns, { ...flags, filters });
+        const result = await evaluateModel(model, patterns, { ...flags, column: columnOf(flags), filters });
         for (const warning of result.warnings) process.stderr.write(`warning: ${warning}\n`);
         process.stdout.write(
           flags.json ? `${JSON.stringify(result, undefined, 2)}\n` : `${describeEvaluation(result)}\n`,

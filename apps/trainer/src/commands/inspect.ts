@@ -9,7 +9,7 @@ import { isFile } from "../run/entries.ts";
 import { writeFileWhole } from "../run/write-folder.ts";
 import { formatTable } from "../table.ts";
 import { describeFiltered, filterShape } from "../row-filters.ts";
-import { parseCount, parseWorkers } from "./arguments.ts";
+import { addColumnFlags, type ColumnFlags, columnOf, parseCount, parseWorkers } from "./arguments.ts";
 
 /** Adds the command to `program`. */
 export function addInspectCommand(program: Command): void {
@@ -22,8 +22,8 @@ export function addInspectCommand(program: Command): void {
       "<model>",
       "model folder (SAELens format) or run directory; in a run directory the report is kept",
     )
-    .argument("<corpus...>", "Arrow files, folders or globs")
-    .option("--column <name>", "vector column (default: the only one there is)")
+    .argument("<corpus...>", "Arrow files, folders or globs");
+  addColumnFlags(command)
     .option("--label <name>", "label column to show (default: the first)")
     .option("--features <n>", "features to show", parseCount, 10)
     .option("--top <n>", "rows to show of each", parseCount, 8)
@@ -37,10 +37,11 @@ export function addInspectCommand(program: Command): void {
       async (
         model: string,
         patterns: string[],
-        flags: Omit<InspectOptions, "filters"> & { json?: boolean; filters: boolean },
+        flags: Omit<InspectOptions, "filters" | "column"> &
+          ColumnFlags & { json?: boolean; filters: boolean },
       ) => {
         const filters = { request: givenFilters(command), useModels: flags.filters };
-        const report = await inspect(model, patterns, { ...flags, filters });
+        const report = await inspect(model, patterns, { ...flags, column: columnOf(flags), filters });
         await keepReport(model, report);
         process.stdout.write(
           flags.json ? `${JSON.stringify(report, undefined, 2)}\n` : `${describeFeatures(report)}\n`,

@@ -42,7 +42,8 @@ export interface EvalResult extends Quality {
 
 /** Options of {@link evaluateModel}. */
 export interface EvalOptions {
-  readonly column?: string | undefined;
+  /** Default: the only one there is. */
+  readonly column?: string | readonly string[] | undefined;
   readonly split: Split;
   /** Rows at most. */
   readonly rows: number;
@@ -62,11 +63,7 @@ export async function evaluateModel(
   options: EvalOptions,
 ): Promise<EvalResult> {
   const loaded = await readModel(path);
-  await using corpus = await openInput(
-    patterns,
-    options.workers,
-    options.column === undefined ? {} : { column: options.column },
-  );
+  await using corpus = await openInput(patterns, options.workers, { column: options.column });
   const { seed, heldOut, documentColumn } = recordOf(loaded);
   const unfiltered = {
     seed,

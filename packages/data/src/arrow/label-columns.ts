@@ -25,16 +25,16 @@ interface LabelledFile {
   readonly nested: boolean;
 }
 
-/** Sorts a schema's columns, the vector column aside, into labels and the rest. */
+/** Sorts a schema's columns, the vector columns aside, into labels and the rest. */
 function labelColumns(
   { schema, nested }: LabelledFile,
-  vectorColumn: string,
+  vectorColumns: readonly string[],
 ): { labels: readonly LabelColumn[]; ignored: readonly IgnoredColumn[] } {
   const labels: LabelColumn[] = [];
   const ignored: IgnoredColumn[] = [];
   const seen = new Set<string>();
   for (const field of schema.fields as readonly Field[]) {
-    if (field.name === vectorColumn) continue;
+    if (vectorColumns.includes(field.name)) continue;
     const type = labelTypeOf(field, nested);
     if (seen.has(field.name)) ignored.push({ name: field.name, why: "another column has its name" });
     else if (type !== undefined) labels.push({ name: field.name, type });
@@ -48,9 +48,9 @@ function labelColumns(
 /** Label columns that all files have with one type; the rest is ignored, with the reason. */
 export function commonLabels(
   files: readonly LabelledFile[],
-  vectorColumn: string,
+  vectorColumns: readonly string[],
 ): { labels: readonly LabelColumn[]; ignored: readonly IgnoredColumn[] } {
-  const perFile = files.map((file) => ({ path: file.path, ...labelColumns(file, vectorColumn) }));
+  const perFile = files.map((file) => ({ path: file.path, ...labelColumns(file, vectorColumns) }));
   const ignored = new Map<string, IgnoredColumn>();
   for (const { ignored: columns } of perFile) {
     for (const column of columns) if (!ignored.has(column.name)) ignored.set(column.name, column);

@@ -20,7 +20,7 @@ export interface RowFilters {
   readonly excludePositions?: readonly number[] | undefined;
   /** Leaves out rows for which this expression over label columns is not true; see `expression.ts`. */
   readonly where?: string | undefined;
-  /** Leaves out rows with a norm above this, in raw units. */
+  /** Leaves out rows with a norm above this, in raw units; where a row has several vectors, the first one's. */
   readonly maxNorm?: number | undefined;
   /** Label column of the tokens. Default: of `token_ids`, `token_id` and `token` the first that can hold them. */
   readonly tokenColumn?: string | undefined;
@@ -28,7 +28,7 @@ export interface RowFilters {
   readonly positionColumn?: string | undefined;
 }
 
-/** Looks at a stored row: `dIn` numbers from `values[from]` on. */
+/** Looks at a stored row, whose numbers begin at `values[from]`. */
 export type NormTest = (values: RawValues, from: number) => boolean;
 
 /** Filters checked against a corpus. */
@@ -160,8 +160,9 @@ function noColumn(corpus: Corpus, what: string, named: readonly string[]): Corpu
   );
 }
 
-/** The test for a norm. Rows that are not finite pass it: whoever reads them reports them. */
-function createNormTest({ type, dIn }: Corpus, maxNorm: number): NormTest {
+/** The test for a norm: of the first column's vector, where a row has several. Rows that are not finite pass it: whoever reads them reports them. */
+function createNormTest({ type, columns }: Corpus, maxNorm: number): NormTest {
+  const { dIn } = columns[0]!;
   const most = maxNorm * maxNorm;
   const row = new Float32Array(dIn);
   const target = rowTarget(row);

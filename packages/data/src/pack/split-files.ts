@@ -39,6 +39,9 @@ export async function splitCorpus(
   folder: string,
   options: SplitFilesOptions,
 ): Promise<{ readonly train: SplitFile; readonly heldOut: SplitFile }> {
+  if (corpus.columns.length > 1) {
+    throw new CorpusError("invalid-option", `one vector column is written, not ${corpus.column}; name one`);
+  }
   const labels = writtenLabels(corpus, undefined, corpus.files[0]?.path ?? "");
   let read = 0;
   const write = async (split: Split): Promise<SplitFile> => {

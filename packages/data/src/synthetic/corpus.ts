@@ -7,7 +7,7 @@ import { setImmediate } from "node:timers/promises";
 import type { LabelColumn } from "../arrow/label-columns.ts";
 import { planBlocks } from "../blocks.ts";
 import type { Block, Blocks } from "../blocks.ts";
-import type { Corpus, CorpusFile, LabelValues, RowPlace } from "../corpus.ts";
+import type { Corpus, CorpusColumn, CorpusFile, LabelValues, RowPlace } from "../corpus.ts";
 import { CorpusError } from "../errors.ts";
 import { openKnownFeatures } from "./known-features.ts";
 import type { KnownFeatures, KnownFeaturesOptions } from "./known-features.ts";
@@ -25,7 +25,7 @@ export interface RowMaker extends AsyncDisposable {
 /** Options of `openSyntheticCorpus`. */
 export interface SyntheticCorpusOptions extends KnownFeaturesOptions {
   /** As in `CorpusOptions`. */
-  readonly column?: string | undefined;
+  readonly column?: string | readonly string[] | undefined;
   /** As in `CorpusOptions`; where that makes more than 65,536 blocks, larger ones are taken. */
   readonly blockBytes?: number | undefined;
   /** Where rows are made. Default: on the calling thread. */
@@ -51,9 +51,10 @@ export async function openSyntheticCorpus(
   options: SyntheticCorpusOptions = {},
 ): Promise<Corpus> {
   const { options: model, rows } = parseSyntheticPath(path);
-  if (options.column !== undefined && options.column !== COLUMN) {
+  const names = typeof options.column === "string" ? [options.column] : (options.column ?? [COLUMN]);
+  if (names.length !== 1 || names[0] !== COLUMN) {
     const what = `a synthetic corpus has the one column "${COLUMN}"`;
-    throw new CorpusError("no-vector-column", what, { path, column: options.column });
+    throw new CorpusError("no-vector-column", what, { path, column: names.join(",") });
   }
   const known = await openKnownFeatures(model, options);
   const maker = options.createMaker?.(known) ?? localMaker(known);
@@ -79,6 +80,7 @@ class SyntheticCorpus implements Corpus {
   readonly rows: number;
   readonly dIn: number;
   readonly column: string = COLUMN;
+  readonly columns: readonly CorpusColumn[];
   readonly type = "float32";
   readonly notes: readonly string[] = [];
   readonly labels: readonly LabelColumn[] = [];
@@ -98,6 +100,7 @@ class SyntheticCorpus implements Corpus {
     this.#maker = maker;
     this.rows = rows;
     this.dIn = dIn;
+    this.columns = [{ name: COLUMN, dIn }];
     this.rowsPerBlock = Math.min(most, Math.max(asked, Math.ceil(rows / MOST_BLOCKS)));
     this.blocks = planBlocks([Float64Array.of(rows)], rowBytes, this.rowsPerBlock);
     this.files = [{ path, size: rows * rowBytes, format: "synthetic", rows, batches: 1 }];

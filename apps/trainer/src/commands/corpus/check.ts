@@ -4,22 +4,21 @@ import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
 import { formatCount } from "../../progress.ts";
 import { TaskProgress } from "../../task-progress.ts";
-import { parseCount } from "../arguments.ts";
+import { addColumnFlags, type ColumnFlags, columnOf, parseCount } from "../arguments.ts";
 
 /** Adds the command to the group `corpus`. */
 export function addCorpusCheck(corpus: Command): void {
-  corpus
+  const command = corpus
     .command("check")
     .description("read everything and name each fault: file, batch, row; exit status 2 when there is one")
-    .argument("<corpus...>", "Arrow files, folders or globs")
-    .option("--column <name>", "vector column (default: the only one there is)")
+    .argument("<corpus...>", "Arrow files, folders or globs");
+  addColumnFlags(command)
     .option("--limit <n>", "faults to name at most; all are counted", parseCount, 1000)
     .option("--json", "print one JSON object")
     .action(runCheck);
 }
 
-interface CheckFlags {
-  readonly column?: string;
+interface CheckFlags extends ColumnFlags {
   readonly limit: number;
   readonly json?: boolean;
 }
@@ -28,7 +27,7 @@ async function runCheck(patterns: string[], flags: CheckFlags): Promise<void> {
   using progress = new TaskProgress("checking");
   const named: CorpusError[] = [];
   const { faults, ...rest } = await checkCorpus(patterns, {
-    column: flags.column,
+    column: columnOf(flags),
     onFault: (fault) => {
       if (named.length < flags.limit) named.push(fault);
     },

@@ -25,6 +25,7 @@ import { BLOCK_BYTES } from "../../run/config.ts";
 import { describeWindows } from "../../run/describe-windows.ts";
 import { formatTable } from "../../table.ts";
 import { TaskProgress } from "../../task-progress.ts";
+import { addColumnFlags, type ColumnFlags, columnOf } from "../arguments.ts";
 import { describeStatistics, statisticsWarnings } from "./describe-statistics.ts";
 
 /** Adds the command to the group `corpus`. */
@@ -32,8 +33,8 @@ export function addCorpusInfo(corpus: Command): void {
   const command = corpus
     .command("info")
     .description("schema, rows, dimensions, blocks, statistics and sample labels")
-    .argument("<corpus...>", "Arrow files, folders or globs")
-    .option("--column <name>", "vector column (default: the only one there is)")
+    .argument("<corpus...>", "Arrow files, folders or globs");
+  addColumnFlags(command)
     .option("--full", "statistics over all rows, kept beside the corpus for later runs")
     .option("--json", "print one JSON object");
   addFlags(command, filterShape);
@@ -42,8 +43,7 @@ export function addCorpusInfo(corpus: Command): void {
   });
 }
 
-interface InfoFlags {
-  readonly column?: string;
+interface InfoFlags extends ColumnFlags {
   readonly full?: boolean;
   readonly json?: boolean;
 }
@@ -53,7 +53,7 @@ const STATISTICS = { seed: 0, nonFinite: "count" } as const;
 
 async function runInfo(patterns: string[], flags: InfoFlags, request: FilterRequest): Promise<void> {
   await using corpus = await openInput(patterns, availableParallelism(), {
-    column: flags.column,
+    column: columnOf(flags),
     blockBytes: BLOCK_BYTES,
   });
   const windows = planWindows(corpus, { windowBytes: DEFAULT_WINDOW_MB * 1e6 });
@@ -63,13 +63,14 @@ async function runInfo(patterns: string[], flags: InfoFlags, request: FilterRequ
   const samples = await sampleLabels(corpus);
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   if (flags.json) {
-    const { files, rows, dIn, column, type, notes, labels, ignoredColumns, blocks } = corpus;
+    const { files, rows, dIn, column, columns, type, notes, labels, ignoredColumns, blocks } = corpus;
     const { rowsPerBlock, fingerprint } = corpus;
     const report = {
       files,
       rows,
       dIn,
       column,
+      columns,
       type,
       notes,
       labels,
@@ -133,7 +134,10 @@ function describeCorpus(
   return [
     formatTable(["file", "format", "rows", "batches", "MB"], files),
     "",
-    `vectors   column "${corpus.column}", ${formatCount(corpus.rows)} rows × ${corpus.dIn} dimensions, ${corpus.type}`,
+    ...corpus.columns.map(
+      ({ name, dIn }) =>
+        `vectors   column "${name}", ${formatCount(corpus.rows)} rows × ${dIn} dimensions, ${corpus.type}`,
+    ),
     `blocks    ${formatCount(corpus.blocks.length)} of at most ${formatCount(corpus.rowsPerBlock)} rows`,
     `shuffle   ${describeWindows(windows)}`,
     ...corpus.notes.map((note) => `note      ${note}`),
