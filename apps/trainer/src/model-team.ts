@@ -88,6 +88,7 @@ function setupOf(model: SparseAutoencoder | DeepAutoencoder): ModelSetup {
   const shared = { kind: "sparse", dIn: model.dIn, latents: model.latents, k, applyBDecToInput } as const;
   if (activation.kind === "topk") return { ...shared, architecture: "topk", decoder: "unit" };
   if (activation.kind === "relu") return { ...shared, architecture: "relu", decoder: "free" };
+  if (activation.kind === "gated") return { ...shared, architecture: "gated", decoder: "free" };
   return { ...shared, architecture: "jumprelu", decoder: "unit", jump: UNTRAINED_JUMP };
 }
 
@@ -99,6 +100,10 @@ function fill(arena: Arena, model: SparseAutoencoder | DeepAutoencoder): void {
     arena.b_dec.value.set(model.parts.b_dec);
     const { activation } = model.parts;
     if (activation.kind === "jumprelu") arena.threshold.value.set(activation.threshold);
+    if (activation.kind === "gated") {
+      arena.r_mag.value.set(activation.r_mag);
+      arena.b_mag.value.set(activation.b_mag);
+    }
   } else if (arena.kind === "deep" && model instanceof DeepAutoencoder) {
     arena.layers.forEach((layer, index) => {
       layer.weight.value.set(model.parts.layers[index].weight);

@@ -20,7 +20,7 @@ export const DEFAULT_WINDOW_MB = 12;
 /** All options of a training run. Names are the flags in camelCase. */
 export const trainSchema = z.strictObject({
   arch: z
-    .enum(["topk", "batch-topk", "matryoshka", "jumprelu", "relu", "autoencoder"])
+    .enum(["topk", "batch-topk", "matryoshka", "jumprelu", "relu", "gated", "autoencoder"])
     .default("topk")
     .describe("architecture"),
   latents: whole(1).optional().describe("number of dictionary units (sparse architectures)"),
@@ -84,12 +84,16 @@ export const trainSchema = z.strictObject({
     .boolean()
     .optional()
     .describe("the thresholds' straight-through gradient also goes to the encoder (jumprelu; default false)"),
-  l1: z.number().min(0).optional().describe("λ of the L1 penalty (relu; default 1)"),
-  l1Warmup: whole(0).optional().describe("steps of linear warm-up of λ (relu; default 5 % of the steps)"),
+  l1: z.number().min(0).optional().describe("λ of the L1 penalty (relu; gated: on the gates; default 1)"),
+  l1Warmup: whole(0)
+    .optional()
+    .describe("steps of linear warm-up of λ (relu, gated; default 5 % of the steps)"),
   decoder: z
     .enum(["unit", "free"])
     .optional()
-    .describe("decoder rows of norm 1, or free with the penalty weighted by their norms (relu)"),
+    .describe(
+      "decoder rows of norm 1, or free with the penalty weighted by their norms (default: relu free, gated unit; others have unit only)",
+    ),
   applyBDecToInput: z.boolean().default(true).describe("subtract b_dec from the encoder's input"),
   widths: list.optional().describe("layer widths, e.g. 768,256,64,256,768 (autoencoder)"),
   outputActivation: z
@@ -104,7 +108,7 @@ export const trainSchema = z.strictObject({
     .union([z.number().positive(), z.literal("auto")])
     .default("auto")
     .describe(
-      "learning rate; auto: 2e-4/√(latents/16384) for topk, batch-topk and matryoshka, found at batches of 65,000 rows and more; 3e-4 for relu and jumprelu, 1e-3 for autoencoder",
+      "learning rate; auto: 2e-4/√(latents/16384) for topk, batch-topk and matryoshka, found at batches of 65,000 rows and more; 3e-4 for relu, gated and jumprelu, 1e-3 for autoencoder",
     ),
   lrWarmup: whole(0).default(0).describe("steps of linear warm-up of the learning rate"),
   lrDecay: whole(0)
@@ -240,7 +244,7 @@ export const RESUME_OPTIONS = [
 ] as const;
 
 /** Options that not every architecture has, with those that do. */
-const SPARSE = ["topk", "batch-topk", "matryoshka", "jumprelu", "relu"] as const;
+const SPARSE = ["topk", "batch-topk", "matryoshka", "jumprelu", "relu", "gated"] as const;
 const TOPK_FAMILY = ["topk", "batch-topk", "matryoshka"] as const;
 const JUMP = ["jumprelu"] as const;
 const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOptions["arch"][]>>> = {
@@ -258,8 +262,8 @@ const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOption
   bandwidth: JUMP,
   initThreshold: JUMP,
   gradientToInput: JUMP,
-  l1: ["relu"],
-  l1Warmup: ["relu"],
+  l1: ["relu", "gated"],
+  l1Warmup: ["relu", "gated"],
   decoder: SPARSE,
   applyBDecToInput: SPARSE,
   encoder: SPARSE,

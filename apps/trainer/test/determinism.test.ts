@@ -50,6 +50,8 @@ const CASES: [string, TrainRequest][] = [
   ],
   ["relu with free decoder", { ...COMMON, arch: "relu", latents: 50, l1: 0.5 }],
   ["relu with unit decoder", { ...COMMON, arch: "relu", latents: 50, l1: 0.5, decoder: "unit" }],
+  ["gated", { ...COMMON, arch: "gated", latents: 50, l1: 0.5 }],
+  ["gated with a free decoder", { ...COMMON, arch: "gated", latents: 50, l1: 0.5, decoder: "free" }],
   [
     "deep autoencoder",
     { ...COMMON, arch: "autoencoder", widths: [12, 20, 5, 20, 12], outputActivation: "linear" },
@@ -110,9 +112,10 @@ const SCREENED = {
   "batch-topk": ["--k", "6"],
   jumprelu: ["--l0", "0.3", "--init-threshold", "1", "--bandwidth", "0.5", "--lr", "3e-3"],
   relu: ["--l1", "3", "--lr", "3e-3"],
+  gated: ["--l1", "10", "--lr", "3e-3"],
 } as const;
 
-describe.each(["topk", "batch-topk", "jumprelu", "relu"] as const)(
+describe.each(["topk", "batch-topk", "jumprelu", "relu", "gated"] as const)(
   "the screened encoder of a %s autoencoder",
   (arch) => {
     it("finds all active latents, and gives the exact encoder's bytes with 1 to 4 workers and 256-bit vectors", async () => {

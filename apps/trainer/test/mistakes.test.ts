@@ -25,7 +25,7 @@ describe("an option that would do nothing is refused", () => {
   it.each([
     [
       { arch: "autoencoder", widths: [12, 4, 12], decoder: "unit" },
-      /^--decoder is for --arch topk and batch-topk and matryoshka and jumprelu and relu/,
+      /^--decoder is for --arch topk and batch-topk and matryoshka and jumprelu and relu and gated/,
     ],
     [{ arch: "autoencoder", widths: [12, 4, 12], init: "data" }, /^--init is for/],
     [{ arch: "autoencoder", widths: [12, 4, 12], initBias: "zero" }, /^--init-bias is for/],
@@ -49,7 +49,7 @@ describe("a wrong value is answered by what would be right, and what was given",
     [{ heldOut: 0.9 }, "--held-out must be at most 0.5, got 0.9"],
     [
       { arch: "vae" },
-      '--arch must be topk or batch-topk or matryoshka or jumprelu or relu or autoencoder, got "vae"',
+      '--arch must be topk or batch-topk or matryoshka or jumprelu or relu or gated or autoencoder, got "vae"',
     ],
     [{ arch: "autoencoder", widths: [4, 4] }, "--widths must be a list of at least 3, got [4,4]"],
     [{ arch: "autoencoder", widths: [4, "x", 4] }, '--widths, entry 2, must be a number, got "x"'],

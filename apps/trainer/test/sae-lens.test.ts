@@ -40,6 +40,14 @@ const RUNS: Record<string, TrainRequest> = {
     applyBDecToInput: false,
     fold: "unit",
   },
+  "gated, centred and scaled": { arch: "gated", l1: 0.3 },
+  "gated that sees x itself, with a free decoder folded to unit rows": {
+    arch: "gated",
+    l1: 0.3,
+    decoder: "free",
+    applyBDecToInput: false,
+    normalize: "unit-mean-square",
+  },
   "relu with a free decoder": { arch: "relu", l1: 0.3, normalize: "unit-mean-square" },
   "relu with a unit decoder that sees x itself": {
     arch: "relu",

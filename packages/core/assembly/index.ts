@@ -13,6 +13,6 @@ export { screen, screenGroupCount } from "./screen";
 export { collectReaching, copyList, keepLargest, keepPositive, kthLargest, nanRows, selectTopK } from "./select";
 export { collectRow, decodeRow, rowSquares, scaleRow, spreadRow, subtractRow } from "./decode";
 export { adam, divideRow, gather, gatherColumns, project, rowNorm, subtractRows, sumRows } from "./latents";
-export { gatherThresholds } from "./thresholds";
+export { gatherPulls } from "./pulls";
 export { axpy, clear, laneDot, maddScalar } from "./simd";
 export { difference, maskByPositive, transposeColumns, unpackPanels } from "./deep";

@@ -1,5 +1,7 @@
 /** A run's memory and the typed-array views over its regions. Views are made once per thread. */
 import { assert } from "./errors.ts";
+import { ARCHITECTURES, type LatentScalar } from "./architectures/index.ts";
+import { latentSums } from "./plan-sparse.ts";
 import { type Plan, regionOf } from "./plan.ts";
 import type { DeepModelSetup, SparseModelSetup } from "./setup.ts";
 
@@ -135,8 +137,14 @@ export interface SparseArena extends CommonViews {
   readonly b_enc: ParameterViews;
   readonly W_dec: ParameterViews;
   readonly b_dec: ParameterViews;
-  /** θ [F], at least 0; empty where the architecture has no thresholds. */
+  /** θ [F], at least 0; empty where the architecture has no thresholds, as are the two that follow without a gate. */
   readonly threshold: ParameterViews;
+  /** Logarithm of what multiplies W_enc for the magnitudes [F]. */
+  readonly r_mag: ParameterViews;
+  /** Bias of the magnitudes [F]. */
+  readonly b_mag: ParameterViews;
+  /** exp(r_mag) [F], refreshed by whoever updates the latent; empty without a gate. */
+  readonly magnitudeGain: FloatArray;
   /** What a pre-activation must exceed to be in the records [F], or [1] for all latents alike (BatchTopK). */
   readonly floors: FloatArray;
   /** See {@link BATCH_THRESHOLD}; empty unless BatchTopK. */
@@ -164,8 +172,20 @@ export interface SparseArena extends CommonViews {
   readonly recordLatent: Int32Array;
   readonly recordValue: FloatArray;
   readonly recordGradient: FloatArray;
-  /** −∂loss/∂θ of each record; empty where the architecture has no thresholds. */
-  readonly recordPull: FloatArray;
+  /** π of each record; empty without a gate, or when not training. */
+  readonly recordGate: FloatArray;
+  /** ∂loss/∂parameter of each record, by parameter; empty but for those of `pulledBy`. */
+  readonly recordPull: Readonly<Record<LatentScalar | "b_enc", FloatArray>>;
+  /** What is summed by latent beside the weights' gradients: numbers of records, and where their sums go. */
+  readonly pulls: readonly { readonly records: FloatArray; readonly sum: FloatArray }[];
+  /** Second squared error of each row that is trained on, with its weight [B]: a gate's; else empty. */
+  readonly rowSecondError: FloatArray;
+  /** What the gate's reconstruction leaves of a block of rows [workers, ROW_BLOCK, D]. */
+  readonly gateResidual: FloatArray;
+  /** Σ over records of what flows back into W_enc·input [F]: `b_enc.gradient` itself, except with a gate. */
+  readonly inputGradient: FloatArray;
+  /** Σ over records of what the L1 penalty weighs [F]: `activationSum` itself, except with a gate. */
+  readonly penaltySum: FloatArray;
   /** AuxK's state, records and rows, see auxiliary.ts; empty without it. */
   readonly auxiliary: Float64Array;
   readonly deadLatents: Int32Array;
@@ -286,6 +306,13 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     );
     return { kind: "deep", model, ...common, layers };
   }
+  const recordPull = {
+    b_enc: float("recordPull.b_enc"),
+    threshold: float("recordPull.threshold"),
+    r_mag: float("recordPull.r_mag"),
+    b_mag: float("recordPull.b_mag"),
+  };
+  const pulls = latentSums(plan).map(([records, sum]) => ({ records: float(records), sum: float(sum) }));
   return {
     kind: "sparse",
     model,
@@ -295,6 +322,9 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     W_dec: parameter("W_dec"),
     b_dec: parameter("b_dec"),
     threshold: parameter("threshold"),
+    r_mag: parameter("r_mag"),
+    b_mag: parameter("b_mag"),
+    magnitudeGain: float("magnitudeGain"),
     floors: float("floors"),
     batchThreshold: float64("batchThreshold"),
     histogram: int32("histogram"),
@@ -312,7 +342,13 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     recordLatent: int32("recordLatent"),
     recordValue: float("recordValue"),
     recordGradient: float("recordGradient"),
-    recordPull: float("recordPull"),
+    recordGate: float("recordGate"),
+    recordPull,
+    pulls,
+    rowSecondError: float("rowSecondError"),
+    gateResidual: float("gateResidual"),
+    inputGradient: has("inputGradient") ? float("inputGradient") : float("b_enc.gradient"),
+    penaltySum: has("gateSum") ? float("gateSum") : float("activationSum"),
     auxiliary: float64("auxiliary"),
     deadLatents: int32("deadLatents"),
     errorSum: float("errorSum"),
@@ -344,7 +380,8 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
 export function parametersOf(arena: Arena): ParameterViews[] {
   if (arena.kind === "sparse") {
     const weights = [arena.W_enc, arena.b_enc, arena.W_dec, arena.b_dec];
-    return arena.threshold.value.length > 0 ? [...weights, arena.threshold] : weights;
+    const { scalars = [] } = ARCHITECTURES[arena.model.architecture];
+    return [...weights, ...scalars.map((name) => arena[name])];
   }
   return arena.layers.flatMap((layer) => [layer.weight, layer.bias]);
 }

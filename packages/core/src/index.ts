@@ -43,6 +43,8 @@ export { DEFAULT_ADAM, LocalTrainer, type LocalTrainerOptions, type StepReport }
 // The parts of a trainer
 export {
   ARCHITECTURES,
+  hasThresholds,
+  type LatentScalar,
   type SparseArchitecture,
   type SparseArchitectureName,
 } from "./architectures/index.ts";

@@ -1,7 +1,6 @@
 /** Initial parameters: decoder from random directions or from data rows, encoder its transpose, b_dec at the data. */
 import type { Arena, DeepArena, FloatArray, SparseArena } from "./arena.ts";
 import { ARCHITECTURES } from "./architectures/index.ts";
-import { finishThreshold } from "./architectures/jumprelu.ts";
 import { assert, OptionError } from "./errors.ts";
 import { gaussian, PURPOSE } from "./random.ts";
 import { finishDecoderRow, laneScratch } from "./reference/sparse.ts";
@@ -38,8 +37,8 @@ export function refreshDerived(arena: Arena): void {
   // A unit row is left as it is: dividing it by its norm again could change its last bits.
   if (decoder === "unit") arena.decoderNorm.fill(1);
   else for (let latent = 0; latent < latents; latent++) finishDecoderRow(arena, latent, lanes, round);
-  if (ARCHITECTURES[arena.model.architecture].thresholds === true)
-    for (let latent = 0; latent < latents; latent++) finishThreshold(arena, latent, round);
+  const { finish } = ARCHITECTURES[arena.model.architecture];
+  if (finish !== undefined) for (let latent = 0; latent < latents; latent++) finish(arena, latent, round);
   assert(arena.W_dec.value.length === latents * dIn, "the decoder's length");
   for (let block = 0; block < arena.blockOrder.length; block++) arena.blockOrder[block] = block;
 }

@@ -1,7 +1,7 @@
 /** The memory of a sparse autoencoder. */
-import { ARCHITECTURES } from "./architectures/index.ts";
+import { ARCHITECTURES, pulledBy } from "./architectures/index.ts";
 import { LATENT_BLOCK, ROW_BLOCK } from "./block-sizes.ts";
-import type { PlanOptions } from "./plan.ts";
+import type { Plan, PlanOptions } from "./plan.ts";
 import { type Add, addParameter, COMBINE_SCRATCH, type Detail } from "./plan-parts.ts";
 import type { Setup, SparseModelSetup } from "./setup.ts";
 
@@ -14,12 +14,14 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
   if (setup.model.kind !== "sparse") throw new Error("internal: not a sparse model");
   const { dIn, latents, k, applyBDecToInput, architecture } = setup.model;
   const { batchRows } = setup.training;
-  const { selection, thresholds = false } = ARCHITECTURES[architecture];
+  const kind = ARCHITECTURES[architecture];
+  const { selection, scalars = [], gate = false } = kind;
+  const pulled = pulledBy(kind);
 
   // How many records are kept at once: all of the mini-batch's where that is affordable, and in any case those
   // of one block of rows.
   const mostPerRow = mostRecordsPerRow(setup.model);
-  const affordable = Math.floor(recordBytes / (4 + (thresholds ? 3 : 2) * floatBytes));
+  const affordable = Math.floor(recordBytes / (4 + (2 + pulled.length + (gate ? 1 : 0)) * floatBytes));
   // A mini-batch's k·B largest are chosen among all records above a floor, which is moved until they fit.
   const least = selection === "batch" ? BATCH_ROOM * k * batchRows : 0;
   const recordCapacity = Math.min(
@@ -34,7 +36,8 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
   addParameter(add, purpose, "b_enc", latents);
   addParameter(add, purpose, "W_dec", latents, dIn);
   addParameter(add, purpose, "b_dec", dIn);
-  if (thresholds) addParameter(add, purpose, "threshold", latents);
+  for (const name of scalars) addParameter(add, purpose, name, latents);
+  if (gate) add("magnitudeGain", "parameters", "float", latents);
   add("decoderNorm", "parameters", "float", latents);
   if (selection !== "topk") add("floors", "parameters", "float", selection === "batch" ? 1 : latents);
   if (selection === "batch") {
@@ -58,7 +61,10 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
   add("recordLatent", "records", "int32", recordCapacity);
   add("recordValue", "records", "float", recordCapacity);
   add("recordGradient", "records", "float", recordCapacity);
-  if (thresholds && purpose === "train") add("recordPull", "records", "float", recordCapacity);
+  if (purpose === "train") {
+    for (const name of pulled) add(`recordPull.${name}`, "records", "float", recordCapacity);
+    if (gate) add("recordGate", "records", "float", recordCapacity);
+  }
 
   add("preActivations", "scratch", "float", workers, ROW_BLOCK, latents);
   // Tiles of six rows read past the last worker's ROW_BLOCK, and drop what comes of it.
@@ -73,6 +79,12 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
     add("combineScratch", "scratch", "float", workers, COMBINE_SCRATCH);
     if (purpose === "train") add("denseColumns", "scratch", "float", workers, 2, LATENT_BLOCK, batchRows);
   }
+  if (gate && purpose === "train") {
+    add("rowSecondError", "rows", "float", batchRows);
+    add("gateResidual", "scratch", "float", workers, ROW_BLOCK, dIn);
+    add("inputGradient", "gradients", "float", latents);
+    add("gateSum", "gradients", "float", latents);
+  }
   if (hasAuxiliary(setup, purpose)) addAuxiliary(add, setup, workers);
   add("candidates", "scratch", "int32", workers, CANDIDATE_WORDS + 16 * candidateCapacity(k));
   if (purpose === "train") {
@@ -80,7 +92,7 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
     add("W_enc.gradient", "gradients", "float", gradientRows, dIn);
     add("W_dec.gradient", "gradients", "float", gradientRows, dIn);
     add("b_enc.gradient", "gradients", "float", latents);
-    if (thresholds) add("threshold.gradient", "gradients", "float", latents);
+    for (const name of scalars) add(`${name}.gradient`, "gradients", "float", latents);
     add("b_dec.gradient", "gradients", "float", dIn);
     add("b_dec.partials", "gradients", "float", blocks, dIn);
     add("activationSum", "gradients", "float", latents);
@@ -89,6 +101,14 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
     add("blockHeat", "control", "int32", blocks);
   }
   return { storeGradients, recordCapacity };
+}
+
+/** What is summed by latent beside the weights' gradients: regions of numbers per record, and where their sums go. */
+export function latentSums({ setup: { model }, purpose }: Plan): (readonly [string, string])[] {
+  if (model.kind !== "sparse" || purpose === "evaluate") return [];
+  const kind = ARCHITECTURES[model.architecture];
+  const sums = pulledBy(kind).map((name) => [`recordPull.${name}`, `${name}.gradient`] as const);
+  return kind.gate === true ? [...sums, ["recordGate", "gateSum"]] : sums;
 }
 
 /** Whether a run has AuxK: where records always fit, and only in training. */

@@ -47,6 +47,7 @@ it("the names that @sparseloom/core exports", () => {
       "encodeSafetensors",
       "foldedModel",
       "geometricMedian",
+      "hasThresholds",
       "initialise",
       "inputDimension",
       "integerProductRate",

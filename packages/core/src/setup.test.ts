@@ -42,7 +42,7 @@ describe("checkModel", () => {
     [
       sparseModel({ architecture: "top-k" as SparseModelSetup["architecture"] }),
       "architecture",
-      "architecture must be relu or topk or batch-topk or matryoshka or jumprelu, got top-k",
+      "architecture must be relu or topk or batch-topk or matryoshka or jumprelu or gated, got top-k",
     ],
     [deep([4, 4]), "widths", "widths must list at least input, one hidden layer and output, got 4-4"],
     [deep([4, 0, 4]), "widths", "widths must be a whole number of at least 1, got 0"],

@@ -2,7 +2,7 @@
  * What a run trains and how: the resolved description that the plan, the stages and the kernels read.
  * Plain data, so that it can be sent to worker threads and written into `config.json`.
  */
-import { ARCHITECTURES, type SparseArchitectureName } from "./architectures/index.ts";
+import { ARCHITECTURES, hasThresholds, type SparseArchitectureName } from "./architectures/index.ts";
 import { OptionError } from "./errors.ts";
 import type { Schedule } from "./schedule.ts";
 
@@ -171,7 +171,7 @@ export function checkModel(model: ModelSetup): void {
     }
   }
   if (ARCHITECTURES[model.architecture].prefixes === true) checkPrefixes(model);
-  if (ARCHITECTURES[model.architecture].thresholds === true) checkJump(model.jump);
+  if (hasThresholds(ARCHITECTURES[model.architecture])) checkJump(model.jump);
   if (!ARCHITECTURES[model.architecture].decoders.includes(model.decoder)) {
     throw new OptionError(
       "decoder",

@@ -3,19 +3,25 @@
  * Node and browsers. The folder format is SAELens's: `cfg.json` and `sae_weights.safetensors`.
  */
 import { BATCH_THRESHOLD, type SparseArena } from "./arena.ts";
-import { ARCHITECTURES } from "./architectures/index.ts";
+import { magnitude } from "./architectures/gated.ts";
+import { ARCHITECTURES, hasThresholds } from "./architectures/index.ts";
 import { OptionError } from "./errors.ts";
 import type { RowTransform } from "./normalisation.ts";
 import { chainProduct } from "./reference/chains.ts";
 import { selectLargest, sortByLatent } from "./reference/select.ts";
 import { decodeSafetensors } from "./safetensors.ts";
 
-/** How pre-activations become features: all positive ones, the k largest that are positive, or those above a threshold. */
+/**
+ * How pre-activations become features: all positive ones, the k largest that are positive, those above a threshold, or
+ * another magnitude where they are positive.
+ */
 export type Activation =
   | { readonly kind: "relu" }
   | { readonly kind: "topk"; readonly k: number }
   /** θ of each latent [latents], at least 0. */
-  | { readonly kind: "jumprelu"; readonly threshold: Float32Array };
+  | { readonly kind: "jumprelu"; readonly threshold: Float32Array }
+  /** f = ReLU(exp(r_mag)·(z − b_enc) + b_mag) where z > 0; both [latents]. b_enc is the gate's bias. */
+  | { readonly kind: "gated"; readonly r_mag: Float32Array; readonly b_mag: Float32Array };
 
 /** Active latents of some rows. Row r has entries offsets[r] … offsets[r + 1], in ascending latent order. */
 export interface SparseFeatures {
@@ -53,6 +59,13 @@ export function transpose(
       out[column * rows + row] = matrix[row * columns + column];
   }
   return out;
+}
+
+/** The architectures of a `cfg.json` that can be read. */
+const KNOWN = ["standard", "topk", "jumprelu", "gated"] as const;
+
+function isKnown(architecture: unknown): architecture is (typeof KNOWN)[number] {
+  return (KNOWN as readonly unknown[]).includes(architecture);
 }
 
 export class SparseAutoencoder {
@@ -97,9 +110,8 @@ export class SparseAutoencoder {
       return value as number;
     };
     const { architecture } = config;
-    if (architecture !== "standard" && architecture !== "topk" && architecture !== "jumprelu") {
-      throw wrong(`architecture must be standard, topk or jumprelu, got ${String(architecture)}`);
-    }
+    if (!isKnown(architecture))
+      throw wrong(`architecture must be ${KNOWN.join(" or ")}, got ${String(architecture)}`);
     // What would change rows at run time is not done here: refused, or every number would be silently wrong.
     const normalization = config["normalize_activations"] ?? "none";
     if (normalization !== "none") {
@@ -125,6 +137,11 @@ export class SparseAutoencoder {
         kind: "jumprelu",
         threshold: tensor("threshold", latents).map((value) => Math.max(0, value)),
       }),
+      gated: (): Activation => ({
+        kind: "gated",
+        r_mag: tensor("r_mag", latents),
+        b_mag: tensor("b_mag", latents),
+      }),
     };
     const parts: SparseAutoencoderParts = {
       dIn,
@@ -132,7 +149,7 @@ export class SparseAutoencoder {
       activation: activationOf[architecture](),
       applyBDecToInput: config["apply_b_dec_to_input"] !== false,
       encoder: transpose(tensor("W_enc", dIn * latents), dIn, latents),
-      b_enc: tensor("b_enc", latents),
+      b_enc: tensor(architecture === "gated" ? "b_gate" : "b_enc", latents),
       W_dec: tensor("W_dec", latents * dIn),
       b_dec: tensor("b_dec", dIn),
     };
@@ -157,6 +174,7 @@ export class SparseAutoencoder {
     const z = new Float32Array(latents);
     const k = activation.kind === "topk" ? activation.k : 0;
     const threshold = activation.kind === "jumprelu" ? activation.threshold : undefined;
+    const gains = activation.kind === "gated" ? activation.r_mag.map(Math.exp) : undefined;
     const topValues = new Float32Array(k);
     const topLatents = new Int32Array(k);
     for (let row = 0; row < rows; row++) {
@@ -176,8 +194,13 @@ export class SparseAutoencoder {
       } else {
         for (let latent = 0; latent < latents; latent++) {
           if (z[latent] <= (threshold?.[latent] ?? 0)) continue;
+          const value =
+            activation.kind === "gated" && gains !== undefined
+              ? magnitude(z[latent], b_enc[latent], gains[latent], activation.b_mag[latent], Math.fround)
+              : z[latent];
+          if (value <= 0) continue;
           foundLatents.push(latent);
-          foundValues.push(z[latent]);
+          foundValues.push(value);
         }
       }
       offsets[row + 1] = foundLatents.length;
@@ -257,8 +280,8 @@ export type Fold =
 /**
  * The model that a run has trained, folded to work on raw activations: for x′ = s·(x − μ),
  * W_enc·s, W_dec/s, b_dec/s + μ, and b_enc − s·μ·W_enc where the encoder does not subtract b_dec. Pre-activations stay
- * what they were, times the decoder's norm where that is folded; thresholds go with them. A BatchTopK autoencoder gets
- * its moving threshold. The matrices are put into `memory` where given, each of latents · dIn numbers.
+ * what they were, times the decoder's norm where that is folded; thresholds and a gate's magnitudes go with them. A
+ * BatchTopK autoencoder gets its moving threshold. The matrices are put into `memory` where given, each of latents · dIn numbers.
  */
 export function foldedModel(
   arena: SparseArena,
@@ -268,7 +291,11 @@ export function foldedModel(
 ): SparseAutoencoder {
   const { dIn, latents, k, architecture, applyBDecToInput } = arena.model;
   const threshold = new Float32Array(latents);
-  const { selection, thresholds = false } = ARCHITECTURES[architecture];
+  const kind = ARCHITECTURES[architecture];
+  const { selection, gate = false } = kind;
+  const thresholds = hasThresholds(kind);
+  const r_mag = Float32Array.from(arena.r_mag.value);
+  const b_mag = new Float32Array(gate ? latents : 0);
   const { mean, scale } = transform;
   const encoder = memory?.encoder ?? new Float32Array(latents * dIn);
   const b_enc = new Float32Array(latents);
@@ -290,6 +317,8 @@ export function foldedModel(
       W_dec[at] = arena.W_dec.value[at] / (scale * factor);
     }
     b_enc[latent] = (arena.b_enc.value[latent] - shift) * factor;
+    // exp(r_mag) multiplies what W_enc gives, so that it stays, and the shift of W_enc's result comes with it.
+    if (gate) b_mag[latent] = (arena.b_mag.value[latent] - Math.exp(r_mag[latent]) * shift) * factor;
     if (thresholds) threshold[latent] = arena.threshold.value[latent] * factor;
     if (selection === "batch") threshold[latent] = arena.batchThreshold[BATCH_THRESHOLD.moving] * factor;
   }
@@ -298,6 +327,8 @@ export function foldedModel(
       ? { kind: "topk", k }
       : thresholds || selection === "batch"
         ? { kind: "jumprelu", threshold }
-        : { kind: "relu" };
+        : gate
+          ? { kind: "gated", r_mag, b_mag }
+          : { kind: "relu" };
   return new SparseAutoencoder({ dIn, latents, activation, applyBDecToInput, encoder, b_enc, W_dec, b_dec });
 }

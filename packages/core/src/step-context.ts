@@ -63,6 +63,7 @@ export function summarise(arena: Arena, context: StepContext): void {
   const prefixes = arena.kind === "sparse" && arena.rowPrefixError.length > 0;
   let fitted = prefixes ? 0 : squaredError;
   if (prefixes) for (let row = 0; row < context.rows; row++) fitted += arena.rowPrefixError[row];
+  if (arena.kind === "sparse" && context.train) fitted += secondError(arena, context.rows);
   const extra = arena.kind === "sparse" && context.train ? auxiliaryLoss(arena, context.rows) : 0;
   summaries[at + SUMMARY.loss] = (fitted + lambda * penalty + extra) / context.rows;
   summaries[at + SUMMARY.squaredError] = squaredError;
@@ -71,6 +72,13 @@ export function summarise(arena: Arena, context: StepContext): void {
   summaries[at + SUMMARY.dead] = arena.kind === "sparse" ? countDead(arena, context.examplesAfter) : 0;
   summaries[at + SUMMARY.learningRate] = scheduledValue(plan.setup.training.learningRate, step);
   summaries[at + SUMMARY.rows] = context.rows;
+}
+
+/** Sum of the rows' second errors, where the architecture has one. */
+function secondError({ rowSecondError }: SparseArena, rows: number): number {
+  let sum = 0;
+  if (rowSecondError.length > 0) for (let row = 0; row < rows; row++) sum += rowSecondError[row];
+  return sum;
 }
 
 /** Latents that have not been active in the dead window before `examples`. */

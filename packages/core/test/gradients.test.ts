@@ -16,6 +16,7 @@ import {
   planRun,
   type Precision,
   referenceKernels,
+  refreshDerived,
   type SparseArena,
   type SparseModelSetup,
   type StepContext,
@@ -60,6 +61,8 @@ function prepare(model: ModelSetup, precision: Precision, recordBytes?: number, 
   const dIn = model.kind === "sparse" ? model.dIn : (model.widths[0] as number);
   initialise(arena, { seed: 1, decoderBias: Float32Array.from(normals(dIn, 2, 0.2)) });
   parametersOf(arena).forEach((parameter, index) => {
+    if (parameter.name === "r_mag" || parameter.name === "b_mag")
+      parameter.value.set(Float32Array.from(normals(parameter.value.length, 20 + index, 0.5)));
     if (parameter.name === "W_enc" || parameter.name.endsWith("bias") || parameter.name === "b_enc") {
       parameter.value.set(Float32Array.from(normals(parameter.value.length, 10 + index, 0.4)));
     }
@@ -71,6 +74,7 @@ function prepare(model: ModelSetup, precision: Precision, recordBytes?: number, 
     for (let i = 0; i < arena.model.latents; i++)
       arena.decoderNorm[i] = Math.hypot(...arena.W_dec.value.subarray(i * dIn, (i + 1) * dIn));
   }
+  refreshDerived(arena);
   (arena.slots[0] as Float64Array).set(Float32Array.from(normals(ROWS * dIn, 3)));
   if (arena.kind === "sparse" && auxK !== undefined) {
     // Every other latent is dead; some of them are active in this very mini-batch.
@@ -152,6 +156,37 @@ function sparseLoss(p: Tensors, x: Float64Array, model: SparseModelSetup): { los
     for (let i = 0; i < latents; i++) {
       const norm = decoder === "free" ? Math.hypot(...p["W_dec"]!.subarray(i * d, (i + 1) * d)) : 1;
       if (on[i]) loss += LAMBDA * z[i] * norm;
+    }
+  }
+  return { loss: loss / ROWS, active };
+}
+
+/** Gated's loss; `at`: where the frozen decoder of the gate's reconstruction is taken from. */
+function gatedLoss(
+  p: Tensors,
+  at: Tensors,
+  x: Float64Array,
+  model: SparseModelSetup,
+): { loss: number; active: string } {
+  const { dIn: d, latents, decoder } = model;
+  const z = preActivationsOf(p, x, model);
+  let loss = 0;
+  let active = "";
+  for (let r = 0; r < ROWS; r++) {
+    const gates = z[r]!.map((gate) => Math.max(0, gate));
+    const f = gates.map((gate, i) => {
+      const m = Math.exp(p["r_mag"]![i]) * (z[r]![i]! - p["b_enc"]![i]) + p["b_mag"]![i];
+      active += gate > 0 ? (m > 0 ? "2" : "1") : "0";
+      return gate > 0 ? Math.max(0, m) : 0;
+    });
+    for (let j = 0; j < d; j++) {
+      const rebuilt = f.reduce((y, value, i) => y + value * p["W_dec"]![i * d + j], p["b_dec"]![j]);
+      const byGate = gates.reduce((y, gate, i) => y + gate * at["W_dec"]![i * d + j], at["b_dec"]![j]);
+      loss += (rebuilt - x[r * d + j]) ** 2 + (byGate - x[r * d + j]) ** 2;
+    }
+    for (let i = 0; i < latents; i++) {
+      const norm = decoder === "free" ? Math.hypot(...p["W_dec"]!.subarray(i * d, (i + 1) * d)) : 1;
+      loss += LAMBDA * gates[i]! * norm;
     }
   }
   return { loss: loss / ROWS, active };
@@ -296,6 +331,12 @@ const JUMP_CASES = (["step", "tanh", "quadratic"] as const).flatMap((penalty) =>
   jumpCase(penalty, true),
 ]);
 
+const gatedCase = (decoder: "unit" | "free", applyBDecToInput: boolean): [string, SparseModelSetup] => [
+  `Gated, ${decoder} decoder${applyBDecToInput ? "" : ", whose encoder does not subtract b_dec"}`,
+  sparse({ architecture: "gated", k: 0, decoder, applyBDecToInput }),
+];
+const GATED_CASES = [gatedCase("unit", true), gatedCase("unit", false), gatedCase("free", true)];
+
 const DEEP_CASES: [string, ModelSetup & { kind: "deep" }][] = [
   [
     "4-3-2-3-4 with ReLU after each layer",
@@ -427,6 +468,21 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
     }
   });
 
+  it.each(GATED_CASES)("%s: the decoder is frozen in the gate's reconstruction", (_, model) => {
+    const { arena, before, gradients: found } = gradients(model, "float64");
+    const x = Float64Array.from(arena.slots[0]!);
+    const unperturbed = copyOf(arena);
+    const loss = (p: Tensors) => gatedLoss(p, unperturbed, x, model);
+    expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
+    // Some gates are open on latents of magnitude 0.
+    expect(new Set(loss(before).active)).toEqual(new Set("012"));
+    for (const name of ["W_enc", "b_enc", "W_dec", "b_dec", "r_mag", "b_mag"]) {
+      expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThanOrEqual(
+        1e-6,
+      );
+    }
+  });
+
   it.each(DEEP_CASES)("deep autoencoder %s", (_, model) => {
     const { arena, before, gradients: found } = gradients(model, "float64");
     const x = Float64Array.from(arena.slots[0]!);
@@ -439,22 +495,26 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
 });
 
 describe("gradients in float32 equal their float64 selves to 1e-4", () => {
-  it.each([...SPARSE_CASES, ...JUMP_CASES, ...DEEP_CASES] as [string, ModelSetup][])("%s", (_, model) => {
-    const single = gradients(model, "float32").gradients;
-    const double = gradients(model, "float64").gradients;
-    for (const name of Object.keys(double))
-      expect(relativeError(single[name]!, double[name]!)).toBeLessThanOrEqual(1e-4);
-  });
+  it.each([...SPARSE_CASES, ...JUMP_CASES, ...GATED_CASES, ...DEEP_CASES] as [string, ModelSetup][])(
+    "%s",
+    (_, model) => {
+      const single = gradients(model, "float32").gradients;
+      const double = gradients(model, "float64").gradients;
+      for (const name of Object.keys(double))
+        expect(relativeError(single[name]!, double[name]!)).toBeLessThanOrEqual(1e-4);
+    },
+  );
 });
 
 describe("rows worked off in chunks, because their records do not fit at once,", () => {
   it.each([
     ["ReLU", sparse({ architecture: "relu", decoder: "free", latents: 40 })],
     ["JumpReLU", { ...jumpCase("quadratic", true)[1], latents: 40 }],
+    ["Gated", { ...gatedCase("free", true)[1], latents: 40 }],
   ] as const)("give the gradients of the whole mini-batch to the bit: %s", (_, model) => {
     const whole = gradients(model, "float32");
     // Room for one block of rows of 40 records each, of a few rows more: at least two chunks.
-    const recordBytes = model.architecture === "relu" ? 12 : 16;
+    const recordBytes = { relu: 12, jumprelu: 16, gated: 28 }[model.architecture as "relu"];
     const chunked = gradients(model, "float32", ROW_BLOCK * 40 * recordBytes);
     expect(chunked.arena.plan.recordCapacity).toBe(ROW_BLOCK * 40);
     for (const name of Object.keys(whole.gradients))

@@ -36,6 +36,7 @@ const MODELS: [string, ModelSetup, Partial<TrainingSetup>?][] = [
   ["BatchTopK", sparseModel({ ...shape, architecture: "batch-topk", k: 5 })],
   ["Matryoshka", sparseModel({ ...shape, architecture: "matryoshka", k: 5, prefixes: defaultPrefixes(70) })],
   ["ReLU, dense rows", sparseModel({ ...shape, architecture: "relu", decoder: "free", k: 0 })],
+  ["Gated, dense rows", sparseModel({ ...shape, architecture: "gated", k: 0 })],
   [
     "a deep autoencoder",
     { kind: "deep", architecture: "autoencoder", widths: [40, 70, 9, 70, 40], outputActivation: "linear" },

@@ -20,6 +20,7 @@ import {
   planRun,
   referenceKernels,
   runStep,
+  type SparseArena,
   stateTensors,
   SUMMARY,
 } from "../src/index.ts";
@@ -146,6 +147,7 @@ const sparseModel = fc
       "batch-topk" as const,
       "matryoshka" as const,
       "jumprelu" as const,
+      "gated" as const,
     ),
     jump,
     dIn: fc.integer({ min: 1, max: 40 }),
@@ -160,8 +162,8 @@ const sparseModel = fc
       architecture,
       dIn,
       latents,
-      k: architecture === "relu" || architecture === "jumprelu" ? 0 : Math.min(k, latents),
-      decoder: architecture === "relu" && free ? "free" : "unit",
+      k: ["relu", "jumprelu", "gated"].includes(architecture) ? 0 : Math.min(k, latents),
+      decoder: (architecture === "relu" || architecture === "gated") && free ? "free" : "unit",
       applyBDecToInput,
       ...(architecture === "jumprelu" ? { jump } : {}),
       ...(architecture === "matryoshka" ? { prefixes: defaultPrefixes(latents) } : {}),
@@ -224,31 +226,35 @@ describe("the WebAssembly kernels give the reference's bits", () => {
     expectSameBits({ model: { ...shape, dIn: 2, k: 299 }, batchRows: 40, seed: 4, coarse: 1 });
   });
 
-  it("for ReLU rows from sparse to dense, by the paths that each takes", () => {
-    const shape = {
-      kind: "sparse",
-      dIn: 21,
-      latents: 130,
-      k: 0,
-      decoder: "free",
-      applyBDecToInput: true,
-    } as const;
-    const active = [-0.35, -0.25, -0.15, -0.06, 0, 0.3].map((bias) => {
-      const problem = {
-        model: { ...shape, architecture: "relu" },
-        batchRows: 70,
-        seed: 11,
-        coarse: 0,
-        bias,
+  it.each(["relu", "gated"] as const)(
+    "for %s rows from sparse to dense, by the paths that each takes",
+    (architecture) => {
+      const shape = {
+        kind: "sparse",
+        dIn: 21,
+        latents: 130,
+        k: 0,
+        decoder: "free",
+        applyBDecToInput: true,
       } as const;
-      expectSameBits(problem);
-      return train(problem, () => referenceKernels(), 1).summaries[3] / (69 * 130);
-    });
-    // Below both shares at which products take over, between them, and above.
-    expect(Math.min(...active)).toBeLessThan(0.1);
-    expect(active.some((share) => share > 0.22 && share < 0.38)).toBe(true);
-    expect(Math.max(...active)).toBeGreaterThan(0.5);
-  });
+      const recorded = [-0.35, -0.25, -0.15, -0.06, 0, 0.5].map((bias) => {
+        const problem = {
+          model: { ...shape, architecture },
+          batchRows: 70,
+          seed: 11,
+          coarse: 0,
+          bias,
+        } as const;
+        expectSameBits(problem);
+        const { rowCount } = train(problem, () => referenceKernels(), 1) as SparseArena;
+        return rowCount.subarray(0, 69).reduce((sum, count) => sum + count, 0) / (69 * 130);
+      });
+      // Below both shares at which products take over, between them, and above.
+      expect(Math.min(...recorded)).toBeLessThan(0.1);
+      expect(recorded.some((share) => share > 0.22 && share < 0.38)).toBe(true);
+      expect(Math.max(...recorded)).toBeGreaterThan(0.5);
+    },
+  );
 
   it("with the auxiliary loss of dead latents", () => {
     fc.assert(
@@ -297,14 +303,14 @@ describe("the WebAssembly kernels give the reference's bits", () => {
       expectSameBits({ model, batchRows: 100, seed: 6, coarse, recordBytes: 32 * 300 * 12, bias: 1 });
   });
 
-  it("where records need several chunks", () => {
+  it.each(["relu", "gated"] as const)("where records need several chunks: %s", (architecture) => {
     const model = {
       kind: "sparse",
       dIn: 12,
       latents: 64,
       k: 0,
       decoder: "free",
-      architecture: "relu",
+      architecture,
       applyBDecToInput: true,
     } as const;
     expectSameBits({ model, batchRows: 100, seed: 5, coarse: 0, recordBytes: 32 * 64 * 12 });

@@ -26,13 +26,14 @@ function weights(length: number, phase: number): Float32Array {
   return Float32Array.from({ length }, (_, i) => Math.sin(phase + i * 1.618 + (i % 7) * 0.37));
 }
 
-function modelOf(architecture: "standard" | "topk" | "jumprelu", applyBDecToInput: boolean): SaeLensModel {
+function modelOf(architecture: SaeLensModel["architecture"], applyBDecToInput: boolean): SaeLensModel {
   return {
     architecture,
     dIn: D_IN,
     latents: LATENTS,
     ...(architecture === "topk" ? { k: 8 } : {}),
     ...(architecture === "jumprelu" ? { threshold: weights(LATENTS, 5).map(Math.abs) } : {}),
+    ...(architecture === "gated" ? { r_mag: weights(LATENTS, 6), b_mag: weights(LATENTS, 7) } : {}),
     applyBDecToInput,
     W_enc: weights(D_IN * LATENTS, 1),
     b_enc: weights(LATENTS, 2),
@@ -66,17 +67,19 @@ it("sae-lens encodes and decodes exported models as we do, and the check sees a 
     { folder: await write("topk-raw", modelOf("topk", false)) },
     { folder: await write("jumprelu", modelOf("jumprelu", true)) },
     { folder: await write("jumprelu-raw", modelOf("jumprelu", false)) },
+    { folder: await write("gated", modelOf("gated", true)) },
+    { folder: await write("gated-raw", modelOf("gated", false)) },
     { folder: await write("wrong-features", modelOf("topk", true)) },
     { folder: await write("wrong-reconstruction", modelOf("standard", true)) },
   ];
   const results = await checkSaeLens(models, PYTHON, (reference, index) => {
     // A change of 1 in 10,000 of the largest value: ten times the tolerance.
-    if (index === 6) return { ...reference, features: reference.features.map((value) => value * 1.0001) };
-    if (index === 7) return { ...reference, reconstruction: reference.reconstruction.map((v) => v * 1.0001) };
+    if (index === 8) return { ...reference, features: reference.features.map((value) => value * 1.0001) };
+    if (index === 9) return { ...reference, reconstruction: reference.reconstruction.map((v) => v * 1.0001) };
     return reference;
   });
   if (results[0]?.status === "skipped") context.skip(results[0].line);
-  const statuses = ["ok", "ok", "ok", "ok", "ok", "ok", "mismatch", "mismatch"];
+  const statuses = ["ok", "ok", "ok", "ok", "ok", "ok", "ok", "ok", "mismatch", "mismatch"];
   // The lines are compared along so that a failure shows them.
   expect(results).toEqual(statuses.map((status) => ({ status, line: expect.any(String) })));
 }, 300_000);

@@ -121,7 +121,9 @@ function parse(output: string, models: number): CheckResult[] {
  */
 function randomRows(weights: Uint8Array, rows: number): Float32Array {
   const { tensors } = decodeSafetensors(weights);
-  const [W_enc, b_enc, b_dec] = ["W_enc", "b_enc", "b_dec"].map(
+  // A gated model's is called b_gate.
+  const b_encName = tensors.has("b_gate") ? "b_gate" : "b_enc";
+  const [W_enc, b_enc, b_dec] = ["W_enc", b_encName, "b_dec"].map(
     (name) => tensors.get(name)?.data as Float32Array,
   );
   if (W_enc === undefined || b_enc === undefined || b_dec === undefined) {

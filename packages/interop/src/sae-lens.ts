@@ -8,8 +8,8 @@ import { encodeSafetensors, type SafetensorsInput, safetensorsParts } from "@spa
 /** The sae-lens release whose loader these files were checked with; loaders choose their reading rules by it. */
 export const SAE_LENS_VERSION = "6.54.12";
 
-/** The inference architectures that are written: ReLU (`standard`), TopK (`topk`) and JumpReLU (`jumprelu`). */
-export type SaeLensArchitecture = "standard" | "topk" | "jumprelu";
+/** The inference architectures that are written: ReLU (`standard`), TopK (`topk`), JumpReLU (`jumprelu`) and Gated (`gated`). */
+export type SaeLensArchitecture = "standard" | "topk" | "jumprelu" | "gated";
 
 /** A sparse autoencoder that takes and gives raw activations. */
 export interface SaeLensModel {
@@ -22,11 +22,14 @@ export interface SaeLensModel {
   readonly k?: number;
   /** θ [latents], what a pre-activation must exceed, at least 0; required for `jumprelu`, absent for others. */
   readonly threshold?: Float32Array;
+  /** [latents] each, f = ReLU(exp(r_mag)·x·W_enc + b_mag) where the gate is open; required for `gated`, absent for others. */
+  readonly r_mag?: Float32Array;
+  readonly b_mag?: Float32Array;
   /** Whether the encoder sees x − b_dec (true) or x (false). */
   readonly applyBDecToInput: boolean;
   /** [dIn, latents], row-major. */
   readonly W_enc: Float32Array;
-  /** [latents] */
+  /** [latents]; for `gated` the gate's bias. */
   readonly b_enc: Float32Array;
   /** [latents, dIn], row-major. */
   readonly W_dec: Float32Array;
@@ -125,13 +128,18 @@ function tensorsOf({
   W_dec,
   b_dec,
   threshold,
+  architecture,
+  r_mag,
+  b_mag,
 }: SaeLensModel): Record<string, SafetensorsInput> {
   return {
     W_enc: { shape: [dIn, latents], data: W_enc },
-    b_enc: { shape: [latents], data: b_enc },
+    [architecture === "gated" ? "b_gate" : "b_enc"]: { shape: [latents], data: b_enc },
     W_dec: { shape: [latents, dIn], data: W_dec },
     b_dec: { shape: [dIn], data: b_dec },
     ...(threshold === undefined ? {} : { threshold: { shape: [latents], data: threshold } }),
+    ...(r_mag === undefined ? {} : { r_mag: { shape: [latents], data: r_mag } }),
+    ...(b_mag === undefined ? {} : { b_mag: { shape: [latents], data: b_mag } }),
   };
 }
 
@@ -201,6 +209,7 @@ function checkModel(model: SaeLensModel): void {
         throw new SaeLensError("k", `is ${k}, expected at most ${latents}, the number of latents`);
       break;
     case "standard":
+    case "gated":
     case "jumprelu":
       if (k !== undefined) throw new SaeLensError("k", `is ${k}, but architecture ${architecture} has none`);
       break;
@@ -208,7 +217,7 @@ function checkModel(model: SaeLensModel): void {
       architecture satisfies never;
       throw new SaeLensError(
         "architecture",
-        `is "${String(architecture)}", expected "standard", "topk" or "jumprelu"`,
+        `is "${String(architecture)}", expected "standard", "topk", "jumprelu" or "gated"`,
       );
   }
   if ((threshold !== undefined) !== (architecture === "jumprelu"))
@@ -222,6 +231,15 @@ function checkModel(model: SaeLensModel): void {
     checkTensor("threshold", threshold, latents);
     const negative = threshold.find((value) => value < 0);
     if (negative !== undefined) throw new SaeLensError("threshold", `holds ${negative}, expected at least 0`);
+  }
+  for (const name of ["r_mag", "b_mag"] as const) {
+    const values = model[name];
+    if ((values !== undefined) !== (architecture === "gated"))
+      throw new SaeLensError(
+        name,
+        values === undefined ? "is missing, expected that of gated" : `is for gated, not for ${architecture}`,
+      );
+    if (values !== undefined) checkTensor(name, values, latents);
   }
   checkTensor("W_enc", model.W_enc, dIn * latents);
   checkTensor("b_enc", model.b_enc, latents);

@@ -17,6 +17,7 @@ import {
   rowTransform,
   type Setup,
   ARCHITECTURES,
+  hasThresholds,
 } from "@sparseloom/core";
 import {
   absolutePath,
@@ -231,7 +232,7 @@ function modelSetup(options: TrainOptions, dIn: number): ModelSetup {
     decoder: options.decoder ?? architecture.decoders[0] ?? "unit",
     applyBDecToInput: options.applyBDecToInput,
     ...(architecture.prefixes === true ? { prefixes: options.prefixes ?? defaultPrefixes(latents) } : {}),
-    ...(architecture.thresholds === true ? { jump: jumpSetup(options) } : {}),
+    ...(hasThresholds(architecture) ? { jump: jumpSetup(options) } : {}),
   };
 }
 

@@ -56,6 +56,7 @@ export async function writeModel(
       latents,
       ...(activation.kind === "topk" ? { k: activation.k } : {}),
       ...(activation.kind === "jumprelu" ? { threshold: activation.threshold } : {}),
+      ...(activation.kind === "gated" ? { r_mag: activation.r_mag, b_mag: activation.b_mag } : {}),
       applyBDecToInput,
       W_enc,
       b_enc,

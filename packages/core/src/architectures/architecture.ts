@@ -19,6 +19,9 @@ export interface RowRules {
   gradients(arena: SparseArena, step: StepContext, row: number, round: Round): void;
 }
 
+/** Parameters that some architectures have one of per latent, beside b_enc: θ; a gate's r_mag and b_mag. */
+export type LatentScalar = "threshold" | "r_mag" | "b_mag";
+
 /** One sparse architecture. */
 export interface SparseArchitecture {
   /**
@@ -30,12 +33,32 @@ export interface SparseArchitecture {
   readonly decoders: readonly ("unit" | "free")[];
   /** The penalty that λ weighs, if any. */
   readonly penalty?: "l1" | "l0";
-  /** Whether latents have thresholds, which are trained. */
-  readonly thresholds?: boolean;
+  /** Further parameters of each latent, with gradients that {@link RowRules.gradients} writes to `recordPull`. */
+  readonly scalars?: readonly LatentScalar[];
+  /** Whether a gate with a reconstruction and a penalty of its own decides which latents are active. */
+  readonly gate?: boolean;
   /** Whether nested prefixes of the dictionary reconstruct, too. */
   readonly prefixes?: boolean;
   /** Made once per thread. Absent: nothing is added to the squared error, and every record is an active latent. */
   readonly rules?: (model: SparseModelSetup) => RowRules;
+  /**
+   * Brings a latent's own parameters back into their range after they were set or updated, and refreshes what follows
+   * from them.
+   */
+  readonly finish?: (arena: SparseArena, latent: number, round: Round) => void;
   /** Source of the formulas. */
   readonly source: string;
+}
+
+/** Whether latents have thresholds, which are trained. */
+export function hasThresholds({ scalars }: SparseArchitecture): boolean {
+  return scalars?.includes("threshold") ?? false;
+}
+
+/**
+ * Parameters whose gradients are sums of `recordPull`: a latent's scalars, and a gate's bias, since what flows back to
+ * the encoder then also comes from the magnitudes.
+ */
+export function pulledBy({ scalars = [], gate }: SparseArchitecture): readonly (LatentScalar | "b_enc")[] {
+  return gate === true ? ["b_enc", ...scalars] : scalars;
 }

@@ -52,7 +52,7 @@ export const jumpReLU: SparseArchitecture = {
   selection: "positive",
   decoders: ["unit"],
   penalty: "l0",
-  thresholds: true,
+  scalars: ["threshold"],
   rules(model) {
     const jump = jumpOf(model);
     const { ofCount, slope, ofValue, valueSlope } = JUMP_PENALTIES[jump.penalty];
@@ -89,19 +89,20 @@ export const jumpReLU: SparseArchitecture = {
           // Inactive records are below θ, so inside the window; their value 0 is below its upper end, too.
           const inside = value < round(theta + jump.bandwidth / 2);
           const pull = inside ? round(round(round(theta * gradient) + countPull) * inverse) : 0;
-          recordPull[record] = pull;
+          recordPull.threshold[record] = -pull;
           const direct = value > 0 ? gradient : 0;
           recordGradient[record] = jump.gradientToInput ? round(direct + pull) : direct;
         }
       },
     };
   },
+  finish: finishThreshold,
   source:
     "Rajamanoharan et al. 2024, Jumping Ahead; Anthropic, January 2025 update (tanh, gradient to the input)",
 };
 
 /** Refreshes a latent's floor from its threshold, which is brought back to 0 where it fell below. */
-export function finishThreshold(arena: SparseArena, latent: number, round: Round): void {
+function finishThreshold(arena: SparseArena, latent: number, round: Round): void {
   const { value } = arena.threshold;
   // A projection, not a clamp inside the loss: at 0 the threshold still has a gradient.
   if (value[latent] < 0) value[latent] = 0;

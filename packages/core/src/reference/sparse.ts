@@ -3,7 +3,6 @@
  * must compute, to the bit. Loops are over rows, then latents, then dimensions; sums are canonical (chains.ts).
  */
 import { ARCHITECTURES, type RowRules } from "../architectures/index.ts";
-import { finishThreshold } from "../architectures/jumprelu.ts";
 import type { FloatArray, SparseArena } from "../arena.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
 import { LATENT_BLOCK, ROW_BLOCK } from "../block-sizes.ts";
@@ -12,6 +11,7 @@ import { CONTROL } from "../control.ts";
 import { adamUpdate } from "./adam.ts";
 import { referenceAuxiliary } from "./auxiliary.ts";
 import { chainDot, chainLink, chainProduct, LANES, laneDot, type Round } from "./chains.ts";
+import { decodeGate } from "./gate.ts";
 import { decodePrefixes, prefixGradients, prefixRow } from "./prefixes.ts";
 import { selectLargest, sortByLatent } from "./select.ts";
 
@@ -70,6 +70,7 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
         if (!step.train) continue;
         if (prefixes) prefixGradients(arena, row, round);
         else latentGradients(arena, row, round);
+        if (arena.recordGate.length > 0) decodeGate(arena, step, row, lanes, round);
         rules?.gradients(arena, step, row, round);
       }
     },
@@ -86,12 +87,11 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
           encoderGradient.fill(0, at, at + dIn);
           decoderGradient.fill(0, at, at + dIn);
         }
-        arena.b_enc.gradient.fill(0, first, last);
+        arena.inputGradient.fill(0, first, last);
         arena.activationSum.fill(0, first, last);
         arena.activeCount.fill(0, first, last);
-        arena.threshold.gradient.fill(0, first, last);
+        for (const { sum } of arena.pulls) sum.fill(0, first, last);
       }
-      const thresholds = arena.recordPull.length > 0;
       const records = {
         rowOffset: arena.rowOffset,
         rowCount: arena.rowCount,
@@ -104,10 +104,10 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
         const seen = seenBy(arena, latent);
         chainLink(decoderGradient, at, value, seen.errors, seen.offset + row * dIn, dIn);
         chainLink(encoderGradient, at, gradient, input, row * dIn, dIn);
-        arena.b_enc.gradient[latent] += gradient;
+        arena.inputGradient[latent] += gradient;
         arena.activationSum[latent] += value;
         if (value > 0) arena.activeCount[latent]++;
-        if (thresholds) arena.threshold.gradient[latent] -= arena.recordPull[record];
+        for (const { records: pull, sum } of arena.pulls) sum[latent] += pull[record];
       });
     },
 
@@ -121,7 +121,7 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
         const gradient = auxGradient[record];
         chainLink(arena.W_dec.gradient, at, auxValue[record], auxResidual, row * dIn, dIn);
         chainLink(arena.W_enc.gradient, at, gradient, input, row * dIn, dIn);
-        arena.b_enc.gradient[latent] += gradient;
+        arena.inputGradient[latent] += gradient;
       });
     },
 
@@ -137,9 +137,9 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
         const weights = arena.W_dec.value;
         const gradient = arena.W_dec.gradient;
         if (decoder === "free") {
-          // ∂/∂W_dec,i of λ·mean(f_i)·‖W_dec,i‖.
+          // ∂/∂W_dec,i of λ·mean(f_i)·‖W_dec,i‖; with a gate, of mean(π_i).
           const norm = arena.decoderNorm[latent];
-          const pull = norm > 0 ? round(round(step.penaltyScale * arena.activationSum[latent]) / norm) : 0;
+          const pull = norm > 0 ? round(round(step.penaltyScale * arena.penaltySum[latent]) / norm) : 0;
           if (pull !== 0) chainLink(gradient, gradientAt, pull, weights, at, dIn);
         } else {
           // Remove the component along the unit row, which the renormalisation would undo.
@@ -157,10 +157,11 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
         }
       }
       adamUpdate(arena.b_enc, first, last - first, arena.b_enc.gradient, first, step.adam, round);
-      if (arena.threshold.value.length > 0) {
-        adamUpdate(arena.threshold, first, last - first, arena.threshold.gradient, first, step.adam, round);
-        for (let latent = first; latent < last; latent++) finishThreshold(arena, latent, round);
-      }
+      const { scalars = [], finish } = ARCHITECTURES[arena.model.architecture];
+      for (const name of scalars)
+        adamUpdate(arena[name], first, last - first, arena[name].gradient, first, step.adam, round);
+      if (finish !== undefined)
+        for (let latent = first; latent < last; latent++) finish(arena, latent, round);
       arena.blockHeat[first / LATENT_BLOCK] = heat;
     },
 
@@ -173,7 +174,7 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
         for (let j = first; j < last; j++) gradient[j] += seenBy(arena, 0).errors[row * dIn + j];
       }
       if (applyBDecToInput) {
-        // The encoder sees x − b_dec: b_dec also receives −Σ_i ∂loss/∂b_enc,i · W_enc,i, summed per block of latents.
+        // The encoder sees x − b_dec: b_dec also receives what flows back into it, summed per block of latents.
         const blocks = Math.ceil(latents / LATENT_BLOCK);
         for (let block = 0; block < blocks; block++) {
           for (let j = first; j < last; j++) gradient[j] -= arena.bDecPartials[block * dIn + j];
@@ -372,12 +373,12 @@ function forRecords(
   }
 }
 
-/** Σ_i ∂loss/∂b_enc,i · W_enc,i over one block of latents, before the encoder is updated. */
+/** Σ_i ∂loss/∂(W_enc·input)_i · W_enc,i over one block of latents, before the encoder is updated. */
 function sumEncoderBiasGradients(arena: SparseArena, first: number, last: number): void {
   const { dIn } = arena.model;
   const at = (first / LATENT_BLOCK) * dIn;
   arena.bDecPartials.fill(0, at, at + dIn);
   for (let latent = first; latent < last; latent++) {
-    chainLink(arena.bDecPartials, at, arena.b_enc.gradient[latent], arena.W_enc.value, latent * dIn, dIn);
+    chainLink(arena.bDecPartials, at, arena.inputGradient[latent], arena.W_enc.value, latent * dIn, dIn);
   }
 }

@@ -2,14 +2,14 @@
  * Products over all latents for ReLU rows of many records. Records stay what stages hand on: they are spread into
  * scratch first. No bit depends on whether these run, since zeros add nothing to a chain.
  */
-import type { SparseArena } from "../arena.ts";
+import type { FloatArray, SparseArena } from "../arena.ts";
 import { CONTROL } from "../control.ts";
 import type { StepContext } from "../kernels.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";
 import { type Plan, regionOf } from "../plan.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import type { KernelExports } from "./instance.ts";
-import { parameterPointers, pointersOf } from "./pointers.ts";
+import { inputGradientPointer, parameterPointers, pointersOf } from "./pointers.ts";
 
 /** Rows of a panel, as in assembly/product.ts. */
 const PANEL = 8;
@@ -26,9 +26,16 @@ export interface DenseProducts {
   /** Whether rows of a block have so many records that products of all latents are cheaper. */
   paysForRows(arena: SparseArena, first: number, last: number): boolean;
   /** residual = b_dec + f·W_dec for a block of rows; f goes where the pre-activations were. */
-  decodeRows(arena: SparseArena, step: StepContext, first: number, last: number): void;
-  /** ∂loss/∂f of all latents for a block of rows, of which the records take theirs. */
-  latentGradients(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  decodeRows(arena: SparseArena, step: StepContext, first: number, last: number, of?: DenseRows): void;
+  /** ∂loss/∂f of all latents for a block of rows, of which the records take theirs: from and to other places where given. */
+  latentGradients(
+    arena: SparseArena,
+    step: StepContext,
+    first: number,
+    last: number,
+    residual?: number,
+    gradients?: number,
+  ): void;
   /** Whether the chunk of rows that ends at `lastRow` has enough records to gather by products. */
   paysForGathering(arena: SparseArena, lastRow: number): boolean;
   /** Adds rows to the gradients of a block of latents, which begin `gradients` bytes into their regions. */
@@ -43,6 +50,16 @@ export interface DenseProducts {
   ): void;
 }
 
+/** What to decode instead of the records' values, and where to. */
+export interface DenseRows {
+  /** Pointer to a number per record. */
+  readonly values: number;
+  /** Pointer to the block's first row, and the same as an index into a view. */
+  readonly residual: number;
+  readonly into: FloatArray;
+  readonly at: number;
+}
+
 /** The products over the memory laid out by `plan`, whose selection must be "positive". */
 export function denseProducts(
   plan: Plan,
@@ -55,7 +72,6 @@ export function denseProducts(
   const at = pointersOf(plan);
   const training = plan.purpose === "train";
   const W_enc = parameterPointers(plan, "W_enc");
-  const b_enc = parameterPointers(plan, "b_enc");
   const W_dec = parameterPointers(plan, "W_dec");
   const [residual, zeros, packedRows, preActivations] = [
     at("residual"),
@@ -70,6 +86,7 @@ export function denseProducts(
     at("recordGradient"),
   ];
   const [activationSum, activeCount] = training ? [at("activationSum"), at("activeCount")] : [0, 0];
+  const inputGradient = inputGradientPointer(plan);
   const combineBytes = (4 * regionOf(plan, "combineScratch").length) / plan.workers;
   const combineOf = (step: StepContext): number => at("combineScratch") + step.rank * combineBytes;
   const denseColumns = training ? at("denseColumns") : 0;
@@ -81,17 +98,27 @@ export function denseProducts(
     return records > DENSE_DECODE_SHARE * latents * (last - first);
   };
 
-  const decodeRows = (arena: SparseArena, step: StepContext, first: number, last: number): void => {
+  const decodeRows = (
+    arena: SparseArena,
+    step: StepContext,
+    first: number,
+    last: number,
+    of: DenseRows = {
+      values: recordValue,
+      residual: residual + first * rowBytes,
+      into: arena.residual,
+      at: first * dIn,
+    },
+  ): void => {
     const dense = preActivations + step.rank * ROW_BLOCK * latents * 4;
     for (let row = first; row < last; row++) {
       const records = 4 * arena.rowOffset[row];
       const values = dense + (row - first) * latents * 4;
-      wasm.spreadRow(values, latents, recordLatent + records, recordValue + records, arena.rowCount[row]);
-      arena.residual.set(arena.b_dec.value, row * dIn);
+      wasm.spreadRow(values, latents, recordLatent + records, of.values + records, arena.rowCount[row]);
+      of.into.set(arena.b_dec.value, of.at + (row - first) * dIn);
     }
-    const out = residual + first * rowBytes;
     wasm.combine(
-      out,
+      of.residual,
       dense,
       latents * 4,
       4,
@@ -105,17 +132,24 @@ export function denseProducts(
     );
   };
 
-  const latentGradients = (arena: SparseArena, step: StepContext, first: number, last: number): void => {
+  const latentGradients = (
+    arena: SparseArena,
+    step: StepContext,
+    first: number,
+    last: number,
+    errors: number = residual + first * rowBytes,
+    gradients: number = recordGradient,
+  ): void => {
     const rows = last - first;
     const packed = packedRows + step.rank * ROW_BLOCK * rowBytes;
     const z = preActivations + step.rank * ROW_BLOCK * latents * 4;
-    wasm.packRows(packed, residual + first * rowBytes, 0, 0, rows, dIn);
+    wasm.packRows(packed, errors, 0, 0, rows, dIn);
     wasm.product(z, packed, Math.ceil(rows / PANEL), zeros, W_dec.value, latents, dIn, 0, 1, wide);
     for (let row = first; row < last; row++) {
       const records = 4 * arena.rowOffset[row];
       const panel = z + Math.floor((row - first) / PANEL) * latents * PANEL * 4;
       wasm.collectRow(
-        recordGradient + records,
+        gradients + records,
         panel,
         (row - first) % PANEL,
         recordLatent + records,
@@ -149,7 +183,7 @@ export function denseProducts(
       recordGradient,
       values,
       deltas,
-      b_enc.gradient,
+      inputGradient,
       activationSum,
       activeCount,
     );

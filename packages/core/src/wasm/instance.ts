@@ -141,7 +141,7 @@ export interface KernelExports {
   ): void;
   keepLargestSigned(values: number, latents: number, count: number, k: number): number;
   keepAbove(list: number, capacity: number, count: number, floors: number, stride: number): number;
-  gatherThresholds(
+  gatherPulls(
     first: number,
     last: number,
     firstRow: number,
@@ -150,7 +150,7 @@ export interface KernelExports {
     rowCount: number,
     recordLatent: number,
     pulls: number,
-    gradients: number,
+    sums: number,
   ): void;
   decodeRow(
     residual: number,

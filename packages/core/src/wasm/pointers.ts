@@ -30,6 +30,13 @@ export function parameterPointers(plan: Plan, name: string): ParameterPointers {
   return { value: at(name), m: at(`${name}.m`), v: at(`${name}.v`), gradient: at(`${name}.gradient`) };
 }
 
+/** Where what flows back into W_enc·input is summed by latent: with b_enc's gradient, unless a gate parts the two. */
+export function inputGradientPointer(plan: Plan): number {
+  if (plan.purpose === "evaluate") return 0;
+  const own = plan.regions.find(({ name }) => name === "inputGradient");
+  return own?.byteOffset ?? parameterPointers(plan, "b_enc").gradient;
+}
+
 /** Adam on `length` elements from `byteOffset` on, with the gradient at pointer `gradient`. */
 export function adamOn(
   wasm: KernelExports,

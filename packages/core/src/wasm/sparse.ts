@@ -1,17 +1,17 @@
 /** The stages of a sparse autoencoder on the WebAssembly kernels: pointers and loops; the arithmetic is in assembly/. */
 import { ARCHITECTURES } from "../architectures/index.ts";
-import { finishThreshold } from "../architectures/jumprelu.ts";
 import { CONTROL } from "../control.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
 import { LATENT_BLOCK } from "../block-sizes.ts";
-import { hasAuxiliary } from "../plan-sparse.ts";
+import { hasAuxiliary, latentSums } from "../plan-sparse.ts";
 import type { Plan } from "../plan.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import { wasmAuxiliary } from "./auxiliary.ts";
 import type { KernelExports } from "./instance.ts";
 import { denseProducts } from "./dense.ts";
 import { exactEncoder } from "./encode.ts";
-import { adamOn, parameterPointers, pointersOf } from "./pointers.ts";
+import { wasmGate } from "./gate.ts";
+import { adamOn, inputGradientPointer, parameterPointers, pointersOf } from "./pointers.ts";
 import { wasmPrefixes } from "./prefixes.ts";
 import { screenedEncoder } from "./screen.ts";
 
@@ -23,7 +23,7 @@ export function wasmSparseKernels(
   wide: 0 | 1,
 ): SparseKernels {
   const { dIn, latents, decoder, applyBDecToInput, architecture } = model;
-  const { selection, thresholds = false, rules: makeRules } = ARCHITECTURES[architecture];
+  const { selection, scalars = [], gate = false, rules: makeRules, finish } = ARCHITECTURES[architecture];
   const rules = makeRules?.(model);
   const settle = rules?.settle;
   const rowBytes = 4 * dIn;
@@ -32,7 +32,7 @@ export function wasmSparseKernels(
   const b_enc = parameterPointers(plan, "b_enc");
   const W_dec = parameterPointers(plan, "W_dec");
   const b_dec = parameterPointers(plan, "b_dec");
-  const threshold = thresholds ? parameterPointers(plan, "threshold") : b_dec;
+  const ofScalars = scalars.map((name) => parameterPointers(plan, name));
   const [slots, mean, residual] = [at("slots"), at("mean"), at("residual")];
   const [recordLatent, recordValue, recordGradient] = [
     at("recordLatent"),
@@ -43,7 +43,8 @@ export function wasmSparseKernels(
   const centred = applyBDecToInput ? at("centredInput") : 0;
   const training = plan.purpose === "train";
   const partials = training ? at("b_dec.partials") : 0;
-  const recordPull = thresholds && training ? at("recordPull") : 0;
+  const pulls = latentSums(plan).map(([records, sum]) => ({ records: at(records), sum: at(sum) }));
+  const inputGradient = inputGradientPointer(plan);
   const [activationSum, activeCount] = training ? [at("activationSum"), at("activeCount")] : [0, 0];
 
   const slotBytes = plan.setup.training.batchRows * rowBytes;
@@ -55,6 +56,7 @@ export function wasmSparseKernels(
   const exact = exactEncoder(plan, model, wasm, wide);
   const screening = plan.encoder === "screened" ? screenedEncoder(plan, model, wasm, exact) : undefined;
   const prefixes = model.prefixes === undefined ? undefined : wasmPrefixes(plan, model, wasm);
+  const decodeGate = gate && training ? wasmGate(plan, model, wasm) : undefined;
   const dense = selection === "positive" ? denseProducts(plan, model, wasm, wide) : undefined;
 
   return {
@@ -96,6 +98,7 @@ export function wasmSparseKernels(
       }
       if (!step.train) return;
       all?.latentGradients(arena, step, first, last);
+      decodeGate?.(arena, step, first, last, x + first * rowBytes, all);
       for (let row = first; row < last; row++) {
         const records = 4 * arena.rowOffset[row];
         if (prefixes !== undefined) prefixes.gradients(arena, row);
@@ -122,23 +125,13 @@ export function wasmSparseKernels(
         const to = from + (last - first) * dIn;
         arena.W_enc.gradient.fill(0, from, to);
         arena.W_dec.gradient.fill(0, from, to);
-        arena.b_enc.gradient.fill(0, first, last);
+        arena.inputGradient.fill(0, first, last);
         arena.activationSum.fill(0, first, last);
         arena.activeCount.fill(0, first, last);
-        arena.threshold.gradient.fill(0, first, last);
+        for (const { sum } of arena.pulls) sum.fill(0, first, last);
       }
-      if (thresholds) {
-        wasm.gatherThresholds(
-          first,
-          last,
-          firstRow,
-          lastRow,
-          rowOffset,
-          rowCount,
-          recordLatent,
-          recordPull,
-          threshold.gradient,
-        );
+      for (const { records, sum } of pulls) {
+        wasm.gatherPulls(first, last, firstRow, lastRow, rowOffset, rowCount, recordLatent, records, sum);
       }
       if (dense?.paysForGathering(arena, lastRow)) {
         dense.gather(step, first, last, firstRow, lastRow, inputOf(step), gradients);
@@ -161,7 +154,7 @@ export function wasmSparseKernels(
           inputOf(step),
           W_enc.gradient + part,
           W_dec.gradient + part,
-          b_enc.gradient,
+          inputGradient,
           activationSum,
           activeCount,
         );
@@ -187,7 +180,7 @@ export function wasmSparseKernels(
         inputOf(step),
         W_enc.gradient + gradients,
         W_dec.gradient + gradients,
-        b_enc.gradient,
+        inputGradient,
         at("auxSum"),
         at("auxActive"),
       );
@@ -202,7 +195,7 @@ export function wasmSparseKernels(
         for (let latent = first; latent < last; latent++) {
           wasm.axpy(
             partials + 4 * partial,
-            arena.b_enc.gradient[latent],
+            arena.inputGradient[latent],
             W_enc.value + latent * rowBytes,
             dIn,
           );
@@ -218,7 +211,7 @@ export function wasmSparseKernels(
         } else {
           const norm = arena.decoderNorm[latent];
           const pull =
-            norm > 0 ? Math.fround(Math.fround(step.penaltyScale * arena.activationSum[latent]) / norm) : 0;
+            norm > 0 ? Math.fround(Math.fround(step.penaltyScale * arena.penaltySum[latent]) / norm) : 0;
           if (pull !== 0) wasm.axpy(gradient, pull, weights, dIn);
         }
         adamOn(wasm, W_enc, bytes, W_enc.gradient + gradientBytes(step, latent), dIn, step.adam);
@@ -234,10 +227,10 @@ export function wasmSparseKernels(
         }
       }
       adamOn(wasm, b_enc, 4 * first, b_enc.gradient + 4 * first, last - first, step.adam);
-      if (thresholds) {
-        adamOn(wasm, threshold, 4 * first, threshold.gradient + 4 * first, last - first, step.adam);
-        for (let latent = first; latent < last; latent++) finishThreshold(arena, latent, Math.fround);
-      }
+      for (const scalar of ofScalars)
+        adamOn(wasm, scalar, 4 * first, scalar.gradient + 4 * first, last - first, step.adam);
+      if (finish !== undefined)
+        for (let latent = first; latent < last; latent++) finish(arena, latent, Math.fround);
       arena.blockHeat[first / LATENT_BLOCK] = heat;
       if (step.screened && screening !== undefined) {
         Atomics.add(arena.control, CONTROL.unscreened, screening.quantiseLatents(arena, first, last));

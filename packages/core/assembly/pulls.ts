@@ -1,10 +1,10 @@
-/** Gathering the gradients of thresholds by latent. */
+/** Summing numbers of the records by latent: gradients of parameters that a latent has one of. */
 import { firstRecord } from "./latents";
 
-/** gradients[latent] −= Σ over rows [firstRow, lastRow) of the records' `pulls`, in row order, for latents [first, last). */
-export function gatherThresholds(
+/** sums[latent] += Σ over rows [firstRow, lastRow) of the records' `pulls`, in row order, for latents [first, last). */
+export function gatherPulls(
   first: i32, last: i32, firstRow: usize, lastRow: usize, rowOffset: usize, rowCount: usize, recordLatent: usize, pulls: usize,
-  gradients: usize,
+  sums: usize,
 ): void {
   for (let row = firstRow; row < lastRow; row++) {
     const begin = load<i32>(rowOffset + (row << 2));
@@ -13,8 +13,8 @@ export function gatherThresholds(
       const at = <usize>record << 2;
       const latent = load<i32>(recordLatent + at);
       if (latent >= last) break;
-      const word = gradients + (<usize>latent << 2);
-      store<f32>(word, load<f32>(word) - load<f32>(pulls + at));
+      const word = sums + (<usize>latent << 2);
+      store<f32>(word, load<f32>(word) + load<f32>(pulls + at));
     }
   }
 }

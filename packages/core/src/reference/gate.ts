@@ -1,0 +1,40 @@
+/** The reconstruction by a gate alone in plain TypeScript, see ../architectures/gated.ts. */
+import type { FloatArray, SparseArena } from "../arena.ts";
+import { ROW_BLOCK } from "../block-sizes.ts";
+import type { StepContext } from "../kernels.ts";
+import { chainDot, chainLink, laneDot, type Round } from "./chains.ts";
+
+/** Index in `gateResidual` of the calling thread's scratch for a row. */
+export function gateRow(arena: SparseArena, step: StepContext, row: number): number {
+  return (step.rank * ROW_BLOCK + (row % ROW_BLOCK)) * arena.model.dIn;
+}
+
+/**
+ * The squared error of x̂_gate = b_dec + Σ π_i·W_dec,i into rowSecondError, and its ∂/∂π_i into recordPull.b_enc. Neither
+ * W_dec nor b_dec is given a gradient.
+ */
+export function decodeGate(
+  arena: SparseArena,
+  step: StepContext,
+  row: number,
+  lanes: FloatArray,
+  round: Round,
+): void {
+  const { dIn } = arena.model;
+  const { gateResidual, recordGate, recordLatent } = arena;
+  const x = arena.slots[step.slot];
+  const at = gateRow(arena, step, row);
+  const begin = arena.rowOffset[row];
+  const end = begin + arena.rowCount[row];
+  gateResidual.set(arena.b_dec.value, at);
+  for (let record = begin; record < end; record++)
+    chainLink(gateResidual, at, recordGate[record], arena.W_dec.value, recordLatent[record] * dIn, dIn);
+  for (let j = 0; j < dIn; j++) gateResidual[at + j] = gateResidual[at + j] - x[row * dIn + j];
+  arena.rowSecondError[row] = laneDot(lanes, gateResidual, at, gateResidual, at, dIn);
+  for (let j = at; j < at + dIn; j++) gateResidual[j] = step.gradientScale * gateResidual[j];
+  for (let record = begin; record < end; record++) {
+    const weights = recordLatent[record] * dIn;
+    const gradient = chainDot(0, gateResidual, at, arena.W_dec.value, weights, dIn, round);
+    arena.recordPull.b_enc[record] = gradient;
+  }
+}

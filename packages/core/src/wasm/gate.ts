@@ -1,0 +1,53 @@
+/** The reconstruction by a gate alone on the WebAssembly kernels; formulas in ../reference/gate.ts. */
+import type { SparseArena } from "../arena.ts";
+import { ROW_BLOCK } from "../block-sizes.ts";
+import type { StepContext } from "../kernels.ts";
+import type { Plan } from "../plan.ts";
+import type { SparseModelSetup } from "../setup.ts";
+import type { DenseProducts } from "./dense.ts";
+import type { KernelExports } from "./instance.ts";
+import { parameterPointers, pointersOf } from "./pointers.ts";
+
+/** Errors of x̂_gate of rows [first, last), whose input begins at `x`, and their gradients by π; `dense`: by products of all latents. */
+export type DecodeGate = (
+  arena: SparseArena,
+  step: StepContext,
+  first: number,
+  last: number,
+  x: number,
+  dense: DenseProducts | undefined,
+) => void;
+
+/** The gate's work over the memory laid out by `plan`, which must be for training. */
+export function wasmGate(plan: Plan, { dIn }: SparseModelSetup, wasm: KernelExports): DecodeGate {
+  const at = pointersOf(plan);
+  const [gateResidual, recordLatent, recordGate, gradients] = [
+    at("gateResidual"),
+    at("recordLatent"),
+    at("recordGate"),
+    at("recordPull.b_enc"),
+  ];
+  const [W_dec, b_dec] = ["W_dec", "b_dec"].map((name) => parameterPointers(plan, name).value);
+  const rowBytes = 4 * dIn;
+  return (arena, step, first, last, x, dense) => {
+    const block = step.rank * ROW_BLOCK * dIn;
+    const residual = gateResidual + 4 * block;
+    const values = { values: recordGate, residual, into: arena.gateResidual, at: block };
+    dense?.decodeRows(arena, step, first, last, values);
+    for (let row = first; row < last; row++) {
+      const records = 4 * arena.rowOffset[row];
+      const out = residual + (row - first) * rowBytes;
+      const input = x + (row - first) * rowBytes;
+      const count = arena.rowCount[row];
+      const square =
+        dense === undefined
+          ? wasm.decodeRow(out, input, b_dec, W_dec, dIn, recordLatent + records, recordGate + records, count)
+          : wasm.subtractRow(out, input, dIn);
+      arena.rowSecondError[row] = square;
+      wasm.scaleRow(out, step.gradientScale, dIn);
+      if (dense === undefined)
+        wasm.chains(gradients + records, recordLatent + records, count, out, 0, W_dec, dIn);
+    }
+    dense?.latentGradients(arena, step, first, last, residual, gradients);
+  };
+}
