@@ -2,13 +2,26 @@
  * The first parameters of runs: a sample of the corpus for b_dec and the decoder's directions, the rest by seed. Runs
  * that see the same data share what the data seed alone decides, so that several read no more than one.
  */
-import { type Arena, geometricMedian, initialise, transformRows } from "@sparseloom/core";
+import {
+  type Arena,
+  defaultInitialRate,
+  geometricMedian,
+  initialise,
+  type KernelVariant,
+  setInitialBias,
+  transformRows,
+} from "@sparseloom/core";
 import { type Corpus, sampleRows } from "@sparseloom/data";
 import { type RunConfig, splitOptions, transformOf } from "./run/config.ts";
 
 /** Rows at most for the geometric median, which passes over them many times, and their bytes at most. */
 const MEDIAN_ROWS = 10_000;
 const MEDIAN_BYTES = 8e6;
+
+/** Rows on which a latent is to be active in the sample for encoder biases: its share is then right to 7 %. */
+const ACTIVE_ROWS = 200;
+/** Rows of that sample at least and at most. */
+const BIAS_ROWS = { least: 2000, most: 20_000 } as const;
 
 /** A run that begins. */
 export interface NewRun {
@@ -20,6 +33,7 @@ export interface NewRun {
 export async function initialiseArenas(
   runs: readonly NewRun[],
   corpus: Corpus,
+  kernels: KernelVariant,
   signal?: AbortSignal,
 ): Promise<void> {
   const samples = new Samples(corpus, signal);
@@ -39,7 +53,20 @@ export async function initialiseArenas(
           : new Float32Array(corpus.dIn);
     const decoderRows =
       options.init === "data" ? { decoderRows: await samples.decoderRows(config, arena.model.latents) } : {};
-    initialise(arena, { seed: options.seed, mean, decoderBias, ...decoderRows });
+    initialise(arena, {
+      seed: options.seed,
+      mean,
+      decoderBias,
+      decoderEntries: options.init === "uniform" ? "uniform" : "normal",
+      encoder: options.initEncoder ?? "tied",
+      ...(options.decoderNorm === undefined ? {} : { decoderNorm: options.decoderNorm }),
+      ...decoderRows,
+    });
+    if (options.initEncoderBias === "sparse") {
+      const rate = options.initRate ?? defaultInitialRate(arena.model.latents);
+      const rows = await samples.biasRows(config, rate);
+      setInitialBias(arena, rows, rate, kernels);
+    }
   }
 }
 
@@ -48,6 +75,7 @@ class Samples {
   readonly #corpus: Corpus;
   readonly #signal: AbortSignal | undefined;
   #median: Float32Array | undefined;
+  #bias: Float32Array | undefined;
   #decoder: { readonly seed: number; readonly rows: Float32Array } | undefined;
 
   constructor(corpus: Corpus, signal: AbortSignal | undefined) {
@@ -61,6 +89,13 @@ class Samples {
     const rows = Math.min(MEDIAN_ROWS, Math.ceil(MEDIAN_BYTES / (4 * dIn)));
     this.#median ??= Float32Array.from(geometricMedian(await this.#sample(config, rows), dIn));
     return this.#median;
+  }
+
+  /** A sample by the data seed on which a latent's share of active rows is told. */
+  async biasRows(config: RunConfig, rate: number): Promise<Float32Array> {
+    const rows = Math.min(BIAS_ROWS.most, Math.max(BIAS_ROWS.least, Math.ceil(ACTIVE_ROWS / rate)));
+    this.#bias ??= await this.#sample(config, rows);
+    return this.#bias;
   }
 
   /** Rows by the model's own seed: models that began with the same directions would agree too easily. */

@@ -117,6 +117,25 @@ export const trainSchema = z.strictObject({
   beta1: z.number().min(0).lt(1).default(0.9).describe("Adam's β1"),
   beta2: z.number().min(0).lt(1).default(0.999).describe("Adam's β2"),
   epsilon: z.number().positive().default(1e-8).describe("Adam's ε"),
+  resampleAt: z
+    .array(whole(1))
+    .min(1)
+    .optional()
+    .describe(
+      "steps at which dead latents are made anew from rows that are rebuilt badly (relu with --decoder unit; Towards Monosemanticity: 25000,50000,75000,100000)",
+    ),
+  resampleEvery: whole(1).optional().describe("instead of --resample-at: every so many steps"),
+  resampleUntil: whole(1).optional().describe("last step of --resample-every (default half of the steps)"),
+  resampleWindow: whole(1)
+    .optional()
+    .describe(
+      "examples without activation after which a latent is resampled (default half of those since the resampling before)",
+    ),
+  resampleRows: whole(1)
+    .optional()
+    .describe(
+      "training rows of which dead latents are made, by the squares of their losses (default 819200)",
+    ),
   deadWindow: whole(1).optional().describe("examples without activation after which a latent is dead"),
 
   normalize: z
@@ -131,9 +150,34 @@ export const trainSchema = z.strictObject({
     ),
   center: z.boolean().default(true).describe("subtract the corpus's mean from rows"),
   init: z
-    .enum(["random", "data"])
+    .enum(["random", "uniform", "data"])
     .default("random")
-    .describe("decoder from random directions, or from rows of the corpus"),
+    .describe(
+      "decoder from random directions, from entries uniform in ±1/√d (Anthropic, January 2025), or from rows of the corpus",
+    ),
+  decoderNorm: z
+    .number()
+    .positive()
+    .optional()
+    .describe("norm of a free decoder's rows at the start (default 0.1, with --init uniform about 1/√3)"),
+  initEncoder: z
+    .enum(["tied", "scaled", "random"])
+    .optional()
+    .describe(
+      "encoder at the start: the decoder's transpose (default), d/latents times it (Anthropic, January 2025), or random directions of its norms",
+    ),
+  initEncoderBias: z
+    .enum(["zero", "sparse"])
+    .optional()
+    .describe(
+      "encoder bias at the start: zero (default), or so that each latent is active on --init-rate of the rows",
+    ),
+  initRate: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .optional()
+    .describe("share of rows for --init-encoder-bias sparse (default 10000/latents, at most 0.5)"),
   initBias: z
     .enum(["mean", "median", "zero"])
     .default("median")
@@ -247,6 +291,8 @@ export const RESUME_OPTIONS = [
 const SPARSE = ["topk", "batch-topk", "matryoshka", "jumprelu", "relu", "gated"] as const;
 const TOPK_FAMILY = ["topk", "batch-topk", "matryoshka"] as const;
 const JUMP = ["jumprelu"] as const;
+/** Whose latents are active above a floor of their own, whatever the others do. */
+const OWN_FLOOR = ["jumprelu", "gated", "relu"] as const;
 const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOptions["arch"][]>>> = {
   latents: SPARSE,
   expansion: SPARSE,
@@ -269,6 +315,10 @@ const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOption
   encoder: SPARSE,
   audit: SPARSE,
   init: SPARSE,
+  decoderNorm: ["relu"],
+  initEncoder: SPARSE,
+  initEncoderBias: OWN_FLOOR,
+  initRate: OWN_FLOOR,
   initBias: SPARSE,
   fold: SPARSE,
   deadWindow: SPARSE,
@@ -307,6 +357,8 @@ export function checkTrainRequest(request: unknown): TrainOptions {
   };
   both("latents", "expansion");
   both("epochs", "examples");
+  both("resampleAt", "resampleEvery");
+  checkResampling(options);
   const onlyWith = (key: "targetL0" | "tanhScale", penalty: "quadratic" | "tanh"): void => {
     if (options[key] !== undefined && options.l0Penalty !== penalty)
       throw new RequestError(`${flagOf(key)} is for --l0-penalty ${penalty}`);
@@ -315,6 +367,10 @@ export function checkTrainRequest(request: unknown): TrainOptions {
     if (options[key] !== undefined && options.auxK === undefined)
       throw new RequestError(`${flagOf(key)} needs --aux-k`);
   }
+  if (options.decoderNorm !== undefined && options.decoder === "unit")
+    throw new RequestError("--decoder-norm is for a free decoder: rows of --decoder unit have norm 1");
+  if (options.initRate !== undefined && options.initEncoderBias !== "sparse")
+    throw new RequestError("--init-rate is for --init-encoder-bias sparse");
   onlyWith("targetL0", "quadratic");
   onlyWith("tanhScale", "tanh");
   if (options.arch === "autoencoder" && options.widths === undefined) {
@@ -330,6 +386,36 @@ export function checkTrainRequest(request: unknown): TrainOptions {
     );
   }
   return options;
+}
+
+const RESAMPLING = [
+  "resampleAt",
+  "resampleEvery",
+  "resampleUntil",
+  "resampleWindow",
+  "resampleRows",
+] as const;
+
+/** The procedure is for plain L1 with unit decoder rows; elsewhere there is something else against dead latents. */
+function checkResampling(options: TrainOptions): void {
+  const given = RESAMPLING.find((key) => options[key] !== undefined);
+  if (given === undefined) return;
+  const { arch, decoder } = options;
+  if (arch !== "relu" || decoder !== "unit") {
+    const instead =
+      arch === "relu"
+        ? "a free decoder goes without it"
+        : (TOPK_FAMILY as readonly string[]).includes(arch)
+          ? "take --aux-k"
+          : "it is not for this architecture";
+    throw new RequestError(
+      `${flagOf(given)} is for --arch relu --decoder unit, for which resampling is defined: ${instead}`,
+    );
+  }
+  if (options.resampleUntil !== undefined && options.resampleEvery === undefined)
+    throw new RequestError("--resample-until needs --resample-every");
+  if (options.resampleAt === undefined && options.resampleEvery === undefined)
+    throw new RequestError(`${flagOf(given)} needs --resample-at or --resample-every`);
 }
 
 /** One line: the option, what would be right, and what was given. */

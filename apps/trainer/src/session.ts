@@ -2,7 +2,7 @@
  * One session of one or several runs, from the step where they stand to their end or an interruption: the training
  * loop, the measurement of the results, the models.
  */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { KernelVariant, Metrics, Plan } from "@sparseloom/core";
 import { type Corpus, RowStream, type Split, type StreamPosition } from "@sparseloom/data";
 import { selectsOverBatch, settleThresholds } from "./calibrate-threshold.ts";
@@ -68,6 +68,10 @@ export async function runToEnd(session: Session): Promise<RunEnd[]> {
     openStream: (from) => openStream(session, "train", session.options.windowMb * 1e6, Infinity, from),
     signal: hooks.signal,
     onDiverged: (trainee, error) => diverged.set(trainee, error),
+    onResampled({ trainee: { run, step }, latents, rows }) {
+      const name = runs.length > 1 ? `${basename(run.runDirectory)}: ` : "";
+      hooks.onNotice?.(`${name}${latents} dead latents resampled at step ${step} from ${rows} rows`);
+    },
   });
   const ends = trainees.map((trainee) => ({
     trainee,

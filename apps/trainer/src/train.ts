@@ -63,6 +63,17 @@ export async function train(
   return await resultOf(end);
 }
 
+/** What is likely to disappoint in a new run, though it is what was asked for. */
+function warningsOf({ setup: { model } }: RunConfig): string[] {
+  if (model.kind === "deep" || model.prefixes === undefined) return [];
+  const [smallest] = model.prefixes;
+  const least = Math.floor(model.latents / 16);
+  if (smallest >= least) return [];
+  return [
+    `the smallest prefix of ${smallest} latents is below 1/16 of all (${least}): prefixes so narrow mix correlated features into one latent (hedging, arXiv 2505.11756)`,
+  ];
+}
+
 /** A run to be made. */
 export interface NewMember {
   readonly options: TrainOptions;
@@ -105,9 +116,10 @@ export async function trainTogether(
   // Planned, allocated and initialised before anything is written: what cannot begin leaves nothing behind.
   const plans = configs.map((config) => planFor(config.setup, options, kernels));
   group?.onPlanned?.(plans);
+  for (const warning of new Set(configs.flatMap(warningsOf))) hooks.onNotice?.(warning);
   await using team = startTeam(plans, options, kernels);
   const models = configs.map((config, i) => ({ config, arena: team.models[i].arena }));
-  await initialiseArenas(models, corpus, hooks.signal);
+  await initialiseArenas(models, corpus, kernels, hooks.signal);
   await using stack = new AsyncDisposableStack();
   if (group?.claim !== undefined) stack.use(await group.claim());
   const runs: Run[] = [];
@@ -186,7 +198,7 @@ export async function resumeTogether(
   const runs: Run[] = [];
   for (const [i, member] of members.entries()) {
     const model = team.models[i];
-    const start = await startOf(member, model.arena, corpus, hooks);
+    const start = await startOf(member, model.arena, corpus, kernels, hooks);
     runs.push({ ...member, model, start, lock: locks[i] });
   }
   const least = Math.min(...runs.map(({ start }) => start.step));
@@ -202,12 +214,13 @@ async function startOf(
   { runDirectory, config }: OldMember,
   arena: Arena,
   corpus: Corpus,
+  kernels: KernelVariant,
   hooks: TrainHooks,
 ): Promise<RunState> {
   const start = await loadNewest(runDirectory, arena, hooks);
   if (start === undefined) {
     hooks.onNotice?.(`${runDirectory} has no checkpoint yet: starting from the beginning`);
-    await initialiseArenas([{ arena, config }], corpus, hooks.signal);
+    await initialiseArenas([{ arena, config }], corpus, kernels, hooks.signal);
     return RUN_START;
   }
   arena.mean.set(transformRows(config.statistics.mean, config.corpus.dIn, transformOf(config)));

@@ -42,6 +42,8 @@ export class Trainee implements AsyncDisposable {
   readonly #firstRowIds: Float64Array;
   /** Steps whose summaries have been taken in. */
   #seen: number;
+  /** Jobs of the model in this session that were no training steps. */
+  #otherJobs = 0;
   #began: number | undefined;
 
   private constructor(run: Run, log: MetricsLog, around: Surroundings) {
@@ -91,13 +93,18 @@ export class Trainee implements AsyncDisposable {
     const { model, start } = this.run;
     const { arena } = model;
     const { logEvery } = this.#around.options;
-    for (const until = start.step + model.completed; this.#seen < until; this.#seen++) {
-      const slot = (this.#seen - start.step) % arena.plan.slots;
+    for (const until = start.step + model.completed - this.#otherJobs; this.#seen < until; this.#seen++) {
+      const slot = (this.#seen - start.step + this.#otherJobs) % arena.plan.slots;
       this.#checkLoss(slot);
       this.log.add(arena, slot);
       this.#screening.add(arena, slot);
       if ((this.#seen + 1) % logEvery === 0) await this.#writeMetrics(this.#seen + 1);
     }
+  }
+
+  /** Says that `count` jobs of the settled run's model, all complete, were no training steps. */
+  skipJobs(count: number): void {
+    this.#otherJobs += count;
   }
 
   /** Waits for all its steps and takes them in. Then the arena and the step belong together. */

@@ -6,6 +6,7 @@ import type { Corpus, RowStream, StreamPosition } from "@sparseloom/data";
 import { DivergedError } from "./errors.ts";
 import { fillUnlessStopped } from "./fill.ts";
 import type { TrainOptions } from "./options.ts";
+import { isResampledAt, type Resampled, resampleRuns } from "./resample.ts";
 import type { Trainee } from "./trainee.ts";
 
 /** What the loop works on. The runs' configurations agree in everything that concerns the data. */
@@ -19,6 +20,8 @@ export interface Loop {
   readonly signal: AbortSignal | undefined;
   /** Told when a run's numbers leave float32's range; it is not trained on. */
   readonly onDiverged: (trainee: Trainee, error: DivergedError) => void;
+  /** Told what became of dead latents that were resampled. */
+  readonly onResampled: (resampled: Resampled) => void;
 }
 
 /**
@@ -57,6 +60,13 @@ export async function trainingLoop(loop: Loop): Promise<void> {
       await forEach(here(), async (trainee) => {
         if (trainee.step > trainee.run.start.step) await trainee.save(stream.position);
       });
+    }
+    // Resample: after the checkpoint, so that one of this step is always of before it.
+    if (isResampledAt(config, step)) {
+      await forEach(here(), (trainee) => trainee.settle());
+      if (here().length === 0) return;
+      for (const resampled of await resampleRuns(here(), loop.corpus, signal)) loop.onResampled(resampled);
+      if (signal?.aborted) break;
     }
     // Wait for a free slot of each; the workers are busy with the slots before, until they are filled again.
     await forEach(here(), async (trainee) => {

@@ -66,6 +66,7 @@ export {
   type WasmMemory,
 } from "./arena.ts";
 export { OptionError } from "./errors.ts";
+export { defaultInitialRate, setInitialBias } from "./initial-bias.ts";
 export { geometricMedian, type Initialisation, initialise, refreshDerived } from "./initialise.ts";
 export type { DeepKernels, Kernels, SparseKernels, StepContext } from "./kernels.ts";
 export type { AdamStep } from "./adam.ts";
@@ -91,6 +92,7 @@ export {
 export { integerProductRate, multiplyAddLimit } from "./limits.ts";
 export { defaultPrefixes } from "./architectures/matryoshka.ts";
 export { defaultAuxK } from "./auxiliary.ts";
+export { latentsSilentFor, resampleLatents, WeightedRows } from "./resampling.ts";
 export { chooseEncoder } from "./encoder.ts";
 export { automaticLearningRate, type Schedule, scheduledValue } from "./schedule.ts";
 export {

@@ -53,6 +53,30 @@ describe("the decoder's initial rows", () => {
     }
   });
 
+  it("have another norm where one is asked for, and none of it where the decoder is of norm 1", () => {
+    const free = sparse({ seed: 1, decoderNorm: 0.7 }, { architecture: "relu", decoder: "free" });
+    const unit = sparse({ seed: 1, decoderNorm: 0.7 });
+    for (let i = 0; i < F; i++) {
+      expect(norm(rowOf(free.W_dec.value, i))).toBeCloseTo(0.7, 6);
+      expect(norm(rowOf(unit.W_dec.value, i))).toBeCloseTo(1, 6);
+    }
+  });
+
+  it("have uniform entries within ±1/√d where asked to, as drawn if free, else of norm 1", () => {
+    const dIn = 64;
+    const shape = { dIn, latents: 200, architecture: "relu" } as const;
+    const { W_dec } = sparse({ seed: 1, decoderEntries: "uniform" }, { ...shape, decoder: "free" });
+    const edge = 1 / Math.sqrt(dIn);
+    // Uniform: a quarter of the entries in each quarter of the range.
+    const quarters = [0, 0, 0, 0];
+    for (const entry of W_dec.value) quarters[Math.floor((2 * (entry + edge)) / edge)]!++;
+    for (const quarter of quarters) expect(Math.abs(quarter / W_dec.value.length - 0.25)).toBeLessThan(0.01);
+    const unit = sparse({ seed: 1, decoderEntries: "uniform" }, { ...shape, decoder: "unit" }).W_dec.value;
+    const ratio = unit[0] / W_dec.value[0]!;
+    expect(Math.hypot(...unit.subarray(0, dIn))).toBeCloseTo(1, 5);
+    for (let j = 0; j < dIn; j++) expect(unit[j]).toBeCloseTo(ratio * W_dec.value[j], 5);
+  });
+
   it("are the directions of data rows from b_dec, and random ones where there are too few", () => {
     const rows = normals(5 * D, 3, 4);
     const bias = normals(D, 4);
@@ -101,6 +125,19 @@ describe("the other initial values", () => {
     }
     expect([...arena.mean]).toEqual([...normals(D, 5)]);
     expect([...arena.blockOrder]).toEqual([0]);
+  });
+
+  it("make the encoder d/latents times the decoder, or random directions of its norms, where asked to", () => {
+    const free = { architecture: "relu", decoder: "free" } as const;
+    const tied = sparse({ seed: 1 }, free);
+    const scaled = sparse({ seed: 1, encoder: "scaled" }, free);
+    const random = sparse({ seed: 1, encoder: "random" }, free);
+    expect(bits(scaled.W_dec.value as Float32Array)).toBe(bits(tied.W_dec.value as Float32Array));
+    scaled.W_enc.value.forEach((value, i) => expect(value).toBeCloseTo((D / F) * tied.W_dec.value[i]!, 7));
+    for (let i = 0; i < F; i++) {
+      expect(norm(rowOf(random.W_enc.value, i))).toBeCloseTo(FREE_DECODER_NORM, 6);
+      expect(Math.abs(cosine(rowOf(random.W_enc.value, i), rowOf(tied.W_dec.value, i)))).toBeLessThan(0.98);
+    }
   });
 
   it("of a deep autoencoder have variance 2/inputs, and zero biases", () => {

@@ -2,7 +2,7 @@
 import type { Arena, DeepArena, FloatArray, SparseArena } from "./arena.ts";
 import { ARCHITECTURES } from "./architectures/index.ts";
 import { assert, OptionError } from "./errors.ts";
-import { gaussian, PURPOSE } from "./random.ts";
+import { gaussian, PURPOSE, uniform } from "./random.ts";
 import { finishDecoderRow, laneScratch } from "./reference/sparse.ts";
 
 /** Norm of a free decoder's initial rows (Anthropic, April 2024: random directions of norm 0.05–1, typically 0.1). */
@@ -17,6 +17,18 @@ export interface Initialisation {
    * latent. Latents beyond their number, and rows at b_dec itself, get random directions. Missing: all random.
    */
   readonly decoderRows?: FloatArray;
+  /**
+   * Entries of random decoder rows: normal, or uniform between ±1/√dIn, whose rows have norms about 1/√3 (Anthropic,
+   * January 2025). Default normal.
+   */
+  readonly decoderEntries?: "normal" | "uniform";
+  /** Norm of a free decoder's rows. Default {@link FREE_DECODER_NORM}, of uniform entries the norm that they have. */
+  readonly decoderNorm?: number;
+  /**
+   * Encoder rows: `tied` equal to the decoder's; `scaled` times dIn/latents (Anthropic, January 2025); `random`
+   * directions of their own with the decoder rows' norms. Default tied.
+   */
+  readonly encoder?: "tied" | "scaled" | "random";
   /** The corpus's mean in the model's coordinates [dIn], about which variance is measured; zero where missing. */
   readonly mean?: FloatArray;
 }
@@ -45,8 +57,8 @@ export function refreshDerived(arena: Arena): void {
 
 function initialiseSparse(arena: SparseArena, initialisation: Initialisation): void {
   const { dIn, latents, decoder } = arena.model;
-  const { seed, decoderBias, decoderRows } = initialisation;
-  const norm = decoder === "free" ? FREE_DECODER_NORM : 1;
+  const { seed, decoderBias, decoderRows, decoderEntries = "normal" } = initialisation;
+  const uniformEntries = decoderEntries === "uniform";
   if (decoderBias !== undefined) arena.b_dec.value.set(decoderBias);
   const direction = new Float64Array(dIn);
   for (let latent = 0; latent < latents; latent++) {
@@ -54,19 +66,50 @@ function initialiseSparse(arena: SparseArena, initialisation: Initialisation): v
     if (fromData) {
       for (let j = 0; j < dIn; j++) direction[j] = decoderRows[latent * dIn + j] - arena.b_dec.value[j];
     }
-    if (!fromData || direction.every((value) => value === 0)) {
-      for (let j = 0; j < dIn; j++)
-        direction[j] = gaussian(seed, PURPOSE.decoderDirection, 0, latent * dIn + j);
+    const drawn = !fromData || direction.every((value) => value === 0);
+    if (drawn) {
+      for (let j = 0; j < dIn; j++) {
+        const index = latent * dIn + j;
+        direction[j] = uniformEntries
+          ? (2 * uniform(seed, PURPOSE.decoderDirection, 0, index) - 1) / Math.sqrt(dIn)
+          : gaussian(seed, PURPOSE.decoderDirection, 0, index);
+      }
     }
-    const length = Math.sqrt(direction.reduce((sum, value) => sum + value * value, 0));
+    const length = lengthOf(direction);
+    const asDrawn = drawn && uniformEntries ? length : FREE_DECODER_NORM;
+    const norm = decoder === "free" ? (initialisation.decoderNorm ?? asDrawn) : 1;
     for (let j = 0; j < dIn; j++) arena.W_dec.value[latent * dIn + j] = (norm * direction[j]) / length;
   }
   const lanes = laneScratch(arena.plan.precision);
   const round = arena.plan.precision === "float32" ? Math.fround : (value: number): number => value;
   for (let latent = 0; latent < latents; latent++) finishDecoderRow(arena, latent, lanes, round);
-  arena.W_enc.value.set(arena.W_dec.value);
+  initialiseEncoder(arena, initialisation);
   arena.threshold.value.fill(arena.model.jump?.initialThreshold ?? 0);
   refreshDerived(arena);
+}
+
+/** Sets the encoder's rows, when the decoder's are there. */
+function initialiseEncoder(
+  { model, W_enc, W_dec, decoderNorm }: SparseArena,
+  { seed, encoder = "tied" }: Initialisation,
+): void {
+  const { dIn, latents } = model;
+  W_enc.value.set(W_dec.value);
+  if (encoder === "scaled") {
+    for (let i = 0; i < W_enc.value.length; i++) W_enc.value[i] *= dIn / latents;
+  } else if (encoder === "random") {
+    const direction = new Float64Array(dIn);
+    for (let latent = 0; latent < latents; latent++) {
+      for (let j = 0; j < dIn; j++)
+        direction[j] = gaussian(seed, PURPOSE.encoderDirection, 0, latent * dIn + j);
+      const factor = decoderNorm[latent] / lengthOf(direction);
+      for (let j = 0; j < dIn; j++) W_enc.value[latent * dIn + j] = factor * direction[j];
+    }
+  }
+}
+
+function lengthOf(direction: Float64Array): number {
+  return Math.sqrt(direction.reduce((sum, value) => sum + value * value, 0));
 }
 
 /** Weights normal with variance 2/inputs (He et al. 2015, for ReLU), biases zero. */

@@ -13,6 +13,8 @@ export const PURPOSE = {
   layerWeight: 3,
   synthetic: 4,
   auditedRow: 5,
+  encoderDirection: 6,
+  resampledRow: 7,
 } as const;
 
 /** One of {@link PURPOSE}'s values. */

@@ -1,5 +1,11 @@
 /** A sample of rows as the encoder sees them, with what a latent had to exceed in each: to ask why some never did. */
-import { type DeadLatent, diagnoseDead, type FloatArray, type SparseArena } from "@sparseloom/core";
+import {
+  ARCHITECTURES,
+  type DeadLatent,
+  diagnoseDead,
+  type FloatArray,
+  type SparseArena,
+} from "@sparseloom/core";
 import type { TrainingHistory } from "./training-history.ts";
 
 /** Rows that are kept: the first of a shuffled stream. */
@@ -27,6 +33,7 @@ export class DeadSample {
   /** Takes in the mini-batch in `slot`, whose records the arena holds. */
   add(arena: SparseArena, rows: number, slot: number): void {
     const { dIn, k, architecture, applyBDecToInput } = arena.model;
+    const byRank = ARCHITECTURES[architecture].selection === "topk";
     const x = arena.slots[slot];
     const taken = Math.min(rows, SAMPLE_ROWS - this.#count);
     for (let row = 0; row < taken; row++, this.#count++) {
@@ -34,7 +41,7 @@ export class DeadSample {
         const shift = applyBDecToInput ? arena.b_dec.value[j] : 0;
         this.#rows[this.#count * dIn + j] = x[row * dIn + j] - shift;
       }
-      this.#thresholds[this.#count] = architecture === "topk" ? leastSelected(arena, row, k) : 0;
+      this.#thresholds[this.#count] = byRank ? leastSelected(arena, row, k) : 0;
     }
   }
 

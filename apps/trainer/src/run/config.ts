@@ -31,6 +31,7 @@ import {
 } from "@sparseloom/data";
 import { RequestError, RunError } from "../errors.ts";
 import type { TrainOptions } from "../options.ts";
+import type { Resampling } from "../resample.ts";
 import { type RecordedFilters, resolveFilterRequest } from "../row-filters.ts";
 import { VERSION } from "../version.ts";
 
@@ -65,6 +66,8 @@ export interface RunConfig {
   readonly setup: Setup;
   readonly totalExamples: number;
   readonly totalSteps: number;
+  /** Absent: dead latents are not resampled. */
+  readonly resampling?: Resampling;
 }
 
 /**
@@ -204,7 +207,40 @@ function configOf(
     setup,
     totalExamples,
     totalSteps,
+    ...resamplingOf(options, batchRows, totalSteps),
   };
+}
+
+/** Rows evaluated for resampling (Bricken et al. 2023). */
+const RESAMPLE_ROWS = 819_200;
+
+/** By default a latent is dead when it was silent over half the way from one resampling to the next, as in the source. */
+function resamplingOf(
+  {
+    resampleAt,
+    resampleEvery,
+    resampleUntil,
+    resampleWindow,
+    resampleRows: rows = RESAMPLE_ROWS,
+  }: TrainOptions,
+  batchRows: number,
+  totalSteps: number,
+): { resampling?: Resampling } {
+  const steps = (resampleAt ?? []).toSorted((a, b) => a - b);
+  if (resampleEvery !== undefined)
+    for (let step = resampleEvery; step <= (resampleUntil ?? totalSteps / 2); step += resampleEvery)
+      steps.push(step);
+  if (resampleAt === undefined && resampleEvery === undefined) return {};
+  const last = steps.at(-1);
+  if (last === undefined || last >= totalSteps) {
+    const what = last === undefined ? `--resample-every ${resampleEvery}` : `step ${last}`;
+    throw new RequestError(
+      `${what} is too late to resample: the run has ${totalSteps} steps${last === undefined ? ", of which the first half is resampled in: see --resample-until" : ""}`,
+    );
+  }
+  const windowOf = (index: number): number =>
+    resampleWindow ?? Math.ceil((batchRows * (steps[index] - (steps[index - 1] ?? 0))) / 2);
+  return { resampling: { events: steps.map((step, index) => ({ step, window: windowOf(index) })), rows } };
 }
 
 function modelSetup(options: TrainOptions, dIn: number): ModelSetup {
