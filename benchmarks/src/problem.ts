@@ -151,6 +151,15 @@ export function stepContext(arena: Arena, rows: number): StepContext {
       stepSize: Math.fround(LEARNING_RATE),
       inverseRootCorrection2: 1,
     },
+    update: {
+      learningRate: LEARNING_RATE,
+      rate: LEARNING_RATE,
+      momentum: 0,
+      momentumRest: 0,
+      average: 0,
+      averageRest: 0,
+      decay: 1,
+    },
   };
 }
 

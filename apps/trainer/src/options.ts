@@ -110,10 +110,25 @@ export const trainSchema = z.strictObject({
     .describe(
       "learning rate; auto: 2e-4/√(latents/16384) for topk, batch-topk and matryoshka, found at batches of 65,000 rows and more; 3e-4 for relu, gated and jumprelu, 1e-3 for autoencoder",
     ),
-  lrWarmup: whole(0).default(0).describe("steps of linear warm-up of the learning rate"),
+  lrWarmup: whole(0).default(0).describe("steps of warm-up of the learning rate"),
+  lrWarmupStart: z
+    .number()
+    .positive()
+    .max(1)
+    .optional()
+    .describe("share of the learning rate that the warm-up's first step takes (default 1/--lr-warmup)"),
+  lrWarmupShape: z
+    .enum(["linear", "cosine"])
+    .optional()
+    .describe("how the learning rate warms up (default linear)"),
+  lrSchedule: z
+    .enum(["constant", "linear", "cosine"])
+    .optional()
+    .describe("how the learning rate decays at the end (default linear)"),
   lrDecay: whole(0)
     .optional()
-    .describe("steps of linear decay to zero at the end (default 20 % of the steps)"),
+    .describe("steps of decay at the end (default: linear 20 % of the steps, cosine all after the warm-up)"),
+  lrEnd: z.number().min(0).optional().describe("learning rate that the decay leads to (default 0)"),
   beta1: z.number().min(0).lt(1).default(0.9).describe("Adam's β1"),
   beta2: z.number().min(0).lt(1).default(0.999).describe("Adam's β2"),
   epsilon: z.number().positive().default(1e-8).describe("Adam's ε"),
@@ -136,6 +151,11 @@ export const trainSchema = z.strictObject({
     .describe(
       "training rows of which dead latents are made, by the squares of their losses (default 819200)",
     ),
+  clipNorm: z
+    .number()
+    .positive()
+    .optional()
+    .describe("norm of all gradients together above which they are scaled down to it (default none)"),
   deadWindow: whole(1).optional().describe("examples without activation after which a latent is dead"),
 
   normalize: z
@@ -371,6 +391,7 @@ export function checkTrainRequest(request: unknown): TrainOptions {
     throw new RequestError("--decoder-norm is for a free decoder: rows of --decoder unit have norm 1");
   if (options.initRate !== undefined && options.initEncoderBias !== "sparse")
     throw new RequestError("--init-rate is for --init-encoder-bias sparse");
+  checkSchedule(options);
   onlyWith("targetL0", "quadratic");
   onlyWith("tanhScale", "tanh");
   if (options.arch === "autoencoder" && options.widths === undefined) {
@@ -416,6 +437,21 @@ function checkResampling(options: TrainOptions): void {
     throw new RequestError("--resample-until needs --resample-every");
   if (options.resampleAt === undefined && options.resampleEvery === undefined)
     throw new RequestError(`${flagOf(given)} needs --resample-at or --resample-every`);
+}
+
+/** What belongs to a warm-up or a decay needs one. */
+function checkSchedule(options: TrainOptions): void {
+  const { lr, lrWarmup, lrSchedule, lrEnd } = options;
+  for (const key of ["lrWarmupStart", "lrWarmupShape"] as const) {
+    if (options[key] !== undefined && lrWarmup === 0)
+      throw new RequestError(`${flagOf(key)} needs --lr-warmup, the steps of warm-up`);
+  }
+  for (const key of ["lrDecay", "lrEnd"] as const) {
+    if (options[key] !== undefined && options[key] !== 0 && lrSchedule === "constant")
+      throw new RequestError(`${flagOf(key)} is for --lr-schedule linear or cosine, not for constant`);
+  }
+  if (lrEnd !== undefined && lr !== "auto" && lrEnd > lr)
+    throw new RequestError(`--lr-end must be at most --lr ${lr}, got ${lrEnd}`);
 }
 
 /** One line: the option, what would be right, and what was given. */

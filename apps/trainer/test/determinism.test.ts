@@ -35,6 +35,7 @@ const CASES: [string, TrainRequest][] = [
     "matryoshka",
     { ...COMMON, arch: "matryoshka", latents: 100, k: 3, prefixes: [5, 60, 100], auxK: 5, deadWindow: 400 },
   ],
+  ["topk with clipped gradients", { ...COMMON, arch: "topk", latents: 50, k: 4, clipNorm: 0.5 }],
   ["jumprelu", { ...COMMON, arch: "jumprelu", latents: 50, l0: 0.3, bandwidth: 0.5 }],
   [
     "jumprelu with a target and gradient to the input",
@@ -52,6 +53,19 @@ const CASES: [string, TrainRequest][] = [
   ["relu with unit decoder", { ...COMMON, arch: "relu", latents: 50, l1: 0.5, decoder: "unit" }],
   ["gated", { ...COMMON, arch: "gated", latents: 50, l1: 0.5 }],
   ["gated with a free decoder", { ...COMMON, arch: "gated", latents: 50, l1: 0.5, decoder: "free" }],
+  [
+    "deep autoencoder with clipped gradients and a cosine of the learning rate",
+    {
+      ...COMMON,
+      arch: "autoencoder",
+      widths: [12, 20, 5, 20, 12],
+      clipNorm: 0.5,
+      lrWarmup: 20,
+      lrWarmupStart: 0.1,
+      lrSchedule: "cosine",
+      lrEnd: 1e-4,
+    },
+  ],
   [
     "deep autoencoder",
     { ...COMMON, arch: "autoencoder", widths: [12, 20, 5, 20, 12], outputActivation: "linear" },

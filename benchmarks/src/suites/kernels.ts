@@ -241,6 +241,7 @@ function* sparseKernels(shape: Shape, variant: Variant, problem: Problem<SparseA
     run: () =>
       inBlocks(latents, LATENT_BLOCK, (first, last) => {
         sparse.gatherLatents(arena, step, first, last, 0, rows, true);
+        sparse.completeGradients(arena, step, first, last);
         sparse.updateLatents(arena, step, first, last);
       }),
   };
@@ -249,7 +250,10 @@ function* sparseKernels(shape: Shape, variant: Variant, problem: Problem<SparseA
     name: "update decoder bias",
     work: rows * dIn + Math.ceil(latents / LATENT_BLOCK) * dIn,
     run: () =>
-      inBlocks(dIn, DIMENSION_BLOCK, (first, last) => sparse.updateDecoderBias(arena, step, first, last)),
+      inBlocks(dIn, DIMENSION_BLOCK, (first, last) => {
+        sparse.gatherDecoderBias(arena, step, first, last);
+        sparse.updateDecoderBias(arena, step, first, last);
+      }),
   };
 }
 
@@ -281,7 +285,10 @@ function* deepKernels(shape: Shape, variant: Variant, problem: Problem<DeepArena
     work: 2 * rows * weights + 12 * weights,
     run: () =>
       arena.layers.forEach(({ outputs }, layer) =>
-        inBlocks(outputs, UNIT_BLOCK, (from, to) => deep.updateUnits(arena, step, layer, from, to)),
+        inBlocks(outputs, UNIT_BLOCK, (from, to) => {
+          deep.gatherUnits(arena, step, layer, from, to);
+          deep.updateUnits(arena, step, layer, from, to);
+        }),
       ),
   };
 }

@@ -15,4 +15,5 @@ export { collectRow, decodeRow, rowSquares, scaleRow, spreadRow, subtractRow } f
 export { adam, divideRow, gather, gatherColumns, project, rowNorm, subtractRows, sumRows } from "./latents";
 export { gatherPulls } from "./pulls";
 export { axpy, clear, laneDot, maddScalar } from "./simd";
+export { mix, signStep } from "./update";
 export { difference, maskByPositive, transposeColumns, unpackPanels } from "./deep";

@@ -71,6 +71,8 @@ export const SUMMARY = {
   audited: 10,
   /** Active latents that the check found missing. */
   missed: 11,
+  /** ‖gradients of all parameters‖ before they were clipped; 0 where they are not. */
+  gradientNorm: 12,
 } as const;
 
 /** Fields of a row's report on its screening (region `rowScreening`). */
@@ -81,6 +83,14 @@ export const SCREENING = {
   error: 2,
   /** −1: not audited; else active latents that were missing. */
   missed: 3,
+} as const;
+
+/** Fields of the gradients' norm (region `gradientNorm`). */
+export const GRADIENT_NORM = {
+  /** ‖gradients of all parameters‖ before they were clipped. */
+  norm: 0,
+  /** What they are multiplied by. */
+  factor: 1,
 } as const;
 
 /** The part of WebAssembly.Memory that we use; core compiles without the DOM's types. */
@@ -113,19 +123,27 @@ interface CommonViews {
   readonly rowSquaredError: FloatArray;
   readonly rowSquares: FloatArray;
   readonly rowPenalty: FloatArray;
+  /** See {@link GRADIENT_NORM}; empty where it is not asked for. */
+  readonly gradientNorm: Float64Array;
 }
 
-/** A parameter tensor with what the optimiser keeps for it. Moments and gradient are empty when not training. */
+/** A parameter tensor with what is kept for it. What the optimiser does not keep is empty, as is all of it when not training. */
 export interface ParameterViews {
   readonly name: string;
   readonly shape: readonly number[];
   readonly value: FloatArray;
-  /** Adam's first moment. */
+  /** The gradient's running mean (Adam's first moment, Signum's momentum). */
   readonly m: FloatArray;
   /** Adam's second moment. */
   readonly v: FloatArray;
+  /** The point that schedule-free descent moves; `value` is where it takes gradients. */
+  readonly z: FloatArray;
+  /** The average of the parameter over steps, which a finished model has in its place. */
+  readonly average: FloatArray;
   /** The gradient: all of it, or scratch for one block per worker (plan.storeGradients). */
   readonly gradient: FloatArray;
+  /** Of a matrix: its gradient's rows squared, where their norm is asked for. */
+  readonly squares: FloatArray;
 }
 
 /** Views of a sparse autoencoder's run. B batchRows, D dIn, F latents. */
@@ -269,7 +287,10 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     value: float(name),
     m: float(`${name}.m`),
     v: float(`${name}.v`),
+    z: float(`${name}.z`),
+    average: float(`${name}.average`),
     gradient: float(`${name}.gradient`),
+    squares: float(`${name}.squares`),
   });
 
   const slots = float("slots");
@@ -287,6 +308,7 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     rowSquaredError: float("rowSquaredError"),
     rowSquares: float("rowSquares"),
     rowPenalty: float("rowPenalty"),
+    gradientNorm: float64("gradientNorm"),
   };
 
   const { model } = plan.setup;

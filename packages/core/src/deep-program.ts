@@ -1,6 +1,7 @@
-/** The stages of a deep autoencoder's step: rows → units. */
+/** The stages of a deep autoencoder's step: rows → units, or rows → gradients → units where gradients are clipped by their norm. */
 import type { DeepArena } from "./arena.ts";
 import { CONTROL } from "./control.ts";
+import { measureGradients } from "./gradient-norm.ts";
 import type { Kernels } from "./kernels.ts";
 import { DEEP_ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
 import { blocksOf, PHASE, type Stage, type StepProgram } from "./stage.ts";
@@ -9,7 +10,8 @@ import { emptyContext, setContext, summarise } from "./step-context.ts";
 /** The program of one thread for a deep autoencoder. */
 export function deepProgram(arena: DeepArena, { deep }: Kernels, rank: number): StepProgram {
   const { control } = arena;
-  const context = emptyContext(rank);
+  const context = emptyContext(rank, arena.plan.setup);
+  const gradientsFirst = arena.gradientNorm.length > 0;
   let started = false;
   const rows: Stage = {
     name: "rows",
@@ -19,29 +21,41 @@ export function deepProgram(arena: DeepArena, { deep }: Kernels, rank: number): 
       deep.propagateRows(arena, context, first, Math.min(first + DEEP_ROW_BLOCK, context.rows));
     },
     finish() {
-      summarise(arena, context);
-      control[CONTROL.phase] = context.train ? PHASE.update : PHASE.done;
+      if (!gradientsFirst || !context.train) summarise(arena, context);
+      const next = gradientsFirst ? PHASE.gradients : PHASE.update;
+      control[CONTROL.phase] = context.train ? next : PHASE.done;
     },
   };
   // Blocks of all layers' output units, one after the other.
   const starts = [0];
   for (const layer of arena.layers)
     starts.push((starts.at(-1) as number) + blocksOf(layer.outputs, UNIT_BLOCK));
+  type Work = (layer: number, first: number, last: number) => void;
+  const unitRange = (block: number, work: Work): void => {
+    let layer = 0;
+    while (block >= starts[layer + 1]) layer++;
+    const first = (block - starts[layer]) * UNIT_BLOCK;
+    work(layer, first, Math.min(first + UNIT_BLOCK, arena.layers[layer].outputs));
+  };
+  const gather: Work = (layer, first, last) => deep.gatherUnits(arena, context, layer, first, last);
+  const gradients: Stage = {
+    name: "gradients",
+    blocks: starts.at(-1) as number,
+    run: (block) => unitRange(block, gather),
+    finish() {
+      measureGradients(arena);
+      summarise(arena, context);
+      control[CONTROL.phase] = PHASE.update;
+    },
+  };
+  const update: Work = (layer, first, last) => {
+    if (!gradientsFirst) gather(layer, first, last);
+    deep.updateUnits(arena, context, layer, first, last);
+  };
   const units: Stage = {
     name: "units",
-    blocks: starts.at(-1) as number,
-    run(block) {
-      let layer = 0;
-      while (block >= starts[layer + 1]) layer++;
-      const first = (block - starts[layer]) * UNIT_BLOCK;
-      deep.updateUnits(
-        arena,
-        context,
-        layer,
-        first,
-        Math.min(first + UNIT_BLOCK, arena.layers[layer].outputs),
-      );
-    },
+    blocks: gradients.blocks,
+    run: (block) => unitRange(block, update),
     finish() {
       control[CONTROL.phase] = PHASE.done;
     },
@@ -57,6 +71,7 @@ export function deepProgram(arena: DeepArena, { deep }: Kernels, rank: number): 
         rows.blocks = blocksOf(context.rows, DEEP_ROW_BLOCK);
         return rows;
       }
+      if (control[CONTROL.phase] === PHASE.gradients) return gradients;
       return control[CONTROL.phase] === PHASE.update ? units : undefined;
     },
   };

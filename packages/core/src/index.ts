@@ -67,9 +67,15 @@ export {
 } from "./arena.ts";
 export { OptionError } from "./errors.ts";
 export { defaultInitialRate, setInitialBias } from "./initial-bias.ts";
-export { geometricMedian, type Initialisation, initialise, refreshDerived } from "./initialise.ts";
+export {
+  geometricMedian,
+  type Initialisation,
+  initialise,
+  refreshDerived,
+  takeAverages,
+} from "./initialise.ts";
 export type { DeepKernels, Kernels, SparseKernels, StepContext } from "./kernels.ts";
-export type { AdamStep } from "./adam.ts";
+export type { AdamStep } from "./optimizers/adam.ts";
 export {
   BATCH_FIELDS,
   bytesByRole,
@@ -94,7 +100,7 @@ export { defaultPrefixes } from "./architectures/matryoshka.ts";
 export { defaultAuxK } from "./auxiliary.ts";
 export { latentsSilentFor, resampleLatents, WeightedRows } from "./resampling.ts";
 export { chooseEncoder } from "./encoder.ts";
-export { automaticLearningRate, type Schedule, scheduledValue } from "./schedule.ts";
+export { automaticLearningRate, type Schedule, scheduledValue, type Shape } from "./schedule.ts";
 export {
   type AdamSetup,
   type AuxKSetup,
@@ -103,6 +109,7 @@ export {
   inputDimension,
   type JumpSetup,
   type ModelSetup,
+  type OptimizerSetup,
   type Setup,
   type SparseModelSetup,
   type TrainingSetup,

@@ -7,6 +7,7 @@ import { allocateMemory, openArena, type SparseArena } from "./arena.ts";
 import { ROW_BLOCK } from "./block-sizes.ts";
 import { assert, OptionError } from "./errors.ts";
 import { createKernels, type KernelVariant } from "./kernel-variants.ts";
+import { startCopies } from "./optimizers/index.ts";
 import { planRun } from "./plan.ts";
 import type { SparseModelSetup } from "./setup.ts";
 import { emptyContext } from "./step-context.ts";
@@ -52,6 +53,7 @@ export function setInitialBias(
       arena.b_enc.value[latent] = (arena.threshold.value[latent] ?? 0) - between;
     }
   }
+  startCopies(arena.b_enc);
 }
 
 /** Pre-activations without bias, by a ReLU model of a few latents that records whatever there is. */
@@ -95,7 +97,7 @@ class Products {
     const count = rows.length / dIn;
     small.W_enc.value.set(this.#of.W_enc.value.subarray(first * dIn, last * dIn));
     const z = new Float32Array((last - first) * count);
-    const context = emptyContext(0);
+    const context = emptyContext(0, small.plan.setup);
     for (let from = 0; from < count; from += ROW_BLOCK) {
       const taken = Math.min(ROW_BLOCK, count - from);
       small.slots[0].set(rows.subarray(from * dIn, (from + taken) * dIn));

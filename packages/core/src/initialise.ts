@@ -1,7 +1,9 @@
 /** Initial parameters: decoder from random directions or from data rows, encoder its transpose, b_dec at the data. */
-import type { Arena, DeepArena, FloatArray, SparseArena } from "./arena.ts";
+import { type Arena, type DeepArena, type FloatArray, parametersOf, type SparseArena } from "./arena.ts";
 import { ARCHITECTURES } from "./architectures/index.ts";
+import { CONTROL } from "./control.ts";
 import { assert, OptionError } from "./errors.ts";
+import { startCopies } from "./optimizers/index.ts";
 import { gaussian, PURPOSE, uniform } from "./random.ts";
 import { finishDecoderRow, laneScratch } from "./reference/sparse.ts";
 
@@ -38,6 +40,18 @@ export function initialise(arena: Arena, initialisation: Initialisation): void {
   if (initialisation.mean !== undefined) arena.mean.set(initialisation.mean);
   if (arena.kind === "sparse") initialiseSparse(arena, initialisation);
   else initialiseDeep(arena, initialisation.seed);
+  for (const parameter of parametersOf(arena)) startCopies(parameter);
+}
+
+/**
+ * Puts the averages of the parameters in their place, where training keeps them: the model to measure and to export.
+ * Training cannot go on from there.
+ */
+export function takeAverages(arena: Arena): void {
+  for (const { value, average } of parametersOf(arena)) if (average.length > 0) value.set(average);
+  refreshDerived(arena);
+  // Quantised latents are of the parameters before.
+  arena.control[CONTROL.equaliseAt] = 0;
 }
 
 /** Derives what is not a parameter but follows from the parameters; needed after they were set or loaded. */

@@ -3,8 +3,9 @@
  * range of work, so that a faster implementation replaces functions and not their callers. Kernels receive
  * views (the arena) and ranges; they never wait, never allocate, never own memory.
  */
-import type { AdamStep } from "./adam.ts";
 import type { DeepArena, SparseArena } from "./arena.ts";
+import type { AdamStep } from "./optimizers/adam.ts";
+import type { UpdateStep } from "./optimizers/step.ts";
 
 /** What is constant during one step, computed by every thread for itself from the mini-batch's description. */
 export interface StepContext {
@@ -29,6 +30,7 @@ export interface StepContext {
   /** Examples trained on when this step is complete. */
   examplesAfter: number;
   adam: AdamStep;
+  update: UpdateStep;
 }
 
 /** The stages of a sparse autoencoder. Ranges are half-open. */
@@ -53,9 +55,13 @@ export interface SparseKernels {
     lastRow: number,
     fresh: boolean,
   ): void;
-  /** Penalty, projection, optimiser and renormalisation of latents [first, last), whose gradients are complete. */
+  /** Completes the gradients of latents [first, last), which are gathered: penalty, projection, squares. */
+  completeGradients(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  /** Optimiser and renormalisation of latents [first, last), whose gradients are complete. */
   updateLatents(arena: SparseArena, step: StepContext, first: number, last: number): void;
-  /** Gradient and optimiser of b_dec for dimensions [first, last). */
+  /** Gradient of b_dec for dimensions [first, last). */
+  gatherDecoderBias(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  /** Optimiser of b_dec for dimensions [first, last). */
   updateDecoderBias(arena: SparseArena, step: StepContext, first: number, last: number): void;
   /** Adds AuxK's contributions of all rows to the gradients of latents [first, last), after their records'. */
   gatherAuxiliary(arena: SparseArena, step: StepContext, first: number, last: number): void;
@@ -83,7 +89,9 @@ export interface ScreeningKernels {
 export interface DeepKernels {
   /** Forward pass, row metrics and, when training, deltas of all layers for rows [first, last). */
   propagateRows(arena: DeepArena, step: StepContext, first: number, last: number): void;
-  /** Gradient and optimiser of output units [first, last) (at most UNIT_BLOCK, starting at a multiple) of a layer. */
+  /** Gradients of output units [first, last) (at most UNIT_BLOCK, starting at a multiple) of a layer. */
+  gatherUnits(arena: DeepArena, step: StepContext, layer: number, first: number, last: number): void;
+  /** Optimiser of output units [first, last) of a layer. */
   updateUnits(arena: DeepArena, step: StepContext, layer: number, first: number, last: number): void;
 }
 

@@ -1,19 +1,20 @@
 /** The memory of a deep autoencoder. */
 import { DEEP_ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
 import type { PlanOptions } from "./plan.ts";
-import { type Add, addParameter, COMBINE_SCRATCH, type Detail } from "./plan-parts.ts";
+import { type Add, addParameter, COMBINE_SCRATCH, type Detail, gradientsFirst } from "./plan-parts.ts";
 
 /** Adds the regions of a deep autoencoder. */
 export function addDeep(add: Add, options: PlanOptions): Detail {
-  const { setup, workers, purpose = "train", storeGradients = false } = options;
+  const { setup, workers, purpose = "train" } = options;
+  const storeGradients = gradientsFirst(setup.training) || (options.storeGradients ?? false);
   if (setup.model.kind !== "deep") throw new Error("internal: not a deep model");
   const { widths } = setup.model;
   const { batchRows } = setup.training;
   for (let layer = 1; layer < widths.length; layer++) {
     const inputs = widths[layer - 1] as number;
     const outputs = widths[layer] as number;
-    addParameter(add, purpose, `layers.${layer - 1}.weight`, outputs, inputs);
-    addParameter(add, purpose, `layers.${layer - 1}.bias`, outputs);
+    addParameter(add, options, `layers.${layer - 1}.weight`, outputs, inputs);
+    addParameter(add, options, `layers.${layer - 1}.bias`, outputs);
     add(`activation.${layer}`, "rows", "float", batchRows, outputs);
     if (purpose === "train") {
       add(`delta.${layer}`, "rows", "float", batchRows, outputs);

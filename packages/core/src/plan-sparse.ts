@@ -2,7 +2,7 @@
 import { ARCHITECTURES, pulledBy } from "./architectures/index.ts";
 import { LATENT_BLOCK, ROW_BLOCK } from "./block-sizes.ts";
 import type { Plan, PlanOptions } from "./plan.ts";
-import { type Add, addParameter, COMBINE_SCRATCH, type Detail } from "./plan-parts.ts";
+import { type Add, addParameter, COMBINE_SCRATCH, type Detail, gradientsFirst } from "./plan-parts.ts";
 import type { Setup, SparseModelSetup } from "./setup.ts";
 
 /** Bytes of sparse records at most; what does not fit is worked off in several chunks of rows. */
@@ -29,14 +29,14 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
     Math.max(affordable, ROW_BLOCK * mostPerRow, least),
   );
   const severalChunks = selection !== "batch" && recordCapacity < batchRows * mostPerRow;
-  const storeGradients = severalChunks || (options.storeGradients ?? false);
+  const storeGradients = severalChunks || gradientsFirst(setup.training) || (options.storeGradients ?? false);
   const blocks = Math.ceil(latents / LATENT_BLOCK);
 
-  addParameter(add, purpose, "W_enc", latents, dIn);
-  addParameter(add, purpose, "b_enc", latents);
-  addParameter(add, purpose, "W_dec", latents, dIn);
-  addParameter(add, purpose, "b_dec", dIn);
-  for (const name of scalars) addParameter(add, purpose, name, latents);
+  addParameter(add, options, "W_enc", latents, dIn);
+  addParameter(add, options, "b_enc", latents);
+  addParameter(add, options, "W_dec", latents, dIn);
+  addParameter(add, options, "b_dec", dIn);
+  for (const name of scalars) addParameter(add, options, name, latents);
   if (gate) add("magnitudeGain", "parameters", "float", latents);
   add("decoderNorm", "parameters", "float", latents);
   if (selection !== "topk") add("floors", "parameters", "float", selection === "batch" ? 1 : latents);

@@ -4,7 +4,7 @@
  */
 import { OptionError } from "./errors.ts";
 import { addDeep } from "./plan-deep.ts";
-import type { Add } from "./plan-parts.ts";
+import { type Add, gradientsFirst } from "./plan-parts.ts";
 import { addScreening, addSparse } from "./plan-sparse.ts";
 import { checkModel, checkTraining, inputDimension, type Setup } from "./setup.ts";
 
@@ -30,6 +30,7 @@ export type RegionRole =
   | "control"
   | "parameters"
   | "moments"
+  | "averages"
   | "gradients"
   | "batch slots"
   | "rows"
@@ -62,7 +63,7 @@ export interface PlanOptions {
   readonly purpose?: "train" | "evaluate";
   /**
    * Keep every gradient in memory until the update, not only those of the block being worked on. Always so
-   * where records may need several chunks. Default false.
+   * where records may need several chunks, or no parameter is updated before all gradients are there. Default false.
    */
   readonly storeGradients?: boolean;
   /** Bytes of sparse records at most. Default 64 MiB. */
@@ -93,7 +94,7 @@ export interface Plan {
 /** Number of fields of a mini-batch's description, see `BATCH` in arena.ts. */
 export const BATCH_FIELDS = 5;
 /** Number of fields of a step's summary, see `SUMMARY` in arena.ts. */
-export const SUMMARY_FIELDS = 12;
+export const SUMMARY_FIELDS = 13;
 
 /**
  * Lays out the memory of a run.
@@ -127,11 +128,12 @@ function layOut(options: PlanOptions): Plan {
   const { batchRows } = setup.training;
   const dIn = inputDimension(setup.model);
   add("team", "control", "int32", TEAM_WORDS + 16 * workers);
-  add("control", "control", "int32", 16);
+  add("control", "control", "int32", 32);
   add("batches", "control", "float64", slots, BATCH_FIELDS);
   add("summaries", "control", "float64", slots, SUMMARY_FIELDS);
   add("mean", "control", "float", dIn);
   add("slots", "batch slots", "float", slots, batchRows, dIn);
+  if (purpose === "train" && gradientsFirst(setup.training)) add("gradientNorm", "control", "float64", 2);
   for (const name of ["rowSquaredError", "rowSquares", "rowPenalty"]) add(name, "rows", "float", batchRows);
 
   const detail = setup.model.kind === "sparse" ? addSparse(add, options, floatBytes) : addDeep(add, options);

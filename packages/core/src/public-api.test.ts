@@ -76,6 +76,7 @@ it("the names that @sparseloom/core exports", () => {
       "scheduledValue",
       "setInitialBias",
       "stateTensors",
+      "takeAverages",
       "traceStep",
       "transformRows",
       "transpose",

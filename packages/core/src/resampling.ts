@@ -8,6 +8,7 @@
 import type { FloatArray, SparseArena } from "./arena.ts";
 import { CONTROL } from "./control.ts";
 import { PURPOSE, uniform } from "./random.ts";
+import { startCopies } from "./optimizers/index.ts";
 import { finishDecoderRow, laneScratch } from "./reference/sparse.ts";
 
 /** Norm of a resampled latent's encoder, as a share of the living ones' mean. */
@@ -130,6 +131,8 @@ export function resampleLatents(arena: SparseArena, dead: readonly number[], row
     b_enc.value[dead[i]] = 0;
     for (const moments of [W_enc.m, W_enc.v, W_dec.m, W_dec.v]) moments.fill(0, at, at + dIn);
     for (const moments of [b_enc.m, b_enc.v]) moments[dead[i]] = 0;
+    for (const weights of [W_enc, W_dec]) startCopies(weights, at, dIn);
+    startCopies(b_enc, dead[i], 1);
     resampled++;
   }
   // All latents are quantised anew at the next step: nobody else knows of the changed ones.

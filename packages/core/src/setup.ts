@@ -61,6 +61,15 @@ export interface AdamSetup {
   readonly epsilon: number;
 }
 
+/** An optimiser other than Adam; formulas in optimizers/. */
+export interface OptimizerSetup {
+  readonly name: "signum" | "signum-schedule-free";
+  /** β of the momentum. */
+  readonly momentum: number;
+  /** Decoupled weight decay of matrices. Default 0. */
+  readonly weightDecay?: number;
+}
+
 /** AuxK; formulas in auxiliary.ts. */
 export interface AuxKSetup {
   /** α. */
@@ -80,6 +89,15 @@ export interface TrainingSetup {
   /** λ of the sparsity penalty (L1, or JumpReLU's) over steps; peak 0 where the architecture has none. */
   readonly l1Coefficient: Schedule;
   readonly adam: AdamSetup;
+  /** What turns gradients into updates. Absent: Adam. */
+  readonly optimizer?: OptimizerSetup;
+  /** The norm of all gradients together above which they are scaled down to it. Absent: none. */
+  readonly clipNorm?: number;
+  /**
+   * Decay d, below 1, of an exponential moving average of the parameters, which a finished model has in their place.
+   * Absent: none.
+   */
+  readonly ema?: number;
   /** The auxiliary loss against dead latents, see auxiliary.ts; absent: none. TopK and BatchTopK only. */
   readonly auxK?: AuxKSetup;
   /** A latent is dead when it has not been active in this many of the latest examples. */
@@ -127,6 +145,7 @@ export function checkTraining(training: TrainingSetup): void {
   }
   const { epsilon } = adam;
   requireRange("epsilon", epsilon, Number.isFinite(epsilon) && epsilon >= 0, "a number of at least 0");
+  checkUpdates(training);
   if (training.auxK !== undefined) {
     const { coefficient, k, mode, totalVariance } = training.auxK;
     requireRange("auxK.coefficient", coefficient, coefficient > 0, "above 0");
@@ -134,6 +153,21 @@ export function checkTraining(training: TrainingSetup): void {
     if (mode === "variance") requireRange("auxK.totalVariance", totalVariance, totalVariance > 0, "above 0");
   }
   requireRange("deadWindow", deadWindow, deadWindow > 0, "above 0");
+}
+
+function checkUpdates({ optimizer, clipNorm, ema, learningRate }: TrainingSetup): void {
+  const { warmupStart = 1, end = 0, peak } = learningRate;
+  requireRange("learningRate.warmupStart", warmupStart, warmupStart >= 0 && warmupStart <= 1, "from 0 to 1");
+  requireRange("learningRate.end", end, end >= 0 && end <= peak, `from 0 to the peak of ${peak}`);
+  if (clipNorm !== undefined) requireRange("clipNorm", clipNorm, clipNorm > 0, "above 0");
+  if (ema !== undefined) requireRange("ema", ema, ema >= 0 && ema < 1, "at least 0 and below 1");
+  if (optimizer === undefined) return;
+  const { name, momentum, weightDecay = 0 } = optimizer;
+  requireRange("momentum", momentum, momentum >= 0 && momentum < 1, "at least 0 and below 1");
+  const atLeast0 = Number.isFinite(weightDecay) && weightDecay >= 0;
+  requireRange("weightDecay", weightDecay, atLeast0, "a number of at least 0");
+  if (name === "signum-schedule-free" && ema !== undefined)
+    throw new OptionError("ema", "signum-schedule-free averages the parameters itself: leave ema out");
 }
 
 /** Checks a model's shape. Throws {@link OptionError} naming the option and what would be right. */

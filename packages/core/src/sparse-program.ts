@@ -6,6 +6,7 @@
  *   (rows → gather)* → update → decoder bias (they do not: chunks of rows, gradients stored)
  *   rows+ → decode → latents → decoder bias  (BatchTopK: its threshold is found at the end of rows)
  *   … rows or decode → errors → dead latents → latents → …  (AuxK, where latents are dead)
+ *   (rows → gather)* → gradients → decoder bias gradient → update → decoder bias  (gradients are clipped by their norm)
  */
 import { ARCHITECTURES } from "./architectures/index.ts";
 import { AUXILIARY, BATCH_THRESHOLD, type SparseArena } from "./arena.ts";
@@ -21,6 +22,7 @@ import {
 import { advanceChunk, finishStep, shrinkChunk } from "./chunks.ts";
 import { CONTROL } from "./control.ts";
 import type { Kernels, StepContext } from "./kernels.ts";
+import { measureGradients } from "./gradient-norm.ts";
 import { DIMENSION_BLOCK, LATENT_BLOCK, ROW_BLOCK } from "./block-sizes.ts";
 import { hasAuxiliary } from "./plan-sparse.ts";
 import { checkUnscreened, equalise, startScreening } from "./screening.ts";
@@ -31,10 +33,11 @@ import { emptyContext, setContext } from "./step-context.ts";
 export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): StepProgram {
   const { control, plan } = arena;
   const { latents, dIn } = arena.model;
-  const context = emptyContext(rank);
+  const context = emptyContext(rank, plan.setup);
   const overBatch = ARCHITECTURES[arena.model.architecture].selection === "batch";
   const auxK = hasAuxiliary(plan.setup, plan.purpose) ? plan.setup.training.auxK : undefined;
   const updates = plan.storeGradients ? PHASE.gather : PHASE.update;
+  const gradientsFirst = arena.gradientNorm.length > 0;
   const screening = plan.encoder === "screened" ? sparse.screening : undefined;
   let started = false;
 
@@ -139,12 +142,37 @@ export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: num
     name: "gather",
     blocks: blocksOf(latents, LATENT_BLOCK),
     run: (block) => latentRange(block, gatherChunk),
-    finish: () => advanceChunk(arena, context, PHASE.update),
+    finish: () => advanceChunk(arena, context, gradientsFirst ? PHASE.gradients : PHASE.update),
+  };
+  const completeRange = (first: number, last: number): void => {
+    if (auxK !== undefined && arena.auxiliary[AUXILIARY.factor] > 0)
+      sparse.gatherAuxiliary(arena, context, first, last);
+    sparse.completeGradients(arena, context, first, last);
+  };
+  const gradients: Stage = {
+    name: "gradients",
+    blocks: gather.blocks,
+    run: (block) => latentRange(block, completeRange),
+    finish() {
+      control[CONTROL.phase] = PHASE.biasGradient;
+    },
+  };
+  const gatherBias = (block: number): void => {
+    const first = block * DIMENSION_BLOCK;
+    sparse.gatherDecoderBias(arena, context, first, Math.min(first + DIMENSION_BLOCK, dIn));
+  };
+  const biasGradient: Stage = {
+    name: "decoder bias gradient",
+    blocks: blocksOf(dIn, DIMENSION_BLOCK),
+    run: gatherBias,
+    finish() {
+      measureGradients(arena);
+      control[CONTROL.phase] = PHASE.update;
+    },
   };
   const updateRange = (first: number, last: number): void => {
     if (!plan.storeGradients) gatherChunk(first, last);
-    if (auxK !== undefined && arena.auxiliary[AUXILIARY.factor] > 0)
-      sparse.gatherAuxiliary(arena, context, first, last);
+    if (!gradientsFirst) completeRange(first, last);
     sparse.updateLatents(arena, context, first, last);
   };
   const update: Stage = {
@@ -160,6 +188,7 @@ export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: num
     name: "decoder bias",
     blocks: blocksOf(dIn, DIMENSION_BLOCK),
     run(block) {
+      if (!gradientsFirst) gatherBias(block);
       const first = block * DIMENSION_BLOCK;
       sparse.updateDecoderBias(arena, context, first, Math.min(first + DIMENSION_BLOCK, dIn));
     },
@@ -207,6 +236,10 @@ export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: num
           return auxiliary;
         case PHASE.gather:
           return gather;
+        case PHASE.gradients:
+          return gradients;
+        case PHASE.biasGradient:
+          return biasGradient;
         case PHASE.update:
           return update;
         case PHASE.bias:

@@ -29,6 +29,8 @@ export const PHASE = {
   decode: 6,
   errors: 7,
   auxiliary: 8,
+  gradients: 9,
+  biasGradient: 10,
 } as const;
 
 /** Blocks of `block` elements that cover `length`. */

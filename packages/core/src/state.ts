@@ -9,13 +9,15 @@ export interface StateTensor {
   readonly data: FloatArray;
 }
 
-/** Parameters, Adam's moments, the latents' activity counters and BatchTopK's moving threshold, as views, in a fixed order. */
+/** What may be kept for a parameter, in the order of a checkpoint. */
+const KEPT = ["m", "v", "z", "average"] as const;
+
+/** Parameters, what the optimiser keeps for them, the latents' activity counters and BatchTopK's moving threshold, as views, in a fixed order. */
 export function stateTensors(arena: Arena): Record<string, StateTensor> {
   const tensors: Record<string, StateTensor> = {};
-  for (const { name, shape, value, m, v } of parametersOf(arena)) {
+  for (const { name, shape, value, ...kept } of parametersOf(arena)) {
     tensors[name] = { shape, data: value };
-    tensors[`${name}.m`] = { shape, data: m };
-    tensors[`${name}.v`] = { shape, data: v };
+    for (const of of KEPT) if (kept[of].length > 0) tensors[`${name}.${of}`] = { shape, data: kept[of] };
   }
   if (arena.kind === "sparse") {
     const shape = [arena.model.latents];

@@ -1,14 +1,22 @@
 /** What threads know of the step that they are at, and what they say of it at its end. */
-import { emptyAdamStep, setAdamStep } from "./adam.ts";
 import { ARCHITECTURES } from "./architectures/index.ts";
-import { type Arena, BATCH, type SparseArena, SUMMARY } from "./arena.ts";
+import { type Arena, BATCH, GRADIENT_NORM, type SparseArena, SUMMARY } from "./arena.ts";
 import { auxiliaryLoss } from "./auxiliary.ts";
 import type { StepContext } from "./kernels.ts";
+import { emptyAdamStep, setAdamStep } from "./optimizers/adam.ts";
+import { AverageWeights } from "./optimizers/schedule-free.ts";
+import { emptyUpdateStep, setUpdateStep } from "./optimizers/step.ts";
 import { BATCH_FIELDS, SUMMARY_FIELDS } from "./plan.ts";
 import { scheduledValue } from "./schedule.ts";
+import type { Setup } from "./setup.ts";
+
+/** What one thread keeps from step to step. */
+export interface ThreadContext extends StepContext {
+  readonly averageWeights: AverageWeights;
+}
 
 /** A context to be filled by {@link setContext}, one per thread. */
-export function emptyContext(rank: number): StepContext {
+export function emptyContext(rank: number, { training }: Setup): ThreadContext {
   return {
     rank,
     slot: 0,
@@ -21,11 +29,13 @@ export function emptyContext(rank: number): StepContext {
     penaltyScale: 0,
     examplesAfter: 0,
     adam: emptyAdamStep(),
+    update: emptyUpdateStep(),
+    averageWeights: new AverageWeights((step) => scheduledValue(training.learningRate, step)),
   };
 }
 
 /** Reads the mini-batch in `slot` as the arena describes it. */
-export function setContext(context: StepContext, arena: Arena, slot: number): void {
+export function setContext(context: ThreadContext, arena: Arena, slot: number): void {
   const { batches, plan } = arena;
   const { training, model } = plan.setup;
   const at = slot * BATCH_FIELDS;
@@ -40,7 +50,9 @@ export function setContext(context: StepContext, arena: Arena, slot: number): vo
   context.gradientScale = round(2 / context.rows);
   const penalised = model.kind === "sparse" && ARCHITECTURES[model.architecture].penalty !== undefined;
   context.penaltyScale = penalised ? round(scheduledValue(training.l1Coefficient, step) / context.rows) : 0;
+  if (!context.train) return;
   setAdamStep(context.adam, training, step, plan.precision);
+  setUpdateStep(context.update, training, step, plan.precision, context.averageWeights);
 }
 
 /** Sums the rows' metrics in row order and writes the step's summary. Runs on one thread. */
@@ -72,6 +84,8 @@ export function summarise(arena: Arena, context: StepContext): void {
   summaries[at + SUMMARY.dead] = arena.kind === "sparse" ? countDead(arena, context.examplesAfter) : 0;
   summaries[at + SUMMARY.learningRate] = scheduledValue(plan.setup.training.learningRate, step);
   summaries[at + SUMMARY.rows] = context.rows;
+  summaries[at + SUMMARY.gradientNorm] =
+    context.train && arena.gradientNorm.length > 0 ? arena.gradientNorm[GRADIENT_NORM.norm] : 0;
 }
 
 /** Sum of the rows' second errors, where the architecture has one. */

@@ -23,6 +23,7 @@ import {
   type SparseArena,
   stateTensors,
   SUMMARY,
+  type TrainingSetup,
 } from "../src/index.ts";
 import { wasmKernels } from "../src/wasm/index.ts";
 import { instantiate, probeVariant, scratchMemory, type WasmVariant } from "../src/wasm/instance.ts";
@@ -43,9 +44,11 @@ interface Problem {
   readonly encoder?: Encoder;
   /** AuxK, all latents dead unless they fired in the mini-batch before. */
   readonly auxK?: AuxKSetup;
+  /** What the update is to do, beside Adam's. */
+  readonly updates?: Pick<TrainingSetup, "clipNorm" | "ema" | "optimizer">;
 }
 
-function planOf({ model, batchRows, recordBytes, l1 = 0.05, encoder, auxK }: Problem): Plan {
+function planOf({ model, batchRows, recordBytes, l1 = 0.05, encoder, auxK, updates }: Problem): Plan {
   const constant = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 10 });
   const training = {
     batchRows,
@@ -54,6 +57,7 @@ function planOf({ model, batchRows, recordBytes, l1 = 0.05, encoder, auxK }: Pro
     adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
     deadWindow: auxK === undefined ? 1000 : 1,
     ...(auxK === undefined ? {} : { auxK }),
+    ...updates,
   };
   return planRun({
     setup: { model, training },
@@ -170,6 +174,36 @@ const sparseModel = fc
     }),
   );
 
+const deepModel = fc
+  .record({
+    dIn: fc.integer({ min: 1, max: 30 }),
+    hidden: fc.array(fc.integer({ min: 1, max: 70 }), { minLength: 1, maxLength: 3 }),
+  })
+  .map(
+    ({ dIn, hidden }): ModelSetup => ({
+      kind: "deep",
+      architecture: "autoencoder",
+      widths: [dIn, ...hidden, dIn],
+      outputActivation: "linear",
+    }),
+  );
+
+const momentum = fc.constantFrom(0, 0.5, 0.95);
+const averaging = fc.constantFrom({}, { ema: 0.9 });
+const clipping = fc.constantFrom({}, { clipNorm: 0.3 }, { clipNorm: 1e6 });
+const updates: fc.Arbitrary<NonNullable<Problem["updates"]>> = fc.oneof(
+  fc.tuple(clipping, averaging).map(([clip, average]) => ({ ...clip, ...average })),
+  fc.tuple(clipping, averaging, momentum).map(([clip, average, momentum]) => ({
+    ...clip,
+    ...average,
+    optimizer: { name: "signum" as const, momentum },
+  })),
+  fc.tuple(clipping, momentum).map(([clip, momentum]) => ({
+    ...clip,
+    optimizer: { name: "signum-schedule-free" as const, momentum },
+  })),
+);
+
 describe("the WebAssembly kernels give the reference's bits", () => {
   it("are of the variant that fuses its multiply-add, on this machine", () => {
     expect(variant).toBe("wasm-relaxed-simd");
@@ -192,6 +226,22 @@ describe("the WebAssembly kernels give the reference's bits", () => {
         (model, batchRows, seed, coarse) => expectSameBits({ model, batchRows, seed, coarse }),
       ),
       { numRuns: 150 },
+    );
+  });
+
+  it("however parameters are updated, also where records need several chunks", () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(sparseModel, deepModel),
+        updates,
+        fc.integer({ min: 1, max: 70 }),
+        fc.nat(1e6),
+        (model, how, batchRows, seed) => {
+          const small = { recordBytes: 1 };
+          expectSameBits({ model, batchRows, seed, coarse: 0, updates: how, ...(seed % 2 ? small : {}) });
+        },
+      ),
+      { numRuns: 120 },
     );
   });
 

@@ -53,6 +53,7 @@ const stateSchema = z.object({
     sums: z.object({ rows: z.number(), squaredError: z.number(), squares: z.number(), active: z.number() }),
     dead: z.number(),
     learningRate: z.number(),
+    gradientNorm: z.number().default(0),
   }),
 });
 const manifestSchema = z.record(z.string(), z.object({ bytes: z.number(), sha256: z.string() }));

@@ -6,7 +6,6 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type AuxKSetup,
-  automaticLearningRate,
   convertUnits,
   defaultAuxK,
   defaultPrefixes,
@@ -34,6 +33,7 @@ import type { TrainOptions } from "../options.ts";
 import type { Resampling } from "../resample.ts";
 import { type RecordedFilters, resolveFilterRequest } from "../row-filters.ts";
 import { VERSION } from "../version.ts";
+import { learningRateOf } from "./learning-rate.ts";
 
 export interface RunConfig {
   readonly version: string;
@@ -87,8 +87,6 @@ const DEFAULT_L1 = 1;
  * 27 % above targets of 40 and 10 on the demo's corpus, at 10 it ends within 5 % of 20 and 40 after 774 steps.
  */
 const DEFAULT_L0 = { step: 1, tanh: 1, quadratic: 10 } as const;
-/** Share of the steps in which the learning rate decays (Anthropic, April 2024). */
-const DECAY_SHARE = 0.2;
 /** Share of the steps in which λ warms up (Anthropic, April 2024). */
 const L1_WARMUP_SHARE = 0.05;
 
@@ -165,12 +163,7 @@ function configOf(
     model,
     training: {
       batchRows,
-      learningRate: {
-        peak: options.lr === "auto" ? automaticRate(model) : options.lr,
-        warmupSteps: options.lrWarmup,
-        decaySteps: options.lrDecay ?? Math.round(DECAY_SHARE * totalSteps),
-        totalSteps,
-      },
+      learningRate: learningRateOf(options, model, totalSteps),
       l1Coefficient: {
         peak: penaltyPeak(model, options),
         warmupSteps: options.l1Warmup ?? options.l0Warmup ?? Math.round(L1_WARMUP_SHARE * totalSteps),
@@ -178,6 +171,7 @@ function configOf(
         totalSteps,
       },
       adam: { beta1: options.beta1, beta2: options.beta2, epsilon: options.epsilon },
+      ...(options.clipNorm === undefined ? {} : { clipNorm: options.clipNorm }),
       deadWindow: options.deadWindow ?? defaultDeadWindow(batchRows, totalExamples),
       ...auxiliary(options, corpus.dIn, statistics.totalVariance * transform.scale ** 2),
     },
@@ -299,13 +293,6 @@ function penaltyPeak(model: ModelSetup, options: TrainOptions): number {
   return penalty === "l1"
     ? (options.l1 ?? DEFAULT_L1)
     : (options.l0 ?? DEFAULT_L0[options.l0Penalty ?? "step"]);
-}
-
-function automaticRate(model: ModelSetup): number {
-  if (model.kind === "deep") return 1e-3;
-  return ARCHITECTURES[model.architecture].selection !== "positive"
-    ? automaticLearningRate(model.latents)
-    : 3e-4;
 }
 
 /** Who is held out, and who is left out: the same for training, statistics and evaluation. */

@@ -23,6 +23,8 @@ export interface StepMetrics extends Metrics {
   /** Latents without activation in the dead window. */
   readonly dead: number;
   readonly learningRate: number;
+  /** The largest norm of a step's gradients since the line before, before they were clipped; absent where they are not. */
+  readonly gradientNorm?: number;
   /** Since the line before. */
   readonly activationsPerSecond: number;
   /** Milliseconds of training since the run began, over all sessions. */
@@ -41,6 +43,8 @@ export interface PendingMetrics {
   /** Of the last step. */
   readonly dead: number;
   readonly learningRate: number;
+  /** The largest so far; 0 where gradients are not clipped. */
+  readonly gradientNorm: number;
 }
 
 /** Where a log goes on. */
@@ -59,6 +63,7 @@ export const NOTHING_PENDING: PendingMetrics = {
   sums: emptySums(),
   dead: 0,
   learningRate: 0,
+  gradientNorm: 0,
 };
 
 export class MetricsLog implements AsyncDisposable {
@@ -69,6 +74,7 @@ export class MetricsLog implements AsyncDisposable {
   #examples: number;
   #dead: number;
   #learningRate: number;
+  #gradientNorm: number;
   #lastSeconds = 0;
   /** Rows trained on in this session since the last line: what the speed is measured by. */
   #timedRows = 0;
@@ -79,12 +85,13 @@ export class MetricsLog implements AsyncDisposable {
   private constructor(file: FileHandle, start: LogStart, last: StepMetrics | undefined) {
     this.#file = file;
     this.#examples = start.examples;
-    const { steps, loss, sums, dead, learningRate } = start.pending;
+    const { steps, loss, sums, dead, learningRate, gradientNorm } = start.pending;
     this.#steps = steps;
     this.#loss = loss;
     this.#sums = { ...sums };
     this.#dead = dead;
     this.#learningRate = learningRate;
+    this.#gradientNorm = gradientNorm;
     this.last = last;
   }
 
@@ -118,6 +125,7 @@ export class MetricsLog implements AsyncDisposable {
       sums: { ...this.#sums },
       dead: this.#dead,
       learningRate: this.#learningRate,
+      gradientNorm: this.#gradientNorm,
     };
   }
 
@@ -137,6 +145,7 @@ export class MetricsLog implements AsyncDisposable {
     this.#timedRows += field(SUMMARY.rows);
     this.#dead = field(SUMMARY.dead);
     this.#learningRate = field(SUMMARY.learningRate);
+    this.#gradientNorm = Math.max(this.#gradientNorm, field(SUMMARY.gradientNorm));
   }
 
   /** Writes the line for the steps added since the last one. `seconds`: of this session; `before`: of earlier ones. */
@@ -148,6 +157,7 @@ export class MetricsLog implements AsyncDisposable {
       ...metricsOf(this.#sums),
       dead: this.#dead,
       learningRate: this.#learningRate,
+      ...(this.#gradientNorm > 0 ? { gradientNorm: this.#gradientNorm } : {}),
       activationsPerSecond:
         this.#timedRows === 0 ? 0 : Math.round(this.#timedRows / (seconds - this.#lastSeconds)),
       elapsedMs: Math.round(1000 * (before + seconds)),
@@ -156,6 +166,7 @@ export class MetricsLog implements AsyncDisposable {
     this.#sums = emptySums();
     this.#loss = 0;
     this.#steps = 0;
+    this.#gradientNorm = 0;
     this.#timedRows = 0;
     this.#lastSeconds = seconds;
     this.last = metrics;

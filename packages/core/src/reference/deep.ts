@@ -4,13 +4,14 @@
  */
 import type { DeepArena, FloatArray, LayerViews } from "../arena.ts";
 import type { DeepKernels, StepContext } from "../kernels.ts";
-import { UNIT_BLOCK } from "../block-sizes.ts";
-import { adamUpdate } from "./adam.ts";
+import { completeUnits, unitGradientRow, updateUnits } from "../unit-update.ts";
 import { chainLink, chainProduct, laneDot, type Round } from "./chains.ts";
 import { squaredDistance } from "./sparse.ts";
+import { referenceUpdates } from "./update.ts";
 
 /** The reference stages at one precision. `lanes` is scratch of the calling thread. */
 export function referenceDeepKernels(round: Round, lanes: FloatArray): DeepKernels {
+  const updates = referenceUpdates(round, lanes);
   return {
     propagateRows(arena, step, first, last) {
       forward(arena, step, first, last, round);
@@ -18,14 +19,13 @@ export function referenceDeepKernels(round: Round, lanes: FloatArray): DeepKerne
       if (step.train) backward(arena, first, last);
     },
 
-    updateUnits(arena, step, layerIndex, first, last) {
+    gatherUnits(arena, step, layerIndex, first, last) {
       const layer = arena.layers[layerIndex];
       const { inputs, outputs } = layer;
       const input = layerInput(arena, step, layerIndex);
       const { gradient } = layer.weight;
       for (let unit = first; unit < last; unit++) {
-        const row = arena.plan.storeGradients ? unit : step.rank * UNIT_BLOCK + (unit % UNIT_BLOCK);
-        const at = row * inputs;
+        const at = unitGradientRow(arena, step, unit) * inputs;
         gradient.fill(0, at, at + inputs);
         let biasGradient = 0;
         for (let r = 0; r < step.rows; r++) {
@@ -36,10 +36,11 @@ export function referenceDeepKernels(round: Round, lanes: FloatArray): DeepKerne
           biasGradient = round(biasGradient + delta);
         }
         layer.bias.gradient[unit] = biasGradient;
-        adamUpdate(layer.weight, unit * inputs, inputs, gradient, at, step.adam, round);
       }
-      adamUpdate(layer.bias, first, last - first, layer.bias.gradient, first, step.adam, round);
+      completeUnits(updates, arena, layerIndex, first, last);
     },
+
+    updateUnits: (arena, step, layer, first, last) => updateUnits(updates, arena, step, layer, first, last),
   };
 }
 

@@ -6,27 +6,24 @@ import { ARCHITECTURES, type RowRules } from "../architectures/index.ts";
 import type { FloatArray, SparseArena } from "../arena.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
 import { LATENT_BLOCK, ROW_BLOCK } from "../block-sizes.ts";
+import { completeGradients, gradientRow, updateDecoderBias, updateLatents } from "../latent-update.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import { CONTROL } from "../control.ts";
-import { adamUpdate } from "./adam.ts";
 import { referenceAuxiliary } from "./auxiliary.ts";
 import { chainDot, chainLink, chainProduct, LANES, laneDot, type Round } from "./chains.ts";
 import { decodeGate } from "./gate.ts";
 import { decodePrefixes, prefixGradients, prefixRow } from "./prefixes.ts";
 import { selectLargest, sortByLatent } from "./select.ts";
+import { referenceUpdates } from "./update.ts";
 
 /** What the encoder sees: x − b_dec where the architecture subtracts it, else the mini-batch itself. */
 function encoderInput(arena: SparseArena, step: StepContext): FloatArray {
   return arena.centredInput ?? arena.slots[step.slot];
 }
 
-/** Index of the gradient row of `latent`: its own where gradients are stored, else one of the worker's scratch. */
-function gradientRow(arena: SparseArena, step: StepContext, latent: number): number {
-  return arena.plan.storeGradients ? latent : step.rank * LATENT_BLOCK + (latent % LATENT_BLOCK);
-}
-
 /** The reference stages at one precision. `lanes` is scratch of the calling thread. */
 export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseKernels {
+  const updates = referenceUpdates(round, lanes);
   const made = new Map<SparseModelSetup, RowRules>();
   const rulesOf = ({ model }: SparseArena): RowRules | undefined => {
     const make = ARCHITECTURES[model.architecture].rules;
@@ -127,45 +124,12 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
 
     auxiliary: referenceAuxiliary(round, lanes),
 
-    updateLatents(arena, step, first, last) {
-      const { dIn, decoder } = arena.model;
-      if (arena.model.applyBDecToInput) sumEncoderBiasGradients(arena, first, last);
-      let heat = 0;
-      for (let latent = first; latent < last; latent++) {
-        const at = latent * dIn;
-        const gradientAt = gradientRow(arena, step, latent) * dIn;
-        const weights = arena.W_dec.value;
-        const gradient = arena.W_dec.gradient;
-        if (decoder === "free") {
-          // ∂/∂W_dec,i of λ·mean(f_i)·‖W_dec,i‖; with a gate, of mean(π_i).
-          const norm = arena.decoderNorm[latent];
-          const pull = norm > 0 ? round(round(step.penaltyScale * arena.penaltySum[latent]) / norm) : 0;
-          if (pull !== 0) chainLink(gradient, gradientAt, pull, weights, at, dIn);
-        } else {
-          // Remove the component along the unit row, which the renormalisation would undo.
-          const along = laneDot(lanes, gradient, gradientAt, weights, at, dIn);
-          chainLink(gradient, gradientAt, -along, weights, at, dIn);
-        }
-        adamUpdate(arena.W_enc, at, dIn, arena.W_enc.gradient, gradientAt, step.adam, round);
-        adamUpdate(arena.W_dec, at, dIn, gradient, gradientAt, step.adam, round);
-        finishDecoderRow(arena, latent, lanes, round);
-        const count = arena.activeCount[latent];
-        heat += count;
-        if (count > 0) {
-          arena.lastFired[latent] = step.examplesAfter;
-          arena.fireCount[latent] += count;
-        }
-      }
-      adamUpdate(arena.b_enc, first, last - first, arena.b_enc.gradient, first, step.adam, round);
-      const { scalars = [], finish } = ARCHITECTURES[arena.model.architecture];
-      for (const name of scalars)
-        adamUpdate(arena[name], first, last - first, arena[name].gradient, first, step.adam, round);
-      if (finish !== undefined)
-        for (let latent = first; latent < last; latent++) finish(arena, latent, round);
-      arena.blockHeat[first / LATENT_BLOCK] = heat;
-    },
+    completeGradients: (arena, step, first, last) =>
+      completeGradients(updates, arena, step, first, last, round),
 
-    updateDecoderBias(arena, step, first, last) {
+    updateLatents: (arena, step, first, last) => updateLatents(updates, arena, step, first, last, round),
+
+    gatherDecoderBias(arena, step, first, last) {
       const { dIn, latents, applyBDecToInput } = arena.model;
       const { gradient } = arena.b_dec;
       gradient.fill(0, first, last);
@@ -180,8 +144,9 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
           for (let j = first; j < last; j++) gradient[j] -= arena.bDecPartials[block * dIn + j];
         }
       }
-      adamUpdate(arena.b_dec, first, last - first, gradient, first, step.adam, round);
     },
+
+    updateDecoderBias: (arena, step, first, last) => updateDecoderBias(updates, arena, step, first, last),
   };
 }
 
@@ -370,15 +335,5 @@ function forRecords(
     }
     for (let record = low; record < end && recordLatent[record] < last; record++)
       visit(record, row, recordLatent[record]);
-  }
-}
-
-/** Σ_i ∂loss/∂(W_enc·input)_i · W_enc,i over one block of latents, before the encoder is updated. */
-function sumEncoderBiasGradients(arena: SparseArena, first: number, last: number): void {
-  const { dIn } = arena.model;
-  const at = (first / LATENT_BLOCK) * dIn;
-  arena.bDecPartials.fill(0, at, at + dIn);
-  for (let latent = first; latent < last; latent++) {
-    chainLink(arena.bDecPartials, at, arena.inputGradient[latent], arena.W_enc.value, latent * dIn, dIn);
   }
 }

@@ -3,10 +3,12 @@ import type { DeepArena } from "../arena.ts";
 import type { DeepKernels, StepContext } from "../kernels.ts";
 import { DEEP_ROW_BLOCK, UNIT_BLOCK } from "../block-sizes.ts";
 import { packedDeltaLength } from "../plan-deep.ts";
+import { completeUnits, updateUnits } from "../unit-update.ts";
 import { type Plan, regionOf } from "../plan.ts";
 import type { DeepModelSetup } from "../setup.ts";
 import type { KernelExports } from "./instance.ts";
-import { adamOn, parameterPointers, pointersOf } from "./pointers.ts";
+import { parameterPointers, pointersOf } from "./pointers.ts";
+import { wasmUpdates } from "./update.ts";
 
 const PANEL = 8;
 
@@ -18,6 +20,7 @@ export function wasmDeepKernels(
   wide: 0 | 1,
 ): DeepKernels {
   const at = pointersOf(plan);
+  const updates = wasmUpdates(wasm);
   const training = plan.purpose === "train";
   const widest = Math.max(...model.widths);
   const slots = at("slots");
@@ -105,7 +108,7 @@ export function wasmDeepKernels(
       if (step.train) backward(arena, step, first, last);
     },
 
-    updateUnits(_arena, step, layerIndex, first, last) {
+    gatherUnits(arena, step, layerIndex, first, last) {
       const { inputs, outputs, weight, bias, delta } = layers[layerIndex];
       const input = inputOf(step, layerIndex);
       const gradientRow = plan.storeGradients ? first : step.rank * UNIT_BLOCK;
@@ -126,9 +129,10 @@ export function wasmDeepKernels(
         wide,
         1,
       );
-      adamOn(wasm, weight, first * inputs * 4, gradient, (last - first) * inputs, step.adam);
       wasm.sumRows(bias.gradient, delta, step.rows, outputs, first, last);
-      adamOn(wasm, bias, first * 4, bias.gradient + first * 4, last - first, step.adam);
+      completeUnits(updates, arena, layerIndex, first, last);
     },
+
+    updateUnits: (arena, step, layer, first, last) => updateUnits(updates, arena, step, layer, first, last),
   };
 }

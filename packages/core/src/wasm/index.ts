@@ -31,12 +31,14 @@ export function wasmKernels(
           decodeRows: absent("sparse"),
           gatherLatents: absent("sparse"),
           gatherAuxiliary: absent("sparse"),
+          completeGradients: absent("sparse"),
           updateLatents: absent("sparse"),
+          gatherDecoderBias: absent("sparse"),
           updateDecoderBias: absent("sparse"),
         };
   const deep: DeepKernels =
     model.kind === "deep"
       ? wasmDeepKernels(plan, model, wasm, wide)
-      : { propagateRows: absent("deep"), updateUnits: absent("deep") };
+      : { propagateRows: absent("deep"), gatherUnits: absent("deep"), updateUnits: absent("deep") };
   return { variant, sparse, deep };
 }

@@ -209,6 +209,8 @@ export interface KernelExports {
     stepSize: number,
     inverseRootCorrection2: number,
   ): void;
+  mix(out: number, a: number, x: number, b: number, y: number, length: number): void;
+  signStep(values: number, rate: number, direction: number, length: number): void;
   sumRows(sum: number, values: number, rows: number, dIn: number, first: number, last: number): void;
   subtractRows(sum: number, values: number, rows: number, dIn: number, first: number, last: number): void;
   axpy(out: number, scale: number, a: number, length: number): void;

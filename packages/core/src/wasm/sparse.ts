@@ -3,6 +3,7 @@ import { ARCHITECTURES } from "../architectures/index.ts";
 import { CONTROL } from "../control.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
 import { LATENT_BLOCK } from "../block-sizes.ts";
+import { completeGradients, updateDecoderBias, updateLatents } from "../latent-update.ts";
 import { hasAuxiliary, latentSums } from "../plan-sparse.ts";
 import type { Plan } from "../plan.ts";
 import type { SparseModelSetup } from "../setup.ts";
@@ -11,9 +12,10 @@ import type { KernelExports } from "./instance.ts";
 import { denseProducts } from "./dense.ts";
 import { exactEncoder } from "./encode.ts";
 import { wasmGate } from "./gate.ts";
-import { adamOn, inputGradientPointer, parameterPointers, pointersOf } from "./pointers.ts";
+import { inputGradientPointer, parameterPointers, pointersOf } from "./pointers.ts";
 import { wasmPrefixes } from "./prefixes.ts";
 import { screenedEncoder } from "./screen.ts";
+import { wasmUpdates } from "./update.ts";
 
 /** The stages over the memory laid out by `plan`. `wide`: products in tiles of two panels. */
 export function wasmSparseKernels(
@@ -22,17 +24,16 @@ export function wasmSparseKernels(
   wasm: KernelExports,
   wide: 0 | 1,
 ): SparseKernels {
-  const { dIn, latents, decoder, applyBDecToInput, architecture } = model;
-  const { selection, scalars = [], gate = false, rules: makeRules, finish } = ARCHITECTURES[architecture];
+  const { dIn, latents, applyBDecToInput, architecture } = model;
+  const { selection, gate = false, rules: makeRules } = ARCHITECTURES[architecture];
   const rules = makeRules?.(model);
   const settle = rules?.settle;
+  const updates = wasmUpdates(wasm);
   const rowBytes = 4 * dIn;
   const at = pointersOf(plan);
   const W_enc = parameterPointers(plan, "W_enc");
-  const b_enc = parameterPointers(plan, "b_enc");
   const W_dec = parameterPointers(plan, "W_dec");
   const b_dec = parameterPointers(plan, "b_dec");
-  const ofScalars = scalars.map((name) => parameterPointers(plan, name));
   const [slots, mean, residual] = [at("slots"), at("mean"), at("residual")];
   const [recordLatent, recordValue, recordGradient] = [
     at("recordLatent"),
@@ -188,60 +189,22 @@ export function wasmSparseKernels(
 
     auxiliary: hasAuxiliary(plan.setup, plan.purpose) ? wasmAuxiliary(plan, model, wasm, inputOf) : undefined,
 
+    completeGradients: (arena, step, first, last) =>
+      completeGradients(updates, arena, step, first, last, Math.fround),
+
     updateLatents(arena, step, first, last) {
-      if (applyBDecToInput) {
-        const partial = (first / LATENT_BLOCK) * dIn;
-        arena.bDecPartials.fill(0, partial, partial + dIn);
-        for (let latent = first; latent < last; latent++) {
-          wasm.axpy(
-            partials + 4 * partial,
-            arena.inputGradient[latent],
-            W_enc.value + latent * rowBytes,
-            dIn,
-          );
-        }
-      }
-      let heat = 0;
-      for (let latent = first; latent < last; latent++) {
-        const bytes = latent * rowBytes;
-        const weights = W_dec.value + bytes;
-        const gradient = W_dec.gradient + gradientBytes(step, latent);
-        if (decoder === "unit") {
-          wasm.project(gradient, weights, dIn);
-        } else {
-          const norm = arena.decoderNorm[latent];
-          const pull =
-            norm > 0 ? Math.fround(Math.fround(step.penaltyScale * arena.penaltySum[latent]) / norm) : 0;
-          if (pull !== 0) wasm.axpy(gradient, pull, weights, dIn);
-        }
-        adamOn(wasm, W_enc, bytes, W_enc.gradient + gradientBytes(step, latent), dIn, step.adam);
-        adamOn(wasm, W_dec, bytes, gradient, dIn, step.adam);
-        const norm = wasm.rowNorm(weights, dIn);
-        arena.decoderNorm[latent] = decoder === "free" ? norm : 1;
-        if (decoder === "unit" && norm > 0) wasm.divideRow(weights, norm, dIn);
-        const count = arena.activeCount[latent];
-        heat += count;
-        if (count > 0) {
-          arena.lastFired[latent] = step.examplesAfter;
-          arena.fireCount[latent] += count;
-        }
-      }
-      adamOn(wasm, b_enc, 4 * first, b_enc.gradient + 4 * first, last - first, step.adam);
-      for (const scalar of ofScalars)
-        adamOn(wasm, scalar, 4 * first, scalar.gradient + 4 * first, last - first, step.adam);
-      if (finish !== undefined)
-        for (let latent = first; latent < last; latent++) finish(arena, latent, Math.fround);
-      arena.blockHeat[first / LATENT_BLOCK] = heat;
+      updateLatents(updates, arena, step, first, last, Math.fround);
       if (step.screened && screening !== undefined) {
         Atomics.add(arena.control, CONTROL.unscreened, screening.quantiseLatents(arena, first, last));
       }
     },
 
-    updateDecoderBias(_arena, step, first, last) {
+    gatherDecoderBias(_arena, step, first, last) {
       wasm.sumRows(b_dec.gradient, prefixes?.outermost ?? residual, step.rows, dIn, first, last);
       if (applyBDecToInput)
         wasm.subtractRows(b_dec.gradient, partials, Math.ceil(latents / LATENT_BLOCK), dIn, first, last);
-      adamOn(wasm, b_dec, 4 * first, b_dec.gradient + 4 * first, last - first, step.adam);
     },
+
+    updateDecoderBias: (arena, step, first, last) => updateDecoderBias(updates, arena, step, first, last),
   };
 }

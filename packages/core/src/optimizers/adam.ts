@@ -1,7 +1,8 @@
 /** Adam's constants of one step (Kingma & Ba 2015, in the operation order of torch.optim.Adam). */
-import type { Precision } from "./plan.ts";
-import { scheduledValue } from "./schedule.ts";
-import type { TrainingSetup } from "./setup.ts";
+import type { Precision } from "../plan.ts";
+import { scheduledValue } from "../schedule.ts";
+import type { TrainingSetup } from "../setup.ts";
+import type { Optimizer } from "./optimizer.ts";
 
 /** All numbers are rounded to the arena's precision once, here. */
 export interface AdamStep {
@@ -48,3 +49,13 @@ export function emptyAdamStep(): AdamStep {
     inverseRootCorrection2: 0,
   };
 }
+
+/** Adam without weight decay. */
+export const adam: Optimizer = {
+  keeps: () => ["m", "v"],
+  update(on, parameter, offset, length, gradientOffset, step, constrain) {
+    on.adam(parameter, offset, length, gradientOffset, step.adam);
+    constrain?.(parameter.value, offset, length);
+  },
+  source: "Kingma & Ba 2015",
+};

@@ -1,11 +1,11 @@
 /** Adam as the stages apply it, against torch.optim.Adam's algorithm written anew in float64. */
 import { describe, expect, it } from "vitest";
-import { normals, randomSparseArena, setBatch, setupOf, sparseModel } from "../test/support.ts";
+import { normals, randomSparseArena, setBatch, setupOf, sparseModel } from "../../test/support.ts";
 import { emptyAdamStep, setAdamStep } from "./adam.ts";
-import type { ParameterViews } from "./arena.ts";
-import { referenceKernels } from "./reference/index.ts";
-import { scheduledValue } from "./schedule.ts";
-import { createProgram, runStep } from "./stages.ts";
+import type { ParameterViews } from "../arena.ts";
+import { referenceKernels } from "../reference/index.ts";
+import { scheduledValue } from "../schedule.ts";
+import { createProgram, runStep } from "../stages.ts";
 
 /** torch.optim.Adam without weight decay: `step` is 1-based. */
 class TorchAdam {

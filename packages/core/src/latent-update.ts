@@ -1,0 +1,114 @@
+/**
+ * The end of a sparse autoencoder's step, for blocks of latents whose gradients are gathered: what the loss adds to them
+ * beside the records, projection, optimiser, constraints. Written once, over the arithmetic of either implementation.
+ */
+import { ARCHITECTURES } from "./architectures/index.ts";
+import type { FloatArray, SparseArena } from "./arena.ts";
+import { LATENT_BLOCK } from "./block-sizes.ts";
+import { clipGradients, sumSquares } from "./gradient-norm.ts";
+import type { StepContext } from "./kernels.ts";
+import { updateParameter } from "./optimizers/index.ts";
+import type { Constrain, UpdateKernels } from "./optimizers/optimizer.ts";
+import type { Round } from "./reference/chains.ts";
+
+/** Index of the gradient row of `latent`: its own where gradients are stored, else one of the worker's scratch. */
+export function gradientRow(arena: SparseArena, step: StepContext, latent: number): number {
+  return arena.plan.storeGradients ? latent : step.rank * LATENT_BLOCK + (latent % LATENT_BLOCK);
+}
+
+/**
+ * Completes the gradients of latents [first, last): the penalty's pull on a free decoder's rows, the removal of what
+ * points along a unit decoder's. Also sums what their biases give to b_dec, and squares for the gradients' norm.
+ */
+export function completeGradients(
+  on: UpdateKernels,
+  arena: SparseArena,
+  step: StepContext,
+  first: number,
+  last: number,
+  round: Round,
+): void {
+  const { dIn, decoder } = arena.model;
+  if (arena.model.applyBDecToInput) sumEncoderBiasGradients(on, arena, first, last);
+  const { value, gradient } = arena.W_dec;
+  for (let latent = first; latent < last; latent++) {
+    const at = latent * dIn;
+    const gradientAt = gradientRow(arena, step, latent) * dIn;
+    if (decoder === "free") {
+      // ∂/∂W_dec,i of λ·mean(f_i)·‖W_dec,i‖; with a gate, of mean(π_i).
+      const norm = arena.decoderNorm[latent];
+      const pull = norm > 0 ? round(round(step.penaltyScale * arena.penaltySum[latent]) / norm) : 0;
+      if (pull !== 0) on.link(gradient, gradientAt, pull, value, at, dIn);
+    } else {
+      // Remove the component along the unit row, which the renormalisation would undo.
+      on.project(gradient, gradientAt, value, at, dIn);
+    }
+    sumSquares(on, arena.W_enc, latent, dIn);
+    sumSquares(on, arena.W_dec, latent, dIn);
+  }
+}
+
+/** Optimiser of b_dec for dimensions [first, last). */
+export function updateDecoderBias(
+  on: UpdateKernels,
+  arena: SparseArena,
+  step: StepContext,
+  first: number,
+  last: number,
+): void {
+  clipGradients(on, arena, arena.b_dec, first, last - first);
+  updateParameter(on, arena, arena.b_dec, first, last - first, first, step);
+}
+
+/** Optimiser and constraints of latents [first, last), whose gradients are complete. */
+export function updateLatents(
+  on: UpdateKernels,
+  arena: SparseArena,
+  step: StepContext,
+  first: number,
+  last: number,
+  round: Round,
+): void {
+  const { dIn, decoder } = arena.model;
+  const constrainRow: Constrain | undefined =
+    decoder === "unit" ? (values, at, length) => on.normalise(values, at, length) : undefined;
+  let heat = 0;
+  for (let latent = first; latent < last; latent++) {
+    const at = latent * dIn;
+    const gradientAt = gradientRow(arena, step, latent) * dIn;
+    for (const parameter of [arena.W_enc, arena.W_dec]) clipGradients(on, arena, parameter, gradientAt, dIn);
+    updateParameter(on, arena, arena.W_enc, at, dIn, gradientAt, step);
+    updateParameter(on, arena, arena.W_dec, at, dIn, gradientAt, step, constrainRow);
+    arena.decoderNorm[latent] = decoder === "free" ? on.norm(arena.W_dec.value, at, dIn) : 1;
+    const count = arena.activeCount[latent];
+    heat += count;
+    if (count > 0) {
+      arena.lastFired[latent] = step.examplesAfter;
+      arena.fireCount[latent] += count;
+    }
+  }
+  clipGradients(on, arena, arena.b_enc, first, last - first);
+  updateParameter(on, arena, arena.b_enc, first, last - first, first, step);
+  const { scalars = [], finish } = ARCHITECTURES[arena.model.architecture];
+  for (const name of scalars) {
+    clipGradients(on, arena, arena[name], first, last - first);
+    const constrain = name === "threshold" ? atLeast0 : undefined;
+    updateParameter(on, arena, arena[name], first, last - first, first, step, constrain);
+  }
+  if (finish !== undefined) for (let latent = first; latent < last; latent++) finish(arena, latent, round);
+  arena.blockHeat[first / LATENT_BLOCK] = heat;
+}
+
+/** What is below 0 becomes 0. */
+function atLeast0(values: FloatArray, offset: number, length: number): void {
+  for (let i = offset; i < offset + length; i++) if (values[i] < 0) values[i] = 0;
+}
+
+/** Σ_i ∂loss/∂(W_enc·input)_i · W_enc,i over one block of latents, before the encoder is updated. */
+function sumEncoderBiasGradients(on: UpdateKernels, arena: SparseArena, first: number, last: number): void {
+  const { dIn } = arena.model;
+  const at = (first / LATENT_BLOCK) * dIn;
+  arena.bDecPartials.fill(0, at, at + dIn);
+  for (let latent = first; latent < last; latent++)
+    on.link(arena.bDecPartials, at, arena.inputGradient[latent], arena.W_enc.value, latent * dIn, dIn);
+}

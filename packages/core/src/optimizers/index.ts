@@ -1,0 +1,59 @@
+/** The optimisers by name, and what they do to parameters. */
+import type { Arena, ParameterViews } from "../arena.ts";
+import type { StepContext } from "../kernels.ts";
+import type { OptimizerSetup, TrainingSetup } from "../setup.ts";
+import { adam } from "./adam.ts";
+import type { Constrain, Kept, Optimizer, UpdateKernels } from "./optimizer.ts";
+import { scheduleFreeSignum } from "./schedule-free.ts";
+import { signum } from "./signum.ts";
+
+export type OptimizerName = "adam" | OptimizerSetup["name"];
+
+export const OPTIMIZERS: Readonly<Record<OptimizerName, Optimizer>> = {
+  adam,
+  signum,
+  "signum-schedule-free": scheduleFreeSignum,
+};
+
+export function optimizerOf({ optimizer }: TrainingSetup): Optimizer {
+  return OPTIMIZERS[optimizer?.name ?? "adam"];
+}
+
+/** What a run keeps for each element of a parameter of `shape`, beside its value. */
+export function keptOf(training: TrainingSetup, shape: readonly number[]): readonly Kept[] {
+  const kept = optimizerOf(training).keeps(shape.length > 1);
+  return training.ema === undefined ? kept : [...kept, "average"];
+}
+
+/**
+ * To be called when something other than a step has set elements [offset, offset + length) of a parameter: the copies of
+ * it that are kept start anew from there.
+ */
+export function startCopies(
+  { value, z, average }: ParameterViews,
+  offset = 0,
+  length: number = value.length,
+): void {
+  for (const copy of [z, average])
+    if (copy.length > 0) copy.set(value.subarray(offset, offset + length), offset);
+}
+
+/** Updates elements [offset, offset + length) of a parameter, and the moving average of them where there is one. */
+export function updateParameter(
+  on: UpdateKernels,
+  arena: Arena,
+  parameter: ParameterViews,
+  offset: number,
+  length: number,
+  gradientOffset: number,
+  step: StepContext,
+  constrain?: Constrain,
+): void {
+  const { training } = arena.plan.setup;
+  const { update } = step;
+  optimizerOf(training).update(on, parameter, offset, length, gradientOffset, step, constrain);
+  if (training.ema === undefined) return;
+  const { value, average } = parameter;
+  on.mix(average, offset, update.averageRest, average, offset, update.average, value, offset, length);
+  constrain?.(average, offset, length);
+}

@@ -1,0 +1,42 @@
+/** The end of a deep autoencoder's step, for output units whose gradients are there. */
+import type { DeepArena } from "./arena.ts";
+import { UNIT_BLOCK } from "./block-sizes.ts";
+import { clipGradients, sumSquares } from "./gradient-norm.ts";
+import type { StepContext } from "./kernels.ts";
+import { updateParameter } from "./optimizers/index.ts";
+import type { UpdateKernels } from "./optimizers/optimizer.ts";
+
+/** Index of the gradient row of `unit`: its own where gradients are stored, else one of the worker's scratch. */
+export function unitGradientRow(arena: DeepArena, step: StepContext, unit: number): number {
+  return arena.plan.storeGradients ? unit : step.rank * UNIT_BLOCK + (unit % UNIT_BLOCK);
+}
+
+/** Sums the squares of the gradients of units [first, last) of a layer, where their norm is asked for. */
+export function completeUnits(
+  on: UpdateKernels,
+  arena: DeepArena,
+  layer: number,
+  first: number,
+  last: number,
+): void {
+  const { inputs, weight } = arena.layers[layer];
+  for (let unit = first; unit < last; unit++) sumSquares(on, weight, unit, inputs);
+}
+
+/** Optimiser of units [first, last) of a layer. */
+export function updateUnits(
+  on: UpdateKernels,
+  arena: DeepArena,
+  step: StepContext,
+  layer: number,
+  first: number,
+  last: number,
+): void {
+  const { inputs, weight, bias } = arena.layers[layer];
+  const at = unitGradientRow(arena, step, first) * inputs;
+  const length = (last - first) * inputs;
+  clipGradients(on, arena, weight, at, length);
+  updateParameter(on, arena, weight, first * inputs, length, at, step);
+  clipGradients(on, arena, bias, first, last - first);
+  updateParameter(on, arena, bias, first, last - first, first, step);
+}
