@@ -6,6 +6,7 @@ import { availableParallelism } from "node:os";
 import { ARCHITECTURES } from "@sparseloom/core";
 import { z } from "zod";
 import { RequestError } from "./errors.ts";
+import { PRESET_NAMES, withPreset } from "./presets.ts";
 import { filterShape } from "./row-filters.ts";
 
 const whole = (least: number) => z.number().int().min(least);
@@ -19,6 +20,12 @@ export const DEFAULT_WINDOW_MB = 12;
 
 /** All options of a training run. Names are the flags in camelCase. */
 export const trainSchema = z.strictObject({
+  preset: z
+    .enum(PRESET_NAMES)
+    .optional()
+    .describe(
+      "a published recipe: its options instead of the defaults; what is given beside it overrides it",
+    ),
   arch: z
     .enum(["topk", "batch-topk", "matryoshka", "jumprelu", "relu", "gated", "autoencoder"])
     .default("topk")
@@ -357,10 +364,10 @@ export function flagOf(key: string): string {
  * @throws RequestError naming the first option at fault and what would be right
  */
 export function checkTrainRequest(request: unknown): TrainOptions {
-  const parsed = trainSchema.safeParse(request);
-  if (!parsed.success) throw new RequestError(describeIssue(parsed.error, request));
+  const given = withPreset(request as Readonly<Record<string, unknown>>);
+  const parsed = trainSchema.safeParse(given);
+  if (!parsed.success) throw new RequestError(describeIssue(parsed.error, given));
   const options = parsed.data;
-  const given = request as Readonly<Record<string, unknown>>;
   for (const [key, architectures] of Object.entries(ONLY_FOR)) {
     if (given[key] !== undefined && !architectures.includes(options.arch)) {
       throw new RequestError(

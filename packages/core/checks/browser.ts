@@ -82,7 +82,7 @@ async function inBrowser(browser: string, shared: boolean, encoder: "exact" | "s
   await using server = await serve(shared, encoder, resolve);
   const profile = mkdtempSync(join(tmpdir(), "sparseloom-browser-"));
   const flags = ["--headless=new", "--no-sandbox", "--disable-gpu", `--user-data-dir=${profile}`];
-  const child = spawn(browser, [...flags, server.url], { stdio: "ignore" });
+  const child = spawn(browser, [...flags, server.url], { stdio: "ignore", detached: true });
   child.on("error", reject);
   const timer = setTimeout(() => reject(new Error(`the page said nothing for ${LIMIT} s`)), LIMIT * 1000);
   try {
@@ -90,7 +90,8 @@ async function inBrowser(browser: string, shared: boolean, encoder: "exact" | "s
   } finally {
     clearTimeout(timer);
     const gone = new Promise((left) => child.on("close", left));
-    child.kill();
+    // Its children, too: a browser is many processes.
+    if (child.pid !== undefined) process.kill(-child.pid);
     await gone;
     rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
   }

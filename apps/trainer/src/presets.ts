@@ -1,0 +1,155 @@
+/**
+ * Published recipes by name: options of `train` as their sources state them, in the scaling of rows that they are meant
+ * for. What is given beside a preset overrides it. docs/presets.md says where each number is from.
+ */
+import { RequestError } from "./errors.ts";
+
+/** A published recipe. */
+export interface Preset {
+  /** Where it is from. */
+  readonly source: string;
+  /** What is done in another way here, if anything. */
+  readonly deviations: readonly string[];
+  /** Options of `train`; its schema refers to the presets' names, so that it cannot give them a type. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+const GAO = "Gao et al. 2024 and openai/sparse_autoencoder";
+
+/** Presets by name. A learning rate, λ or threshold of theirs is for `options.normalize` and our loss, see the docs. */
+export const PRESETS = {
+  "anthropic-april-2024": {
+    source: "Anthropic, Circuits Updates April 2024; corroborated by SAELens's tutorial",
+    deviations: [],
+    options: {
+      arch: "relu",
+      decoder: "free",
+      decoderNorm: 0.1,
+      initBias: "zero",
+      applyBDecToInput: false,
+      normalize: "sqrt-d",
+      center: false,
+      l1: 5,
+      lr: 5e-5,
+      lrWarmup: 0,
+      beta1: 0.9,
+      beta2: 0.999,
+      clipNorm: 1,
+      batch: 4096,
+    },
+  },
+  "openai-topk": {
+    source: GAO,
+    deviations: ["rows are centred and scaled by one number instead of by LayerNorm each"],
+    options: {
+      arch: "topk",
+      latents: 32_768,
+      k: 32,
+      auxK: 256,
+      auxCoefficient: 1 / 32,
+      deadWindow: 10_000_000,
+      normalize: "sqrt-d",
+      center: true,
+      initBias: "median",
+      lr: 1e-4,
+      lrSchedule: "constant",
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 6.25e-10,
+      batch: 131_072,
+    },
+  },
+  "gemma-scope": {
+    source: "Rajamanoharan et al. 2024, Jumping Ahead; Lieberum et al. 2024, Gemma Scope",
+    deviations: ["--l0 is yours to choose: they trained a range of it"],
+    options: {
+      arch: "jumprelu",
+      l0Penalty: "step",
+      bandwidth: 1e-3,
+      initThreshold: 1e-3,
+      l0Warmup: 10_000,
+      applyBDecToInput: false,
+      normalize: "unit-mean-square",
+      center: false,
+      lr: 7e-5,
+      lrWarmup: 1000,
+      lrWarmupStart: 0.1,
+      lrWarmupShape: "cosine",
+      lrSchedule: "constant",
+      beta1: 0,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      batch: 4096,
+    },
+  },
+  "saelens-default": {
+    source: "SAELens 6.49, config.py: the standard architecture with its defaults",
+    deviations: [],
+    options: {
+      arch: "relu",
+      decoder: "free",
+      decoderNorm: 0.1,
+      initBias: "zero",
+      normalize: "none",
+      center: false,
+      l1: 1,
+      l1Warmup: 0,
+      lr: 3e-4,
+      lrSchedule: "constant",
+      beta1: 0.9,
+      beta2: 0.999,
+      clipNorm: 1,
+      batch: 4096,
+    },
+  },
+  "dictionary-learning-topk": {
+    source: "dictionary_learning, TopKTrainer and its end-to-end test",
+    deviations: [],
+    options: {
+      arch: "topk",
+      k: 40,
+      auxK: "auto",
+      auxCoefficient: 1 / 32,
+      deadWindow: 10_000_000,
+      initBias: "median",
+      normalize: "unit-mean-square",
+      center: false,
+      lr: "auto",
+      lrWarmup: 1000,
+      lrDecay: 0,
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      clipNorm: 1,
+      batch: 8192,
+    },
+  },
+} satisfies Record<string, Preset>;
+
+export type PresetName = keyof typeof PRESETS;
+
+/** Names of all presets. */
+export const PRESET_NAMES = Object.keys(PRESETS) as [PresetName, ...PresetName[]];
+
+/** Options of which giving one replaces the other. */
+const INSTEAD: Readonly<Record<string, string>> = { latents: "expansion", expansion: "latents" };
+
+/**
+ * The request with its preset's options filled in. Where rows are scaled in another way than the preset's, all numbers
+ * are still meant for its own scaling (`--units`), and are converted.
+ *
+ * @throws RequestError if another architecture is asked for than the preset's
+ */
+export function withPreset(request: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const name = request["preset"];
+  if (typeof name !== "string" || !Object.hasOwn(PRESETS, name)) return { ...request };
+  const { options }: Preset = PRESETS[name as PresetName];
+  const { arch, normalize } = options;
+  if (request["arch"] !== undefined && request["arch"] !== arch)
+    throw new RequestError(
+      `--preset ${name} is for --arch ${String(arch)}, not for ${String(request["arch"])}`,
+    );
+  const own = Object.entries(options).filter(([key]) => request[INSTEAD[key] ?? key] === undefined);
+  const rescaled = request["normalize"] !== undefined && request["normalize"] !== normalize;
+  return { ...Object.fromEntries(own), ...(rescaled ? { units: normalize } : {}), ...request };
+}
