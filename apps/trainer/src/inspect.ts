@@ -8,12 +8,12 @@ import { RequestError } from "./errors.ts";
 import { evaluate } from "./evaluate.ts";
 import { startModelTeam } from "./model-team.ts";
 import { openInput } from "./open-corpus.ts";
-import { readModel } from "./run/model-folder.ts";
+import { columnFor, readModel } from "./run/model-folder.ts";
 import { filtersForModel, type ModelFilterOptions } from "./row-filters.ts";
 import { TopRows } from "./top-rows.ts";
 
 export interface InspectOptions {
-  /** Default: the only one there is. */
+  /** Default: those of a model that reads several, else the only one there is. */
   readonly column?: string | readonly string[] | undefined;
   /** Label column to show. Default: the corpus's first. */
   readonly label?: string | undefined;
@@ -66,7 +66,9 @@ export async function inspect(
   const { model } = loaded;
   if (model instanceof DeepAutoencoder)
     throw new RequestError(`${path} is a deep autoencoder: it has no sparse features to inspect`);
-  await using corpus = await openInput(patterns, options.workers, { column: options.column });
+  await using corpus = await openInput(patterns, options.workers, {
+    column: columnFor(loaded, options.column),
+  });
   const label = options.label ?? corpus.labels[0]?.name ?? null;
   const filters = await filtersForModel(loaded.cfg, corpus, options.filters, { seed: 0 });
   const statistics =

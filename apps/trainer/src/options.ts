@@ -215,6 +215,13 @@ export const trainSchema = z.strictObject({
     .describe("what export divides out of the decoder (default: unit for a free decoder, else scale)"),
 
   column: z.string().optional().describe("vector column (default: the only one there is)"),
+  columns: z
+    .array(z.string())
+    .min(2)
+    .optional()
+    .describe(
+      "instead of --column: several vector columns, which one dictionary encodes together and rebuilds each (a crosscoder); each has a mean and a scale of its own",
+    ),
   documentColumn: z
     .string()
     .optional()
@@ -349,6 +356,7 @@ const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOption
   initBias: SPARSE,
   fold: SPARSE,
   deadWindow: SPARSE,
+  columns: SPARSE,
   widths: ["autoencoder"],
   outputActivation: ["autoencoder"],
 };
@@ -386,6 +394,8 @@ export function checkTrainRequest(request: unknown): TrainOptions {
   both("epochs", "examples");
   both("resampleAt", "resampleEvery");
   checkResampling(options);
+  both("column", "columns");
+  both("columns", "units");
   const onlyWith = (key: "targetL0" | "tanhScale", penalty: "quadratic" | "tanh"): void => {
     if (options[key] !== undefined && options.l0Penalty !== penalty)
       throw new RequestError(`${flagOf(key)} is for --l0-penalty ${penalty}`);

@@ -31,7 +31,9 @@ export const filterShape = {
     .number()
     .positive()
     .optional()
-    .describe("leave out rows with a norm above this multiple of the median, e.g. 10"),
+    .describe(
+      "leave out rows with a norm above this multiple of the median, e.g. 10; of several columns, the first one's",
+    ),
   where: z
     .string()
     .optional()
@@ -91,7 +93,7 @@ export async function resolveFilterRequest(
   const statistics =
     (await readStatistics(corpus, byLabel)) ??
     (await estimateStatistics(corpus, { ...options, filters: byLabel }));
-  const medianNorm = statistics.normQuantiles.p50;
+  const medianNorm = statistics.columns?.[0]?.medianNorm ?? statistics.normQuantiles.p50;
   if (medianNorm === 0)
     throw new RequestError("--max-norm-multiple cannot be used: the median norm of the rows is 0");
   return { ...byLabel, maxNormMultiple, medianNorm, maxNorm: maxNormMultiple * medianNorm };

@@ -103,13 +103,11 @@ export async function trainTogether(
   group?: GroupSteps,
 ): Promise<RunEnd[]> {
   const [{ options, runDirectory: first }] = members;
-  await using corpus = await openInput(
-    patterns,
-    options.workers,
-    options.column === undefined
-      ? { blockBytes: BLOCK_BYTES, signal: hooks.signal }
-      : { column: options.column, blockBytes: BLOCK_BYTES, signal: hooks.signal },
-  );
+  await using corpus = await openInput(patterns, options.workers, {
+    column: options.columns ?? options.column,
+    blockBytes: BLOCK_BYTES,
+    signal: hooks.signal,
+  });
   const kernels = kernelsOf(options);
   const all = members.map((member) => member.options);
   const configs = await resolveRuns(corpus, patterns, all, kernels, BLOCK_BYTES, hooks.signal);
@@ -177,7 +175,7 @@ export async function resumeTogether(
     );
   }
   await using corpus = await openInput(config.corpus.files, options.workers, {
-    column: config.corpus.column,
+    column: config.corpus.columns?.map(({ name }) => name) ?? config.corpus.column,
     blockBytes: config.corpus.blockBytes,
     signal: hooks.signal,
   });

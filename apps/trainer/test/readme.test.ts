@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ObjectServer } from "../../../packages/data/test/object-server.ts";
+import { writePairedColumns } from "./paired-columns.ts";
 import { CLI, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
@@ -56,6 +57,7 @@ beforeAll(async () => {
   await writeSmallCorpus(join(folder, "acts.arrow"), 3000, 6);
   const array = fileURLToPath(new URL("../../../packages/data/test/fixtures/arrays/f2.npy", import.meta.url));
   for (let chunk = 0; chunk < 2; chunk++) await copyFile(array, join(folder, `chunk-${chunk}.npy`));
+  await writePairedColumns(join(folder, "layers.arrow"), 3000, { before: "layer6", after: "layer8" });
   await writeFile(join(folder, "tokens.csv"), "token,x,y\nriver,1,0\nlake,2,0.5\npeak,-1,3\n");
   server = await ObjectServer.start();
   for (const path of ["/acts.arrow", "/example/acts/acts.arrow"]) {

@@ -168,7 +168,7 @@ export interface SparseArena extends CommonViews {
   /** See {@link BATCH_THRESHOLD}; empty unless BatchTopK. */
   readonly batchThreshold: Float64Array;
   readonly histogram: Int32Array;
-  /** ‖W_dec,i‖, refreshed by whoever updates the latent. */
+  /** ‖W_dec,i‖, of a crosscoder the sum over its columns; refreshed by whoever updates the latent. */
   readonly decoderNorm: FloatArray;
   /** Examples trained on when the latent was last active. */
   readonly lastFired: Float64Array;

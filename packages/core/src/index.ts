@@ -28,10 +28,13 @@ export {
   safetensorsParts,
   type SafetensorsTensor,
 } from "./safetensors.ts";
+export type { ModelColumn } from "./model-form.ts";
 export {
+  columnsTransform,
   IDENTITY_TRANSFORM,
   type RowTransform,
   rowTransform,
+  scaleOf,
   type ScaleKind,
   type ScaleStatistics,
   transformRows,

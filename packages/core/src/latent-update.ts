@@ -5,6 +5,7 @@
 import { ARCHITECTURES } from "./architectures/index.ts";
 import type { FloatArray, SparseArena } from "./arena.ts";
 import { LATENT_BLOCK } from "./block-sizes.ts";
+import { decoderNormOf, decoderParts } from "./decoder-parts.ts";
 import { clipGradients, sumSquares } from "./gradient-norm.ts";
 import type { StepContext } from "./kernels.ts";
 import { updateParameter } from "./optimizers/index.ts";
@@ -31,14 +32,18 @@ export function completeGradients(
   const { dIn, decoder } = arena.model;
   if (arena.model.applyBDecToInput) sumEncoderBiasGradients(on, arena, first, last);
   const { value, gradient } = arena.W_dec;
+  const parts = decoderParts(arena.model);
   for (let latent = first; latent < last; latent++) {
     const at = latent * dIn;
     const gradientAt = gradientRow(arena, step, latent) * dIn;
     if (decoder === "free") {
       // ∂/∂W_dec,i of λ·mean(f_i)·‖W_dec,i‖; with a gate, of mean(π_i).
-      const norm = arena.decoderNorm[latent];
-      const pull = norm > 0 ? round(round(step.penaltyScale * arena.penaltySum[latent]) / norm) : 0;
-      if (pull !== 0) on.link(gradient, gradientAt, pull, value, at, dIn);
+      const size = round(step.penaltyScale * arena.penaltySum[latent]);
+      for (const [from, width] of parts) {
+        const norm = width === dIn ? arena.decoderNorm[latent] : on.norm(value, at + from, width);
+        const pull = norm > 0 ? round(size / norm) : 0;
+        if (pull !== 0) on.link(gradient, gradientAt + from, pull, value, at + from, width);
+      }
     } else {
       // Remove the component along the unit row, which the renormalisation would undo.
       on.project(gradient, gradientAt, value, at, dIn);
@@ -72,6 +77,8 @@ export function updateLatents(
   const { dIn, decoder } = arena.model;
   const constrainRow: Constrain | undefined =
     decoder === "unit" ? (values, at, length) => on.normalise(values, at, length) : undefined;
+  const normOf = (values: FloatArray, offset: number, length: number): number =>
+    on.norm(values, offset, length);
   let heat = 0;
   for (let latent = first; latent < last; latent++) {
     const at = latent * dIn;
@@ -79,7 +86,8 @@ export function updateLatents(
     for (const parameter of [arena.W_enc, arena.W_dec]) clipGradients(on, arena, parameter, gradientAt, dIn);
     updateParameter(on, arena, arena.W_enc, at, dIn, gradientAt, step);
     updateParameter(on, arena, arena.W_dec, at, dIn, gradientAt, step, constrainRow);
-    arena.decoderNorm[latent] = decoder === "free" ? on.norm(arena.W_dec.value, at, dIn) : 1;
+    arena.decoderNorm[latent] =
+      decoder === "free" ? decoderNormOf(arena.model, arena.W_dec.value, at, round, normOf) : 1;
     const count = arena.activeCount[latent];
     heat += count;
     if (count > 0) {

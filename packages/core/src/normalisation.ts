@@ -27,10 +27,19 @@ export interface ScaleStatistics {
   readonly totalVariance: number;
 }
 
-/** x′ = scale·(x − mean); without mean x′ = scale·x. Both are float32 numbers: what is applied is what is folded. */
+/**
+ * x′ = scale·(x − mean); without mean x′ = scale·x. Both are float32 numbers: what is applied is what is folded. Where
+ * columns differ in scale, `scales` has one for each dimension, and `scale` is 1.
+ */
 export interface RowTransform {
   readonly mean: Float32Array | undefined;
   readonly scale: number;
+  readonly scales?: Float32Array | undefined;
+}
+
+/** What dimension `i` is multiplied by. */
+export function scaleOf({ scale, scales }: RowTransform, i: number): number {
+  return scales === undefined ? scale : (scales[i] as number);
 }
 
 /** The transform that leaves rows as they are. */
@@ -53,13 +62,30 @@ export function rowTransform(kind: ScaleKind, centre: boolean, statistics: Scale
   return { mean: centre ? Float32Array.from(statistics.mean) : undefined, scale: Math.fround(scale) };
 }
 
+/** Chooses the transform of rows that are vectors side by side: for each by its own statistics. */
+export function columnsTransform(
+  kind: ScaleKind,
+  centre: boolean,
+  columns: readonly ScaleStatistics[],
+): RowTransform {
+  const parts = columns.map((statistics) => rowTransform(kind, centre, statistics));
+  const scales = columns.flatMap(({ dIn }, i) => Array<number>(dIn).fill(parts[i]?.scale ?? 1));
+  return {
+    mean: centre ? Float32Array.from(columns.flatMap(({ mean }) => Array.from(mean))) : undefined,
+    scale: 1,
+    scales: Float32Array.from(scales),
+  };
+}
+
 /** Applies the transform to raw rows [any number, dIn], as the data path does: subtract and multiply in float32. */
 export function transformRows(rows: ArrayLike<number>, dIn: number, transform: RowTransform): Float32Array {
-  const { mean, scale } = transform;
+  const { mean } = transform;
   const out = new Float32Array(rows.length);
   for (let i = 0; i < rows.length; i++) {
     const value = rows[i] as number;
-    out[i] = scale * (mean === undefined ? value : Math.fround(value - (mean[i % dIn] as number)));
+    out[i] =
+      scaleOf(transform, i % dIn) *
+      (mean === undefined ? value : Math.fround(value - (mean[i % dIn] as number)));
   }
   return out;
 }

@@ -20,6 +20,8 @@ export interface SparseModelSetup {
   readonly decoder: "unit" | "free";
   /** Whether the encoder sees x − b_dec (as most systems) or x. */
   readonly applyBDecToInput: boolean;
+  /** Of a crosscoder: widths of the vectors that make an activation, side by side; their sum is dIn. Absent: one vector. */
+  readonly columns?: readonly number[];
   /** Widths of the nested prefixes, ascending, the last all latents; Matryoshka only. */
   readonly prefixes?: readonly number[];
   /** How thresholds are trained; JumpReLU only. */
@@ -204,6 +206,7 @@ export function checkModel(model: ModelSetup): void {
       );
     }
   }
+  checkColumns(model);
   if (ARCHITECTURES[model.architecture].prefixes === true) checkPrefixes(model);
   if (hasThresholds(ARCHITECTURES[model.architecture])) checkJump(model.jump);
   if (!ARCHITECTURES[model.architecture].decoders.includes(model.decoder)) {
@@ -212,6 +215,16 @@ export function checkModel(model: ModelSetup): void {
       `decoder of ${model.architecture} must be ${ARCHITECTURES[model.architecture].decoders.join(" or ")}, got ${model.decoder}`,
     );
   }
+}
+
+function checkColumns({ columns, dIn }: SparseModelSetup): void {
+  if (columns === undefined) return;
+  for (const width of columns) requireWhole("columns", width, 1);
+  if (columns.reduce((sum, width) => sum + width, 0) !== dIn)
+    throw new OptionError(
+      "columns",
+      `columns must sum to dIn (${dIn}), got ${columns.join(" + ") || "none"}`,
+    );
 }
 
 function checkPrefixes({ prefixes = [], latents }: SparseModelSetup): void {

@@ -6,7 +6,8 @@ import { BATCH_THRESHOLD, type SparseArena } from "./arena.ts";
 import { magnitude } from "./architectures/gated.ts";
 import { ARCHITECTURES, hasThresholds } from "./architectures/index.ts";
 import { OptionError } from "./errors.ts";
-import type { RowTransform } from "./normalisation.ts";
+import { formOf, type ModelColumn } from "./model-form.ts";
+import { type RowTransform, scaleOf } from "./normalisation.ts";
 import { chainProduct } from "./reference/chains.ts";
 import { selectLargest, sortByLatent } from "./reference/select.ts";
 import { decodeSafetensors } from "./safetensors.ts";
@@ -45,6 +46,8 @@ export interface SparseAutoencoderParts {
   /** [latents, dIn]. */
   readonly W_dec: Float32Array;
   readonly b_dec: Float32Array;
+  /** Of a crosscoder: the vectors that make a row, side by side; dIn is the sum of theirs. */
+  readonly columns?: readonly ModelColumn[];
 }
 
 /** The transpose of a row-major matrix [rows, columns]. */
@@ -109,7 +112,7 @@ export class SparseAutoencoder {
         throw wrong(`cfg.json has no whole number ${key}`);
       return value as number;
     };
-    const { architecture } = config;
+    const { architecture, columns } = formOf(config);
     if (!isKnown(architecture))
       throw wrong(`architecture must be ${KNOWN.join(" or ")}, got ${String(architecture)}`);
     // What would change rows at run time is not done here: refused, or every number would be silently wrong.
@@ -152,6 +155,7 @@ export class SparseAutoencoder {
       b_enc: tensor(architecture === "gated" ? "b_gate" : "b_enc", latents),
       W_dec: tensor("W_dec", latents * dIn),
       b_dec: tensor("b_dec", dIn),
+      ...(columns === undefined ? {} : { columns }),
     };
     if (parts.activation.kind === "topk" && parts.activation.k > latents)
       throw wrong(`k is ${parts.activation.k}, more than the ${latents} latents`);
@@ -281,7 +285,8 @@ export type Fold =
  * The model that a run has trained, folded to work on raw activations: for x′ = s·(x − μ),
  * W_enc·s, W_dec/s, b_dec/s + μ, and b_enc − s·μ·W_enc where the encoder does not subtract b_dec. Pre-activations stay
  * what they were, times the decoder's norm where that is folded; thresholds and a gate's magnitudes go with them. A
- * BatchTopK autoencoder gets its moving threshold. The matrices are put into `memory` where given, each of latents · dIn numbers.
+ * BatchTopK autoencoder gets its moving threshold. A crosscoder's columns have a scale each, and one norm together.
+ * The matrices are put into `memory` where given, each of latents · dIn numbers.
  */
 export function foldedModel(
   arena: SparseArena,
@@ -296,23 +301,26 @@ export function foldedModel(
   const thresholds = hasThresholds(kind);
   const r_mag = Float32Array.from(arena.r_mag.value);
   const b_mag = new Float32Array(gate ? latents : 0);
-  const { mean, scale } = transform;
+  const { mean } = transform;
   const encoder = memory?.encoder ?? new Float32Array(latents * dIn);
   const b_enc = new Float32Array(latents);
   const W_dec = memory?.W_dec ?? new Float32Array(latents * dIn);
   const b_dec = new Float32Array(dIn);
-  for (let j = 0; j < dIn; j++) b_dec[j] = arena.b_dec.value[j] / scale + (mean === undefined ? 0 : mean[j]);
+  for (let j = 0; j < dIn; j++)
+    b_dec[j] = arena.b_dec.value[j] / scaleOf(transform, j) + (mean === undefined ? 0 : mean[j]);
   for (let latent = 0; latent < latents; latent++) {
     let square = 0;
     let shift = 0;
     for (let j = 0; j < dIn; j++) {
       const at = latent * dIn + j;
+      const scale = scaleOf(transform, j);
       square += (arena.W_dec.value[at] / scale) ** 2;
       if (!applyBDecToInput && mean !== undefined) shift += scale * mean[j] * arena.W_enc.value[at];
     }
     const factor = fold === "unit" && square > 0 ? Math.sqrt(square) : 1;
     for (let j = 0; j < dIn; j++) {
       const at = latent * dIn + j;
+      const scale = scaleOf(transform, j);
       encoder[at] = arena.W_enc.value[at] * scale * factor;
       W_dec[at] = arena.W_dec.value[at] / (scale * factor);
     }

@@ -72,7 +72,7 @@ function prepare(model: ModelSetup, precision: Precision, recordBytes?: number, 
   if (arena.kind === "sparse" && arena.model.decoder === "free") {
     arena.W_dec.value.set(Float32Array.from(normals(arena.W_dec.value.length, 5, 0.5)));
     for (let i = 0; i < arena.model.latents; i++)
-      arena.decoderNorm[i] = Math.hypot(...arena.W_dec.value.subarray(i * dIn, (i + 1) * dIn));
+      arena.decoderNorm[i] = decoderNorm(Float64Array.from(arena.W_dec.value), i, arena.model);
   }
   refreshDerived(arena);
   (arena.slots[0] as Float64Array).set(Float32Array.from(normals(ROWS * dIn, 3)));
@@ -133,6 +133,12 @@ function preActivationsOf(p: Tensors, x: Float64Array, model: SparseModelSetup):
   );
 }
 
+/** ‖W_dec,i‖, or its sum over the columns of a crosscoder. */
+function decoderNorm(W_dec: Float64Array, i: number, { dIn, columns = [dIn] }: SparseModelSetup): number {
+  let at = i * dIn;
+  return columns.reduce((sum, width) => sum + Math.hypot(...W_dec.subarray(at, (at += width))), 0);
+}
+
 function sparseLoss(p: Tensors, x: Float64Array, model: SparseModelSetup): { loss: number; active: string } {
   const { dIn: d, latents, decoder } = model;
   let loss = 0;
@@ -154,7 +160,7 @@ function sparseLoss(p: Tensors, x: Float64Array, model: SparseModelSetup): { los
     }
     if (model.architecture !== "relu") continue;
     for (let i = 0; i < latents; i++) {
-      const norm = decoder === "free" ? Math.hypot(...p["W_dec"]!.subarray(i * d, (i + 1) * d)) : 1;
+      const norm = decoder === "free" ? decoderNorm(p["W_dec"]!, i, model) : 1;
       if (on[i]) loss += LAMBDA * z[i] * norm;
     }
   }
@@ -313,6 +319,10 @@ const SPARSE_CASES: [string, SparseModelSetup][] = [
   [
     "ReLU with L1 weighted by decoder norms and free decoder",
     sparse({ architecture: "relu", decoder: "free" }),
+  ],
+  [
+    "a crosscoder's ReLU with L1 weighted by the sum of its columns' norms",
+    sparse({ architecture: "relu", decoder: "free", columns: [2, 4, 1] }),
   ],
 ];
 const jumpCase = (

@@ -159,9 +159,10 @@ const sparseModel = fc
     k: fc.integer({ min: 1, max: 90 }),
     free: fc.boolean(),
     applyBDecToInput: fc.boolean(),
+    column: fc.nat(40),
   })
   .map(
-    ({ architecture, dIn, latents, k, free, applyBDecToInput, jump }): ModelSetup => ({
+    ({ architecture, dIn, latents, k, free, applyBDecToInput, jump, column }): ModelSetup => ({
       kind: "sparse",
       architecture,
       dIn,
@@ -169,6 +170,7 @@ const sparseModel = fc
       k: ["relu", "jumprelu", "gated"].includes(architecture) ? 0 : Math.min(k, latents),
       decoder: (architecture === "relu" || architecture === "gated") && free ? "free" : "unit",
       applyBDecToInput,
+      ...(column > 0 && column < dIn ? { columns: [column, dIn - column] } : {}),
       ...(architecture === "jumprelu" ? { jump } : {}),
       ...(architecture === "matryoshka" ? { prefixes: defaultPrefixes(latents) } : {}),
     }),

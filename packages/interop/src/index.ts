@@ -1,3 +1,4 @@
+export { type CrosscoderColumn, crosscoderParts } from "./crosscoder.ts";
 export {
   exportSaeLens,
   type JsonValue,

@@ -5,6 +5,7 @@ it("exports exactly these names", () => {
   expect(Object.keys(interop).sort()).toEqual([
     "SAE_LENS_VERSION",
     "SaeLensError",
+    "crosscoderParts",
     "exportSaeLens",
     "saeLensParts",
   ]);

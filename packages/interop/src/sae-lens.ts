@@ -95,7 +95,7 @@ export class SaeLensError extends Error {
 export function exportSaeLens(model: SaeLensModel, metadata: SaeLensMetadata): SaeLensFiles {
   checkModel(model);
   return {
-    "cfg.json": encodeConfig(model, metadata),
+    "cfg.json": encodeConfig(model, metadata, {}),
     "sae_weights.safetensors": encodeSafetensors(tensorsOf(model)),
   };
 }
@@ -103,21 +103,27 @@ export function exportSaeLens(model: SaeLensModel, metadata: SaeLensMetadata): S
 /**
  * The same files in pieces, to be written one after the other: each tensor is the model's own memory, uncopied.
  *
+ * @param keys of `cfg.json` beside SAELens's, or instead of them
  * @throws SaeLensError as {@link exportSaeLens}
  */
 export function saeLensParts(
   model: SaeLensModel,
   metadata: SaeLensMetadata,
+  keys: { readonly [key: string]: JsonValue } = {},
 ): Readonly<Record<keyof SaeLensFiles, readonly Uint8Array[]>> {
   checkModel(model);
   return {
-    "cfg.json": [encodeConfig(model, metadata)],
+    "cfg.json": [encodeConfig(model, metadata, keys)],
     "sae_weights.safetensors": safetensorsParts(tensorsOf(model)),
   };
 }
 
-function encodeConfig(model: SaeLensModel, metadata: SaeLensMetadata): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(`${toJson(configOf(model, metadata))}\n`);
+function encodeConfig(
+  model: SaeLensModel,
+  metadata: SaeLensMetadata,
+  keys: { readonly [key: string]: JsonValue },
+): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${toJson({ ...configOf(model, metadata), ...keys })}\n`);
 }
 
 function tensorsOf({

@@ -16,7 +16,7 @@ export function addEvalCommand(program: Command): void {
     )
     .argument("<model>", "model folder (SAELens format) or run directory")
     .argument("<corpus...>", "Arrow files, folders or globs");
-  addColumnFlags(command)
+  addColumnFlags(command, "those of a model that reads several, else the only one there is")
     .addOption(
       new Option("--split <split>", "which rows, by the seed and share in the model's metadata")
         .choices(["all", "train", "held-out"])

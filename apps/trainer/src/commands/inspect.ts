@@ -23,7 +23,7 @@ export function addInspectCommand(program: Command): void {
       "model folder (SAELens format) or run directory; in a run directory the report is kept",
     )
     .argument("<corpus...>", "Arrow files, folders or globs");
-  addColumnFlags(command)
+  addColumnFlags(command, "those of a model that reads several, else the only one there is")
     .option("--label <name>", "label column to show (default: the first)")
     .option("--features <n>", "features to show", parseCount, 10)
     .option("--top <n>", "rows to show of each", parseCount, 8)

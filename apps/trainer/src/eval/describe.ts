@@ -10,6 +10,7 @@ export function describeEvaluation(result: EvalResult): string {
   return [
     `${result.model} on ${formatCount(result.rows)} rows (${result.split})${describeFiltered(result.filteredRows)}`,
     formatTable(["measure", "value", "meaning"], measures(result)),
+    ...columnLines(result),
     ...truthLines(result),
     ...histogramLines(result),
     ...(result.deadLatents === null ? [] : ["", describeDead(result.deadLatents)]),
@@ -38,6 +39,12 @@ function measures(result: EvalResult): Row[] {
     ["|cosine|", meanAbsolute.toFixed(4), "between decoder rows, mean over pairs"],
     ["duplicates", formatCount(duplicates), `latents with another at cosine > 0.95${sample}`],
   ];
+}
+
+function columnLines({ columns }: EvalResult): string[] {
+  if (columns === null) return [];
+  const rows = columns.map(({ name, fvu, mse }) => [name, fvu.toFixed(4), mse.toPrecision(5)] as const);
+  return ["", formatTable(["column", "FVU", "MSE"], rows)];
 }
 
 function truthLines({ truth }: EvalResult): string[] {

@@ -13,7 +13,7 @@ import { evaluate } from "../evaluate.ts";
 import { startModelTeam } from "../model-team.ts";
 import { openInput } from "../open-corpus.ts";
 import { filtersForModel, type ModelFilterOptions, type RecordedFilters } from "../row-filters.ts";
-import { type LoadedModel, readModel } from "../run/model-folder.ts";
+import { columnFor, columnsOf, type LoadedModel, readModel } from "../run/model-folder.ts";
 import { type DeadReport, DeadSample } from "./dead-sample.ts";
 import { findGroundTruth } from "./ground-truth.ts";
 import { type Quality, QualityMeter } from "./quality.ts";
@@ -42,7 +42,7 @@ export interface EvalResult extends Quality {
 
 /** Options of {@link evaluateModel}. */
 export interface EvalOptions {
-  /** Default: the only one there is. */
+  /** Default: those of a model that reads several, else the only one there is. */
   readonly column?: string | readonly string[] | undefined;
   readonly split: Split;
   /** Rows at most. */
@@ -63,7 +63,9 @@ export async function evaluateModel(
   options: EvalOptions,
 ): Promise<EvalResult> {
   const loaded = await readModel(path);
-  await using corpus = await openInput(patterns, options.workers, { column: options.column });
+  await using corpus = await openInput(patterns, options.workers, {
+    column: columnFor(loaded, options.column),
+  });
   const { seed, heldOut, documentColumn } = recordOf(loaded);
   const unfiltered = {
     seed,
@@ -80,7 +82,8 @@ export async function evaluateModel(
     (await readStatistics(corpus, filters)) ?? (await estimateStatistics(corpus, { ...split, split: "all" }));
   const { team: started, transform } = startModelTeam(loaded, corpus, statistics.mean, options.workers);
   await using team = started;
-  const meter = new QualityMeter(team.arena, transform, await findGroundTruth(corpus, options.features));
+  const truth = await findGroundTruth(corpus, options.features);
+  const meter = new QualityMeter(team.arena, transform, truth, columnsOf(loaded));
   await using stream = new RowStream(corpus, { ...split, shuffle: "window", epochs: 1, transform });
   const sample = options.dead === true ? new DeadSample(corpus.dIn) : undefined;
   const found = await evaluate(team, stream, options.rows, {

@@ -10,6 +10,7 @@ import {
   type CosineMatrix,
   countDetections,
   type DetectionCounts,
+  type ModelColumn,
   detectionMetrics,
   emptyDetections,
   emptyReconstructionSums,
@@ -48,6 +49,14 @@ export interface TruthResult {
   } | null;
 }
 
+/** One of the vectors that a crosscoder reads and rebuilds. */
+export interface ColumnQuality {
+  readonly name: string;
+  /** Mean over rows of ‖x − x̂‖², raw units. */
+  readonly mse: number;
+  readonly fvu: number;
+}
+
 /** What a {@link QualityMeter} found. */
 export interface Quality extends ReconstructionMetrics {
   /** Mean over rows of Σ f·‖W_dec‖; null for a deep autoencoder. */
@@ -55,6 +64,8 @@ export interface Quality extends ReconstructionMetrics {
   /** Cosines between decoder rows; null for a deep autoencoder. */
   readonly decoder: PairwiseCosines | null;
   readonly truth: TruthResult | null;
+  /** Of each column of a crosscoder; null where rows are one vector. */
+  readonly columns: readonly ColumnQuality[] | null;
   readonly warnings: readonly string[];
 }
 
@@ -73,22 +84,40 @@ export class QualityMeter {
   readonly #sums: ReconstructionSums = emptyReconstructionSums();
   readonly #warnings: string[] = [];
   readonly #decoder: PairwiseCosines | undefined;
-  /** ‖W_dec,i‖ [latents]. */
+  readonly #columns: readonly ModelColumn[] | undefined;
+  /** Σ ‖x − x̂‖² and Σ ‖x − x̄‖² of each column. */
+  readonly #columnErrors: Float64Array;
+  readonly #columnSquares: Float64Array;
+  /** ‖W_dec,i‖ [latents]; of a crosscoder the sum over its columns. */
   readonly #decoderNorm: Float64Array;
   #detections: DetectionCounts | undefined;
   #penalty = 0;
   #x = new Float32Array(0);
   #reconstruction = new Float32Array(0);
 
-  /** @param transform of the rows in the arena's slots; measured is in raw units */
-  constructor(arena: Arena, transform: RowTransform, truth: GroundTruth | undefined) {
+  /**
+   * @param transform of the rows in the arena's slots; measured is in raw units
+   * @param columns that rows are made of, where they are several
+   */
+  constructor(
+    arena: Arena,
+    transform: RowTransform,
+    truth: GroundTruth | undefined,
+    columns?: readonly ModelColumn[],
+  ) {
     this.#transform = transform;
+    this.#columns = columns;
+    this.#columnErrors = new Float64Array(columns?.length ?? 0);
+    this.#columnSquares = new Float64Array(columns?.length ?? 0);
     this.#truth = truth;
     this.#decoderNorm = new Float64Array(arena.kind === "deep" ? 0 : arena.model.latents);
     if (arena.kind === "deep") return;
     const { dIn, latents } = arena.model;
-    for (let latent = 0; latent < latents; latent++)
-      this.#decoderNorm[latent] = Math.hypot(...arena.W_dec.value.subarray(latent * dIn, (latent + 1) * dIn));
+    for (let latent = 0; latent < latents; latent++) {
+      let at = latent * dIn;
+      for (const part of columns ?? [{ dIn }])
+        this.#decoderNorm[latent] += Math.hypot(...arena.W_dec.value.subarray(at, (at += part.dIn)));
+    }
     this.#decoder = pairwiseCosines(arena.W_dec.value, dIn);
     if (truth === undefined) return;
     if (latents * truth.features > MOST_COSINES) {
@@ -108,6 +137,7 @@ export class QualityMeter {
     const dIn = arena.mean.length;
     if (this.#sums.rows === 0) this.#checkRows(rowIds, Math.min(rows, CHECKED_ROWS), dIn);
     addReconstructions(this.#sums, this.#x, this.#reconstruction, rows, dIn);
+    this.#addColumns(arena, rows);
     if (arena.kind === "deep") return;
     for (let row = 0; row < rows; row++) {
       const begin = arena.rowOffset[row];
@@ -128,8 +158,34 @@ export class QualityMeter {
       l1: this.#decoder === undefined ? null : this.#penalty / this.#sums.rows,
       decoder: this.#decoder ?? null,
       truth: this.#found(),
+      columns:
+        this.#columns?.map(({ name }, i) => ({
+          name,
+          mse: this.#columnErrors[i] / this.#sums.rows,
+          fvu: this.#columnErrors[i] / this.#columnSquares[i],
+        })) ?? null,
       warnings: this.#warnings,
     };
+  }
+
+  /** The columns' squares. A crosscoder is folded: the arena's mean is in raw units, as the rows are. */
+  #addColumns({ mean }: Arena, rows: number): void {
+    const dIn = mean.length;
+    let from = 0;
+    for (const [i, column] of (this.#columns ?? []).entries()) {
+      let errors = 0;
+      let squares = 0;
+      for (let row = 0; row < rows; row++) {
+        for (let j = from; j < from + column.dIn; j++) {
+          const x = this.#x[row * dIn + j];
+          errors += (x - this.#reconstruction[row * dIn + j]) ** 2;
+          squares += (x - mean[j]) ** 2;
+        }
+      }
+      this.#columnErrors[i] += errors;
+      this.#columnSquares[i] += squares;
+      from += column.dIn;
+    }
   }
 
   #found(): TruthResult | null {

@@ -12,8 +12,11 @@ import {
   defaultDeadWindow,
   type JumpSetup,
   type ModelSetup,
+  columnsTransform,
   type RowTransform,
   rowTransform,
+  type ScaleKind,
+  scaleOf,
   type Setup,
   ARCHITECTURES,
   hasThresholds,
@@ -21,6 +24,7 @@ import {
 import {
   absolutePath,
   type Corpus,
+  type CorpusColumn,
   type CorpusStatistics,
   countSplit,
   estimateStatistics,
@@ -47,6 +51,8 @@ export interface RunConfig {
     readonly files: readonly string[];
     readonly fingerprint: string;
     readonly column: string;
+    /** Of a crosscoder: the columns whose vectors make a row. */
+    readonly columns?: readonly CorpusColumn[];
     readonly dIn: number;
     readonly rows: number;
     /** Bytes of a block at most: part of the order of rows. */
@@ -61,8 +67,12 @@ export interface RunConfig {
   /** Rows left out of training, statistics and evaluation; null: none. */
   readonly filters: RecordedFilters | null;
   readonly statistics: CorpusStatistics;
-  /** Rows are trained on as x′ = scale·(x − mean). */
-  readonly transform: { readonly mean: readonly number[] | null; readonly scale: number };
+  /** Rows are trained on as x′ = scale·(x − mean); of several columns each by its own of `scales`, and scale is 1. */
+  readonly transform: {
+    readonly mean: readonly number[] | null;
+    readonly scale: number;
+    readonly scales?: readonly number[];
+  };
   readonly setup: Setup;
   readonly totalExamples: number;
   readonly totalSteps: number;
@@ -156,8 +166,8 @@ function configOf(
   const totalExamples = options.examples ?? (options.epochs ?? 1) * trainRows;
   const batchRows = Math.min(options.batch, totalExamples);
   const totalSteps = Math.ceil(totalExamples / batchRows);
-  const transform = rowTransform(options.normalize, options.center, statistics);
-  const model = modelSetup(options, corpus.dIn);
+  const transform = transformFor(options.normalize, options.center, statistics);
+  const model = modelSetup(options, corpus);
   const meant = options.units ?? options.normalize;
   const inUnits: Setup = {
     model,
@@ -173,11 +183,11 @@ function configOf(
       adam: { beta1: options.beta1, beta2: options.beta2, epsilon: options.epsilon },
       ...(options.clipNorm === undefined ? {} : { clipNorm: options.clipNorm }),
       deadWindow: options.deadWindow ?? defaultDeadWindow(batchRows, totalExamples),
-      ...auxiliary(options, corpus.dIn, statistics.totalVariance * transform.scale ** 2),
+      ...auxiliary(options, corpus.dIn, scaledVariance(statistics, transform)),
     },
   };
   // A preset's numbers, say, that were found on rows of another scale.
-  const ratio = transform.scale / rowTransform(meant, options.center, statistics).scale;
+  const ratio = transform.scale / transformFor(meant, options.center, statistics).scale;
   const setup = ratio === 1 ? inUnits : convertUnits(inUnits, ratio);
   return {
     version: VERSION,
@@ -188,6 +198,7 @@ function configOf(
       files: corpus.files.map(({ path, format }) => (format === "synthetic" ? path : absolutePath(path))),
       fingerprint: corpus.fingerprint,
       column: corpus.column,
+      ...(corpus.columns.length > 1 ? { columns: corpus.columns } : {}),
       dIn: corpus.dIn,
       rows: corpus.rows,
       blockBytes,
@@ -197,7 +208,11 @@ function configOf(
     },
     filters,
     statistics,
-    transform: { mean: transform.mean === undefined ? null : [...transform.mean], scale: transform.scale },
+    transform: {
+      mean: transform.mean === undefined ? null : [...transform.mean],
+      scale: transform.scale,
+      ...(transform.scales === undefined ? {} : { scales: firstOfEach(transform.scales, corpus.columns) }),
+    },
     setup,
     totalExamples,
     totalSteps,
@@ -237,7 +252,28 @@ function resamplingOf(
   return { resampling: { events: steps.map((step, index) => ({ step, window: windowOf(index) })), rows } };
 }
 
-function modelSetup(options: TrainOptions, dIn: number): ModelSetup {
+/** The transform of a corpus's rows: of several columns, each by its own statistics. */
+function transformFor(kind: ScaleKind, centre: boolean, statistics: CorpusStatistics): RowTransform {
+  const { columns, mean } = statistics;
+  if (columns === undefined) return rowTransform(kind, centre, statistics);
+  let from = 0;
+  const parts = columns.map((column) => ({ ...column, mean: mean.slice(from, (from += column.dIn)) }));
+  return columnsTransform(kind, centre, parts);
+}
+
+/** The total variance of the rows as they are trained on. */
+function scaledVariance({ variance, totalVariance }: CorpusStatistics, transform: RowTransform): number {
+  if (transform.scales === undefined) return totalVariance * transform.scale ** 2;
+  return variance.reduce((sum, value, i) => sum + value * scaleOf(transform, i) ** 2, 0);
+}
+
+/** What the dimensions of each column have in common. */
+function firstOfEach(values: Float32Array, columns: readonly CorpusColumn[]): number[] {
+  let from = 0;
+  return columns.map(({ dIn }) => values[(from += dIn) - dIn] as number);
+}
+
+function modelSetup(options: TrainOptions, { dIn, columns }: Corpus): ModelSetup {
   if (options.arch === "autoencoder") {
     const widths = options.widths ?? [];
     if (widths[0] !== dIn) {
@@ -261,6 +297,7 @@ function modelSetup(options: TrainOptions, dIn: number): ModelSetup {
     k: hasK ? (options.k ?? DEFAULT_K) : 0,
     decoder: options.decoder ?? architecture.decoders[0] ?? "unit",
     applyBDecToInput: options.applyBDecToInput,
+    ...(columns.length > 1 ? { columns: columns.map((column) => column.dIn) } : {}),
     ...(architecture.prefixes === true ? { prefixes: options.prefixes ?? defaultPrefixes(latents) } : {}),
     ...(hasThresholds(architecture) ? { jump: jumpSetup(options) } : {}),
   };
@@ -314,8 +351,12 @@ export function splitOptions(
 
 /** The run's row transform, as the data path and the export apply it. */
 export function transformOf(config: RunConfig): RowTransform {
-  const { mean, scale } = config.transform;
-  return { mean: mean === null ? undefined : Float32Array.from(mean), scale };
+  const { mean, scale, scales } = config.transform;
+  const transform = { mean: mean === null ? undefined : Float32Array.from(mean), scale };
+  const { columns = [] } = config.corpus;
+  if (scales === undefined) return transform;
+  const each = columns.flatMap(({ dIn }, i) => Array<number>(dIn).fill(scales[i] as number));
+  return { ...transform, scales: Float32Array.from(each) };
 }
 
 /**

@@ -6,13 +6,20 @@ import {
   DeepAutoencoder,
   deepModel,
   foldedModel,
+  type ModelColumn,
   type SafetensorsInput,
   SafetensorsError,
   safetensorsParts,
   SparseAutoencoder,
   transpose,
 } from "@sparseloom/core";
-import { type JsonValue, saeLensParts } from "@sparseloom/interop";
+import {
+  crosscoderParts,
+  type JsonValue,
+  type SaeLensMetadata,
+  type SaeLensModel,
+  saeLensParts,
+} from "@sparseloom/interop";
 import { RequestError } from "../errors.ts";
 import { type RunConfig, transformOf } from "./config.ts";
 import type { ThresholdReport } from "./result.ts";
@@ -49,31 +56,32 @@ export async function writeModel(
   const { parts } = foldedModel(arena, transform, fold, { encoder: first, W_dec: second });
   const { activation, applyBDecToInput, encoder, b_enc, W_dec, b_dec } = parts;
   const W_enc = transpose(encoder, latents, dIn, third);
-  const files = saeLensParts(
-    {
-      architecture: activation.kind === "relu" ? "standard" : activation.kind,
-      dIn,
-      latents,
-      ...(activation.kind === "topk" ? { k: activation.k } : {}),
-      ...(activation.kind === "jumprelu" ? { threshold: activation.threshold } : {}),
-      ...(activation.kind === "gated" ? { r_mag: activation.r_mag, b_mag: activation.b_mag } : {}),
-      applyBDecToInput,
-      W_enc,
-      b_enc,
-      W_dec,
-      b_dec,
+  const model: SaeLensModel = {
+    architecture: activation.kind === "relu" ? "standard" : activation.kind,
+    dIn,
+    latents,
+    ...(activation.kind === "topk" ? { k: activation.k } : {}),
+    ...(activation.kind === "jumprelu" ? { threshold: activation.threshold } : {}),
+    ...(activation.kind === "gated" ? { r_mag: activation.r_mag, b_mag: activation.b_mag } : {}),
+    applyBDecToInput,
+    W_enc,
+    b_enc,
+    W_dec,
+    b_dec,
+  };
+  const metadata: SaeLensMetadata = {
+    trainingArchitecture: arena.model.architecture,
+    l0: quality.l0,
+    deadLatents: quality.dead,
+    sparseloom: {
+      ...metadataOf(config),
+      fold,
+      ...(quality.threshold === undefined ? {} : { threshold: { ...quality.threshold } }),
     },
-    {
-      trainingArchitecture: arena.model.architecture,
-      l0: quality.l0,
-      deadLatents: quality.dead,
-      sparseloom: {
-        ...metadataOf(config),
-        fold,
-        ...(quality.threshold === undefined ? {} : { threshold: { ...quality.threshold } }),
-      },
-    },
-  );
+  };
+  const { columns } = config.corpus;
+  const files =
+    columns === undefined ? saeLensParts(model, metadata) : crosscoderParts(model, columns, metadata);
   await writeFolder(path, files);
 }
 
@@ -91,7 +99,12 @@ function metadataOf(config: RunConfig) {
     documentColumn: options.documentColumn ?? null,
     // Of runs before there were filters the configuration has none.
     rowFilters: JSON.parse(JSON.stringify(config.filters ?? null)) as JsonValue,
-    scaling: { normalize: options.normalize, center: options.center, scale: config.transform.scale },
+    scaling: {
+      normalize: options.normalize,
+      center: options.center,
+      scale: config.transform.scale,
+      ...(config.transform.scales === undefined ? {} : { scales: config.transform.scales }),
+    },
     lossConvention: "mean over rows of the squared error summed over dimensions, on scaled rows",
     deadWindow: setup.training.deadWindow,
     // What eval compares a corpus with before it trusts a number.
@@ -131,6 +144,30 @@ export interface LoadedModel {
   readonly path: string;
   readonly model: SparseAutoencoder | DeepAutoencoder;
   readonly cfg: Readonly<Record<string, unknown>>;
+}
+
+/** The corpus's columns that a model reads, where it reads several. */
+export function columnsOf({ model }: LoadedModel): readonly ModelColumn[] | undefined {
+  return model instanceof DeepAutoencoder ? undefined : model.parts.columns;
+}
+
+/**
+ * The columns of a corpus to open for a model: those asked for, or the model's own, where it reads several.
+ *
+ * @throws RequestError when the model reads several and another number is asked for
+ */
+export function columnFor(
+  loaded: LoadedModel,
+  asked: string | readonly string[] | undefined,
+): string | readonly string[] | undefined {
+  const own = columnsOf(loaded)?.map(({ name }) => name);
+  if (own === undefined) return asked;
+  if (asked === undefined) return own;
+  if (typeof asked === "string" || asked.length !== own.length)
+    throw new RequestError(
+      `the model ${loaded.path} reads ${own.length} columns (${own.join(", ")}): give as many with --columns, or none`,
+    );
+  return asked;
 }
 
 /**

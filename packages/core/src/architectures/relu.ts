@@ -1,6 +1,7 @@
 /**
  * ReLU autoencoder with an L1 penalty: f = ReLU(W_enc·x + b_enc), loss = mean over rows of (‖x − x̂‖² + penalty).
  * Free decoder: penalty λ·Σ f_i·‖W_dec,i‖, decoder unconstrained (Anthropic, April 2024 update).
+ * Of a crosscoder ‖W_dec,i‖ is Σ_c ‖W_dec,i^c‖ over its columns (Anthropic, October 2024, Sparse Crosscoders).
  * Unit decoder: penalty λ·Σ f_i, decoder rows kept at norm 1 (Towards Monosemanticity, 2023).
  */
 import type { SparseArena } from "../arena.ts";

@@ -9,6 +9,7 @@ import { LATENT_BLOCK, ROW_BLOCK } from "../block-sizes.ts";
 import { completeGradients, gradientRow, updateDecoderBias, updateLatents } from "../latent-update.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import { CONTROL } from "../control.ts";
+import { decoderNormOf } from "../decoder-parts.ts";
 import { referenceAuxiliary } from "./auxiliary.ts";
 import { chainDot, chainLink, chainProduct, LANES, laneDot, type Round } from "./chains.ts";
 import { decodeGate } from "./gate.ts";
@@ -155,11 +156,13 @@ export function finishDecoderRow(arena: SparseArena, latent: number, lanes: Floa
   const { dIn, decoder } = arena.model;
   const weights = arena.W_dec.value;
   const at = latent * dIn;
-  const norm = round(Math.sqrt(laneDot(lanes, weights, at, weights, at, dIn)));
+  const normOf = (values: FloatArray, offset: number, length: number): number =>
+    round(Math.sqrt(laneDot(lanes, values, offset, values, offset, length)));
   if (decoder === "free") {
-    arena.decoderNorm[latent] = norm;
+    arena.decoderNorm[latent] = decoderNormOf(arena.model, weights, at, round, normOf);
     return;
   }
+  const norm = normOf(weights, at, dIn);
   arena.decoderNorm[latent] = 1;
   if (norm > 0) for (let j = at; j < at + dIn; j++) weights[j] = weights[j] / norm;
 }
