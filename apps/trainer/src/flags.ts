@@ -53,9 +53,24 @@ const ARGUMENTS: Readonly<Record<Kind, string>> = {
   boolean: "",
 };
 
-/** Adds a flag for every option of `train`; some take a list of values. */
+/** Characters of an option's choices that still stand beside its flag. */
+const MOST_CHOICES = 24;
+
+/** Parts of `train --help`: the option with which each begins, in the schema's order. */
+const HEADINGS: Readonly<Partial<Record<keyof typeof trainSchema.shape, string>>> = {
+  preset: "Model:",
+  k: "Sparsity (each for some architectures):",
+  widths: "Deep autoencoder:",
+  batch: "Training:",
+  normalize: "Scaling of rows, first parameters, export:",
+  column: "Data:",
+  workers: "Machine (changes no bit of the result):",
+  seed: "Run:",
+};
+
+/** Adds a flag for every option of `train`, under headings; some take a list of values. */
 export function addTrainFlags(command: Command): void {
-  addFlags(command, trainSchema.shape);
+  addFlags(command, trainSchema.shape, HEADINGS);
   for (const key of LIST_OPTIONS) {
     const option = command.options.find((one) => one.long === flagOf(key));
     if (option !== undefined) {
@@ -67,19 +82,35 @@ export function addTrainFlags(command: Command): void {
     new Option(
       "--seeds <n,n,…>",
       "instead of --seed: a model for each, in one pass, on the data of --data-seed (default the first seed)",
-    ).argParser(parserOf("numbers", "seeds")),
+    )
+      .argParser(parserOf("numbers", "seeds"))
+      .helpGroup(HEADINGS.seed ?? ""),
   );
 }
 
-/** Adds a flag for every option of a schema. Defaults are shown, but filled in by the schema. */
-export function addFlags(command: Command, shape: Shape): void {
+/**
+ * Adds a flag for every option of a schema. Defaults are shown, but filled in by the schema.
+ * @param headings above which options a new part of `--help` begins
+ */
+export function addFlags(
+  command: Command,
+  shape: Shape,
+  headings: Readonly<Record<string, string>> = {},
+): void {
+  let heading: string | undefined;
+  const add = (option: Option): void => {
+    command.addOption(heading === undefined ? option : option.helpGroup(heading));
+  };
   for (const [key, schema] of Object.entries(shape)) {
+    heading = headings[key] ?? heading;
     const { kind, choices, description, fallback } = fieldOf(schema);
-    const shown =
-      fallback === undefined ? description : `${description} (default ${JSON.stringify(fallback)})`;
+    // Many choices would push all descriptions to the right.
+    const inside = choices !== undefined && choices.join("|").length <= MOST_CHOICES;
+    const listed = choices !== undefined && !inside ? `${description}: ${choices.join(", ")}` : description;
+    const shown = fallback === undefined ? listed : `${listed} (default ${JSON.stringify(fallback)})`;
     if (kind === "boolean") {
       // What is done by default has a flag that leaves it.
-      command.addOption(
+      add(
         fallback === true
           ? new Option(flagOf(key).replace("--", "--no-"), `do not ${description}`)
           : new Option(flagOf(key), description),
@@ -87,8 +118,8 @@ export function addFlags(command: Command, shape: Shape): void {
       if (fallback === true) command.addOption(new Option(flagOf(key)).hideHelp());
       continue;
     }
-    const argument = choices === undefined ? ARGUMENTS[kind] : `<${choices.join("|")}>`;
-    command.addOption(new Option(`${flagOf(key)} ${argument}`, shown).argParser(parserOf(kind, key)));
+    const argument = choices === undefined ? ARGUMENTS[kind] : inside ? `<${choices.join("|")}>` : "<name>";
+    add(new Option(`${flagOf(key)} ${argument}`, shown).argParser(parserOf(kind, key)));
   }
 }
 

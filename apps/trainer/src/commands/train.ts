@@ -20,6 +20,17 @@ import type { ScreeningReport, TrainResult } from "../run/result.ts";
 import type { TrainHooks } from "../session.ts";
 import { resume, train } from "../train.ts";
 
+/** What a newcomer asks first. */
+const WHICH = `
+Which architecture for what (more in docs/architectures.md):
+  topk          --k latents in every row; the fastest step
+  batch-topk    --k on average, more in rows that need more; a good first choice, with --aux-k auto
+  matryoshka    batch-topk whose first latents must do alone: against splitting and absorption
+  jumprelu      a trained threshold for each latent; --l0-penalty quadratic --target-l0 20 aims at an L0
+  gated         which latents are active is decided apart from how much: no shrinkage
+  relu          the penalty --l1 decides L0; the oldest recipe
+  autoencoder   dense layers --widths; no features to inspect`;
+
 /** Adds the command to `program`. */
 export function addTrainCommand(program: Command): void {
   const command = program
@@ -33,6 +44,7 @@ export function addTrainCommand(program: Command): void {
     .option("--config <file.json>", "options from a file; flags override them")
     .option("--json", "print the result as one JSON object");
   addTrainFlags(command);
+  command.addHelpText("after", WHICH);
   command.action(async (patterns: string[], flags: { resume?: string; json?: boolean }) => {
     const request = await gatherRequest(command);
     const { resume: from } = flags;
