@@ -136,6 +136,18 @@ export const trainSchema = z.strictObject({
     .optional()
     .describe("steps of decay at the end (default: linear 20 % of the steps, cosine all after the warm-up)"),
   lrEnd: z.number().min(0).optional().describe("learning rate that the decay leads to (default 0)"),
+  optimizer: z
+    .enum(["adam", "signum", "signum-schedule-free"])
+    .default("adam")
+    .describe(
+      "what turns gradients into updates; signum: against the sign of their running mean; signum-schedule-free: sign descent whose average is the model (sparsify's default)",
+    ),
+  momentum: z
+    .number()
+    .min(0)
+    .lt(1)
+    .optional()
+    .describe("β of the momentum (signum: default 0.9; signum-schedule-free: 0.95)"),
   beta1: z.number().min(0).lt(1).default(0.9).describe("Adam's β1"),
   beta2: z.number().min(0).lt(1).default(0.999).describe("Adam's β2"),
   epsilon: z.number().positive().default(1e-8).describe("Adam's ε"),
@@ -158,6 +170,12 @@ export const trainSchema = z.strictObject({
     .describe(
       "training rows of which dead latents are made, by the squares of their losses (default 819200)",
     ),
+  ema: z
+    .number()
+    .positive()
+    .lt(1)
+    .optional()
+    .describe("decay of a moving average of the parameters, which the finished model has (default none)"),
   clipNorm: z
     .number()
     .positive()
@@ -409,6 +427,7 @@ export function checkTrainRequest(request: unknown): TrainOptions {
   if (options.initRate !== undefined && options.initEncoderBias !== "sparse")
     throw new RequestError("--init-rate is for --init-encoder-bias sparse");
   checkSchedule(options);
+  checkOptimizer(options, given);
   onlyWith("targetL0", "quadratic");
   onlyWith("tanhScale", "tanh");
   if (options.arch === "autoencoder" && options.widths === undefined) {
@@ -469,6 +488,27 @@ function checkSchedule(options: TrainOptions): void {
   }
   if (lrEnd !== undefined && lr !== "auto" && lrEnd > lr)
     throw new RequestError(`--lr-end must be at most --lr ${lr}, got ${lrEnd}`);
+}
+
+/** What belongs to one optimiser is not for another. */
+function checkOptimizer(options: TrainOptions, given: Readonly<Record<string, unknown>>): void {
+  const { optimizer, lrSchedule, ema } = options;
+  for (const key of ["beta1", "beta2", "epsilon"] as const) {
+    if (given[key] !== undefined && optimizer !== "adam")
+      throw new RequestError(`${flagOf(key)} is for --optimizer adam, not for ${optimizer}`);
+  }
+  if (options.momentum !== undefined && optimizer === "adam")
+    throw new RequestError("--momentum is for the other optimizers: adam has --beta1");
+  if (optimizer !== "signum-schedule-free") return;
+  const decays = (["lrDecay", "lrEnd"] as const).find((key) => (options[key] ?? 0) > 0);
+  if (decays !== undefined || (lrSchedule ?? "constant") !== "constant")
+    throw new RequestError(
+      `${flagOf(decays ?? "lrSchedule")} is not for --optimizer signum-schedule-free: averaging takes the place of a decay`,
+    );
+  if (ema !== undefined)
+    throw new RequestError(
+      "--ema is not for --optimizer signum-schedule-free: its model is an average already",
+    );
 }
 
 /** One line: the option, what would be right, and what was given. */

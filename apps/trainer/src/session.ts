@@ -3,7 +3,7 @@
  * loop, the measurement of the results, the models.
  */
 import { basename, join } from "node:path";
-import type { KernelVariant, Metrics, Plan } from "@sparseloom/core";
+import { type KernelVariant, type Metrics, type Plan, takeAverages } from "@sparseloom/core";
 import { type Corpus, RowStream, type Split, type StreamPosition } from "@sparseloom/data";
 import { selectsOverBatch, settleThresholds } from "./calibrate-threshold.ts";
 import type { DivergedError } from "./errors.ts";
@@ -80,6 +80,8 @@ export async function runToEnd(session: Session): Promise<RunEnd[]> {
   }));
   const done = ends.filter(({ result, diverged }) => result.complete && diverged === undefined);
   const models = done.map(({ trainee }) => trainee.run);
+  // What training averages is the model; checkpoints have both by now.
+  for (const { model } of models) takeAverages(model.arena);
   const batched = await measureOverBatches(session, models);
   const training = await evaluateSplit(session, models, "train", true);
   const heldOut = await evaluateSplit(session, models, "held-out", true);

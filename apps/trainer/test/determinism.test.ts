@@ -35,6 +35,14 @@ const CASES: [string, TrainRequest][] = [
     "matryoshka",
     { ...COMMON, arch: "matryoshka", latents: 100, k: 3, prefixes: [5, 60, 100], auxK: 5, deadWindow: 400 },
   ],
+  [
+    "topk by schedule-free signum",
+    { ...COMMON, arch: "topk", latents: 50, k: 4, optimizer: "signum-schedule-free", clipNorm: 1 },
+  ],
+  [
+    "gated by signum with a moving average",
+    { ...COMMON, arch: "gated", latents: 50, l1: 0.5, optimizer: "signum", ema: 0.97 },
+  ],
   ["topk with clipped gradients", { ...COMMON, arch: "topk", latents: 50, k: 4, clipNorm: 0.5 }],
   ["jumprelu", { ...COMMON, arch: "jumprelu", latents: 50, l0: 0.3, bandwidth: 0.5 }],
   [

@@ -407,3 +407,21 @@ export function parametersOf(arena: Arena): ParameterViews[] {
   }
   return arena.layers.flatMap((layer) => [layer.weight, layer.bias]);
 }
+
+/** An arena's views with the averages of the parameters in their place, where training keeps them. Nothing is copied. */
+export function averagedViews(arena: Arena): Arena {
+  const of = (parameter: ParameterViews): ParameterViews =>
+    parameter.average.length > 0 ? { ...parameter, value: parameter.average } : parameter;
+  if (arena.kind === "deep") {
+    const layers = arena.layers.map((layer) => ({
+      ...layer,
+      weight: of(layer.weight),
+      bias: of(layer.bias),
+    }));
+    return { ...arena, layers };
+  }
+  const parameters = Object.fromEntries(
+    parametersOf(arena).map((parameter) => [parameter.name, of(parameter)]),
+  );
+  return { ...arena, ...parameters };
+}

@@ -103,7 +103,13 @@ export { defaultPrefixes } from "./architectures/matryoshka.ts";
 export { defaultAuxK } from "./auxiliary.ts";
 export { latentsSilentFor, resampleLatents, WeightedRows } from "./resampling.ts";
 export { chooseEncoder } from "./encoder.ts";
-export { automaticLearningRate, type Schedule, scheduledValue, type Shape } from "./schedule.ts";
+export {
+  automaticLearningRate,
+  automaticSignRate,
+  type Schedule,
+  scheduledValue,
+  type Shape,
+} from "./schedule.ts";
 export {
   type AdamSetup,
   type AuxKSetup,

@@ -2,7 +2,7 @@
  * Training on the calling thread: the same plan, stages and kernels as the worker team, run in order. For small
  * jobs, web pages and tests; files, threads and shuffling are the caller's.
  */
-import { allocateMemory, type Arena, BATCH, openArena, SUMMARY } from "./arena.ts";
+import { allocateMemory, type Arena, averagedViews, BATCH, openArena, SUMMARY } from "./arena.ts";
 import { type DeepAutoencoder, deepModel } from "./deep-autoencoder.ts";
 import { assert, OptionError } from "./errors.ts";
 import { chooseEncoder } from "./encoder.ts";
@@ -11,7 +11,14 @@ import { bestKernelVariant, createKernels, type KernelVariant } from "./kernel-v
 import { IDENTITY_TRANSFORM } from "./normalisation.ts";
 import { type Encoder, planRun, type Precision, SUMMARY_FIELDS } from "./plan.ts";
 import { automaticLearningRate, type Schedule } from "./schedule.ts";
-import { type AdamSetup, defaultDeadWindow, inputDimension, type ModelSetup, type Setup } from "./setup.ts";
+import {
+  type AdamSetup,
+  defaultDeadWindow,
+  inputDimension,
+  type ModelSetup,
+  type OptimizerSetup,
+  type Setup,
+} from "./setup.ts";
 import { foldedModel, type SparseAutoencoder } from "./sparse-autoencoder.ts";
 import type { StepProgram } from "./stage.ts";
 import { createProgram, runStep } from "./stages.ts";
@@ -38,6 +45,12 @@ export interface LocalTrainerOptions {
   readonly l1WarmupSteps?: number;
   /** @default torch's: β 0.9 and 0.999, ε 1e-8 */
   readonly adam?: AdamSetup;
+  /** What turns gradients into updates. @default Adam */
+  readonly optimizer?: OptimizerSetup;
+  /** Norm of all gradients together above which they are scaled down to it. @default none */
+  readonly clipNorm?: number;
+  /** Decay of a moving average of the parameters, which {@link LocalTrainer.model} then gives. @default none */
+  readonly ema?: number;
   /** Examples without activation after which a latent is dead. @default see defaultDeadWindow */
   readonly deadWindow?: number;
   readonly seed: number;
@@ -125,7 +138,7 @@ export class LocalTrainer {
 
   /** The model so far: encode and decode rows of the kind that was trained on. */
   model(): SparseAutoencoder | DeepAutoencoder {
-    const { arena } = this;
+    const arena = averagedViews(this.arena);
     return arena.kind === "sparse"
       ? foldedModel(arena, IDENTITY_TRANSFORM, "scale")
       : deepModel(arena, IDENTITY_TRANSFORM);
@@ -141,6 +154,9 @@ function localSetup(options: LocalTrainerOptions): Setup {
     decaySteps = 0,
     l1Coefficient = 0,
     l1WarmupSteps = 0,
+    optimizer,
+    clipNorm,
+    ema,
   } = options;
   const peak =
     options.learningRate ?? (model.kind === "sparse" ? automaticLearningRate(model.latents) : 1e-3);
@@ -152,6 +168,9 @@ function localSetup(options: LocalTrainerOptions): Setup {
       learningRate,
       l1Coefficient: { peak: l1Coefficient, warmupSteps: l1WarmupSteps, decaySteps: 0, totalSteps },
       adam: options.adam ?? DEFAULT_ADAM,
+      ...(optimizer === undefined ? {} : { optimizer }),
+      ...(clipNorm === undefined ? {} : { clipNorm }),
+      ...(ema === undefined ? {} : { ema }),
       deadWindow: options.deadWindow ?? defaultDeadWindow(batchRows, batchRows * totalSteps),
     },
   };

@@ -24,6 +24,7 @@ it("the names that @sparseloom/core exports", () => {
       "addSums",
       "allocateMemory",
       "automaticLearningRate",
+      "automaticSignRate",
       "bestKernelVariant",
       "bestMatches",
       "bytesByRole",

@@ -56,3 +56,11 @@ function warmupShare({ warmupSteps, warmupStart, warmupShape = "linear" }: Sched
 export function automaticLearningRate(latents: number): number {
   return 2e-4 / Math.sqrt(latents / 2 ** 14);
 }
+
+/**
+ * The learning rate 5e-3 / √(latents / 2¹⁴) of sign descent, sparsify's for its schedule-free Signum on the TopK family. It
+ * was found at mini-batches of some 65,000 tokens.
+ */
+export function automaticSignRate(latents: number): number {
+  return 5e-3 / Math.sqrt(latents / 2 ** 14);
+}

@@ -13,6 +13,7 @@ import { listenForInterrupts } from "../interrupts.ts";
 import { checkTrainRequest, flagOf, RESUME_OPTIONS, type TrainOptions } from "../options.ts";
 import { formatCount, Progress } from "../progress.ts";
 import { readRunConfig, type RunConfig } from "../run/config.ts";
+import { describeRate } from "../run/learning-rate.ts";
 import { describeWindows } from "../run/describe-windows.ts";
 import type { ModelSetup } from "@sparseloom/core";
 import type { StepMetrics } from "../run/metrics-log.ts";
@@ -165,13 +166,11 @@ function describeRun({ setup, corpus, totalExamples, totalSteps, options }: RunC
     model.kind === "deep"
       ? `autoencoder ${model.widths.join("-")}`
       : `${model.architecture}, ${formatCount(model.latents)} latents${model.k > 0 ? `, k ${model.k}` : ""}`;
-  const rate =
-    options.lr === "auto"
-      ? `${training.learningRate.peak.toPrecision(3)} (auto)`
-      : String(training.learningRate.peak);
+  const rate = describeRate(options, model, training.learningRate);
+  const optimizer = training.optimizer === undefined ? "" : `${training.optimizer.name}, `;
   return (
     `${shape} on ${formatCount(corpus.rows)} × ${corpus.dIn} activations: ${formatCount(totalExamples)} examples, ` +
-    `${formatCount(totalSteps)} steps of ${formatCount(training.batchRows)}, learning rate ${rate}, seed ${options.seed}; shuffle: ` +
+    `${formatCount(totalSteps)} steps of ${formatCount(training.batchRows)}, ${optimizer}learning rate ${rate}, seed ${options.seed}; shuffle: ` +
     describeWindows(corpus.windows)
   );
 }

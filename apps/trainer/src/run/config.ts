@@ -37,7 +37,7 @@ import type { TrainOptions } from "../options.ts";
 import type { Resampling } from "../resample.ts";
 import { type RecordedFilters, resolveFilterRequest } from "../row-filters.ts";
 import { VERSION } from "../version.ts";
-import { learningRateOf } from "./learning-rate.ts";
+import { learningRateOf, updatesOf } from "./learning-rate.ts";
 
 export interface RunConfig {
   readonly version: string;
@@ -181,7 +181,7 @@ function configOf(
         totalSteps,
       },
       adam: { beta1: options.beta1, beta2: options.beta2, epsilon: options.epsilon },
-      ...(options.clipNorm === undefined ? {} : { clipNorm: options.clipNorm }),
+      ...updatesOf(options),
       deadWindow: options.deadWindow ?? defaultDeadWindow(batchRows, totalExamples),
       ...auxiliary(options, corpus.dIn, scaledVariance(statistics, transform)),
     },

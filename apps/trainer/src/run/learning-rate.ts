@@ -1,5 +1,12 @@
-/** The learning rate of a run over its steps, from its options. */
-import { ARCHITECTURES, automaticLearningRate, type ModelSetup, type Schedule } from "@sparseloom/core";
+/** How a run updates its parameters, from its options: the learning rate over its steps, and the optimiser. */
+import {
+  ARCHITECTURES,
+  automaticLearningRate,
+  automaticSignRate,
+  type ModelSetup,
+  type Schedule,
+  type TrainingSetup,
+} from "@sparseloom/core";
 import { RequestError } from "../errors.ts";
 import type { TrainOptions } from "../options.ts";
 
@@ -13,15 +20,10 @@ const DECAY_SHARE = 0.2;
  * @throws RequestError where the automatic rate is below --lr-end
  */
 export function learningRateOf(options: TrainOptions, model: ModelSetup, totalSteps: number): Schedule {
-  const {
-    lr,
-    lrWarmup: warmupSteps,
-    lrWarmupStart,
-    lrWarmupShape,
-    lrSchedule = "linear",
-    lrEnd = 0,
-  } = options;
-  const peak = lr === "auto" ? automaticRate(model) : lr;
+  const { lr, optimizer, lrWarmup: warmupSteps, lrWarmupStart, lrWarmupShape, lrEnd = 0 } = options;
+  // Schedule-free descent has its average instead.
+  const { lrSchedule = optimizer === "signum-schedule-free" ? "constant" : "linear" } = options;
+  const peak = lr === "auto" ? automaticRate(model, optimizer).rate : lr;
   if (lrEnd > peak)
     throw new RequestError(`--lr-end must be at most the learning rate ${peak.toPrecision(3)}, got ${lrEnd}`);
   const decaySteps = {
@@ -41,9 +43,47 @@ export function learningRateOf(options: TrainOptions, model: ModelSetup, totalSt
   };
 }
 
-function automaticRate(model: ModelSetup): number {
-  if (model.kind === "deep") return 1e-3;
+/** A learning rate that was not chosen, and where it is known to hold. */
+interface AutomaticRate {
+  readonly rate: number;
+  readonly validity: string;
+}
+
+function automaticRate(model: ModelSetup, optimizer: TrainOptions["optimizer"]): AutomaticRate {
+  const large = "found for TopK at mini-batches of 65,000 rows and more";
+  if (optimizer !== "adam") {
+    if (model.kind === "deep") return { rate: DEEP_SIGN_RATE, validity: "a start: half of Adam's" };
+    const validity = optimizer === "signum" ? "that of signum-schedule-free, a start" : large;
+    return { rate: automaticSignRate(model.latents), validity };
+  }
+  if (model.kind === "deep") return { rate: 1e-3, validity: "Adam's usual one" };
   return ARCHITECTURES[model.architecture].selection !== "positive"
-    ? automaticLearningRate(model.latents)
-    : 3e-4;
+    ? { rate: automaticLearningRate(model.latents), validity: large }
+    : { rate: 3e-4, validity: "found at mini-batches of 4,096 rows" };
+}
+
+/** Learning rate of sign descent for a deep autoencoder: every element moves by it, at most what Adam moves one by. */
+const DEEP_SIGN_RATE = 5e-4;
+
+/** The learning rate for people: where it is the automatic one, with what it was found for. */
+export function describeRate({ lr, optimizer }: TrainOptions, model: ModelSetup, { peak }: Schedule): string {
+  if (lr !== "auto") return String(peak);
+  return `${peak.toPrecision(3)} (auto; ${automaticRate(model, optimizer).validity})`;
+}
+
+/** β of the momentum: Bernstein et al. 2018; sparsify. */
+const MOMENTUM = { signum: 0.9, "signum-schedule-free": 0.95 } as const;
+
+/** The optimiser, clipping and averaging that the options ask for. */
+export function updatesOf({
+  optimizer: name,
+  momentum,
+  clipNorm,
+  ema,
+}: TrainOptions): Pick<TrainingSetup, "optimizer" | "clipNorm" | "ema"> {
+  return {
+    ...(name === "adam" ? {} : { optimizer: { name, momentum: momentum ?? MOMENTUM[name] } }),
+    ...(clipNorm === undefined ? {} : { clipNorm }),
+    ...(ema === undefined ? {} : { ema }),
+  };
 }

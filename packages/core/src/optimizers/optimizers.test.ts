@@ -1,0 +1,184 @@
+/**
+ * The optimisers as the stages apply them, and the moving average, against small implementations of their own in float64,
+ * which are given the stages' gradients.
+ */
+import { describe, expect, it } from "vitest";
+import {
+  normals,
+  randomArena,
+  randomSparseArena,
+  setBatch,
+  setupOf,
+  sparseModel,
+} from "../../test/support.ts";
+import { parametersOf } from "../arena.ts";
+import { takeAverages } from "../initialise.ts";
+import { referenceKernels } from "../reference/index.ts";
+import { type Schedule, scheduledValue } from "../schedule.ts";
+import type { ModelSetup, TrainingSetup } from "../setup.ts";
+import { createProgram, runStep } from "../stages.ts";
+import { AverageWeights } from "./schedule-free.ts";
+
+const ROWS = 16;
+const STEPS = 12;
+const learningRate: Schedule = { peak: 0.01, warmupSteps: 4, decaySteps: 3, totalSteps: STEPS };
+// A free decoder is not renormalised: what the optimiser wrote is what stays.
+const free = sparseModel({ architecture: "relu", k: 0, decoder: "free", latents: 37 });
+const deep: ModelSetup = {
+  kind: "deep",
+  architecture: "autoencoder",
+  widths: [7, 50, 3, 7],
+  outputActivation: "linear",
+};
+
+/** One tensor's optimiser: gets the gradient at the parameter it gave last, gives the next. */
+interface Rule {
+  readonly value: Float64Array;
+  /** What a finished model has, if that is something else. */
+  readonly finished?: Float64Array;
+  step(gradient: ArrayLike<number>, rate: number): void;
+}
+
+/** Trains in float64 and holds every parameter of every step to a rule's. */
+function expectRule(
+  model: ModelSetup,
+  training: Partial<TrainingSetup>,
+  ruleOf: (start: Float64Array) => Rule,
+) {
+  const setup = setupOf(model, { learningRate, ...training });
+  const arena = randomArena(setup, 1, { precision: "float64", storeGradients: true });
+  const program = createProgram(arena, referenceKernels("float64"), 0);
+  // Random parameters were set after the copies were started.
+  for (const { value, z, average } of parametersOf(arena))
+    for (const copy of [z, average]) if (copy.length > 0) copy.set(value);
+  const rules = parametersOf(arena).map(({ value }) => ruleOf(Float64Array.from(value)));
+  const close = (found: ArrayLike<number>, expected: ArrayLike<number>): number =>
+    Math.max(...Array.from(found, (value, i) => Math.abs(value - expected[i]!)));
+  for (let step = 0; step < STEPS; step++) {
+    setBatch(arena, normals(ROWS * 7, 100 + step), step);
+    runStep(program, 0);
+    parametersOf(arena).forEach(({ name, value, gradient }, i) => {
+      rules[i]!.step(gradient, scheduledValue(setup.training.learningRate, step));
+      expect(close(value, rules[i]!.value), `${name} after step ${step}`).toBeLessThan(1e-12);
+    });
+  }
+  takeAverages(arena);
+  parametersOf(arena).forEach(({ name, value }, i) => {
+    const { finished = rules[i]!.value } = rules[i]!;
+    expect(close(value, finished), `${name} of the finished model`).toBeLessThan(1e-12);
+  });
+}
+
+describe.each([
+  ["a sparse autoencoder", free],
+  ["a deep autoencoder", deep],
+] as const)("%s", (_, model) => {
+  it("moves by Signum: against the sign of a running mean", () => {
+    expectRule(model, { optimizer: { name: "signum", momentum: 0.9 } }, (value) => {
+      const mean = new Float64Array(value.length);
+      return {
+        value,
+        step(gradient, rate) {
+          for (let i = 0; i < value.length; i++) {
+            mean[i] = 0.9 * mean[i]! + (1 - 0.9) * gradient[i]!;
+            value[i]! -= rate * Math.sign(mean[i]!);
+          }
+        },
+      };
+    });
+  });
+
+  it("moves by schedule-free Signum: gradients between the moving point and its average, which is the model", () => {
+    // As schedulefree's wrapper keeps it: y and z, from which the average is found by extrapolation.
+    const constant = { peak: 0.01, warmupSteps: 3, decaySteps: 0, totalSteps: STEPS };
+    const optimizer = { name: "signum-schedule-free", momentum: 0.95 } as const;
+    expectRule(model, { optimizer, learningRate: constant }, (value) => {
+      const z = value.slice();
+      const finished = value.slice();
+      let largest = 0;
+      let sum = 0;
+      return {
+        value,
+        finished,
+        step(gradient, rate) {
+          largest = Math.max(largest, rate);
+          sum += largest ** 2;
+          for (let i = 0; i < value.length; i++) {
+            const x = value[i]! + (1 - 1 / 0.95) * (z[i]! - value[i]!);
+            z[i]! -= rate * Math.sign(gradient[i]!);
+            finished[i] = x + (largest ** 2 / sum) * (z[i]! - x);
+            value[i] = finished[i]! + (1 - 0.95) * (z[i]! - finished[i]!);
+          }
+        },
+      };
+    });
+  });
+
+  it("keeps a moving average without bias, which is the finished model", () => {
+    expectRule(model, { ema: 0.8, optimizer: { name: "signum", momentum: 0 } }, (value) => {
+      const points: Float64Array[] = [];
+      const finished = value.slice();
+      return {
+        value,
+        finished,
+        step(gradient, rate) {
+          for (let i = 0; i < value.length; i++) value[i]! -= rate * Math.sign(gradient[i]!);
+          points.unshift(value.slice());
+          const weights = points.map((_point, age) => 0.8 ** age);
+          const total = weights.reduce((all, weight) => all + weight, 0);
+          for (let i = 0; i < value.length; i++)
+            finished[i] = points.reduce((all, point, age) => all + (weights[age]! / total) * point[i]!, 0);
+        },
+      };
+    });
+  });
+});
+
+describe("constraints hold for every copy of a parameter", () => {
+  it.each([
+    ["schedule-free Signum", { optimizer: { name: "signum-schedule-free", momentum: 0.9 } }],
+    ["a moving average", { ema: 0.9 }],
+  ] as const)("%s: unit decoder rows, thresholds of at least 0", (_, training) => {
+    const jump = {
+      bandwidth: 0.7,
+      initialThreshold: 0.02,
+      penalty: "step",
+      tanhScale: 4,
+      targetL0: 3,
+      gradientToInput: false,
+    } as const;
+    const model = sparseModel({ architecture: "jumprelu", k: 0, jump });
+    // Without penalty thresholds fall.
+    const none = { peak: 0, warmupSteps: 0, decaySteps: 0, totalSteps: 10 };
+    const arena = randomSparseArena(setupOf(model, { ...training, l1Coefficient: none }), 1);
+    const program = createProgram(arena, referenceKernels(), 0);
+    for (let step = 0; step < 10; step++) {
+      setBatch(arena, normals(ROWS * 7, 100 + step), step);
+      runStep(program, 0);
+    }
+    for (const kept of ["value", "z", "average"] as const) {
+      const rows = arena.W_dec[kept];
+      for (let at = 0; at < rows.length; at += 7)
+        expect(Math.hypot(...rows.subarray(at, at + 7))).toBeCloseTo(1, 6);
+      expect(arena.threshold[kept].every((threshold) => threshold >= 0)).toBe(true);
+    }
+    expect([...arena.threshold.value, ...arena.threshold.z]).toContain(0);
+    const { average } = arena.W_dec;
+    takeAverages(arena);
+    expect(arena.W_dec.value).toEqual(average);
+    expect(arena.floors).toEqual(arena.threshold.average.map((theta) => Math.fround(theta - 0.35)));
+  });
+});
+
+describe("the weights of a schedule-free average", () => {
+  it("are 1/t while the rate is constant, asked for in order or not", () => {
+    const weights = new AverageWeights(() => 0.3);
+    for (const step of [0, 1, 2, 9, 4, 5]) expect(weights.of(step)).toBeCloseTo(1 / (step + 1), 14);
+  });
+
+  it("grow with the square of the largest rate so far", () => {
+    const rates = [0, 1, 2, 1];
+    const weights = new AverageWeights((step) => rates[step]!);
+    expect(rates.map((_rate, step) => weights.of(step))).toEqual([0, 1, 4 / 5, 4 / 9]);
+  });
+});
