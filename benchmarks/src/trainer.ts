@@ -119,19 +119,24 @@ export class Trainer implements AsyncDisposable {
     return path;
   }
 
-  /** Runs `sparseloom` with these words; rejects with its last ones when it fails. */
-  async command(...words: readonly string[]): Promise<void> {
-    const child = spawn(process.execPath, [COMMAND, ...words], { stdio: ["ignore", "ignore", "pipe"] });
+  /** Runs `sparseloom` with these words. Returns what it prints; rejects with its last words when it fails. */
+  async command(...words: readonly string[]): Promise<string> {
+    const child = spawn(process.execPath, [COMMAND, ...words], { stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
+    let stdout = "";
     let stderr = "";
+    child.stdout.setEncoding("utf8");
+    child.stdout.on("data", (text: string) => {
+      stdout += text;
+    });
     child.stderr.setEncoding("utf8");
     child.stderr.on("data", (text: string) => {
       stderr = (stderr + text).slice(-4000);
     });
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
     child.once("error", reject);
     child.once("close", (code, signal) => {
-      if (code === 0) resolve();
+      if (code === 0) resolve(stdout);
       else {
         const end = signal ?? `status ${code}`;
         reject(new Error(`sparseloom ${words[0]} ended with ${end}: ${lastWords(stderr)}`));
