@@ -139,6 +139,8 @@ export function stepContext(arena: Arena, rows: number): StepContext {
     train: true,
     byThreshold: false,
     screened: false,
+    k: arena.kind === "sparse" ? arena.model.k : 0,
+    selected: arena.kind === "sparse" ? arena.model.k : 0,
     gradientScale: Math.fround(2 / rows),
     penaltyScale: penalised ? Math.fround(L1_COEFFICIENT / rows) : 0,
     examplesAfter: rows,

@@ -69,6 +69,19 @@ export const trainSchema = z.strictObject({
     .positive()
     .optional()
     .describe("α of the auxiliary loss (default 1/32; same-units: 1)"),
+  kAnnealSteps: whole(1)
+    .optional()
+    .describe(
+      "steps in which k comes down from the dimension (at most all latents) to --k (topk, batch-topk, matryoshka; default none)",
+    ),
+  kAnneal: z
+    .enum(["linear", "exponential"])
+    .optional()
+    .describe("how k comes down: as in dictionary_learning (default), or as in sparsify"),
+  multiTopk: z
+    .boolean()
+    .optional()
+    .describe("rows are also rebuilt by their 4·k largest latents, with weight 1/8 (topk; default false)"),
   l0Penalty: z
     .enum(["step", "tanh", "quadratic"])
     .optional()
@@ -352,6 +365,8 @@ const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOption
   threshold: ["batch-topk", "matryoshka"],
   prefixes: ["matryoshka"],
   auxK: TOPK_FAMILY,
+  kAnnealSteps: TOPK_FAMILY,
+  multiTopk: ["topk"],
   l0Penalty: JUMP,
   l0: JUMP,
   l0Warmup: JUMP,
@@ -428,6 +443,8 @@ export function checkTrainRequest(request: unknown): TrainOptions {
     throw new RequestError("--init-rate is for --init-encoder-bias sparse");
   checkSchedule(options);
   checkOptimizer(options, given);
+  if (options.kAnneal !== undefined && options.kAnnealSteps === undefined)
+    throw new RequestError("--k-anneal needs --k-anneal-steps");
   onlyWith("targetL0", "quadratic");
   onlyWith("tanhScale", "tanh");
   if (options.arch === "autoencoder" && options.widths === undefined) {

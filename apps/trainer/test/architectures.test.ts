@@ -104,11 +104,26 @@ describe("a JumpReLU autoencoder with a quadratic penalty", () => {
   });
 });
 
+describe("k-annealing", () => {
+  it.each([
+    [
+      { k: 24 },
+      "--k-anneal-steps brings k down from 24, the dimension or all latents, which must be above --k 24",
+    ],
+    [{ k: 4, examples: 1000 }, "--k-anneal-steps must be at most the run's 5 steps, got 100"],
+  ])("is refused with %o", async (part, message) => {
+    await expect(run("refused", { kAnnealSteps: 100, ...part })).rejects.toThrow(message);
+  });
+});
+
 it.each([
   [{ arch: "jumprelu", targetL0: 5 }, "--target-l0 is for --l0-penalty quadratic"],
   [{ arch: "jumprelu", l0Penalty: "step", tanhScale: 5 }, "--tanh-scale is for --l0-penalty tanh"],
   [{ arch: "topk", bandwidth: 1 }, "--bandwidth is for --arch jumprelu, not for topk"],
   [{ arch: "topk", auxMode: "variance" }, "--aux-mode needs --aux-k"],
+  [{ arch: "relu", kAnnealSteps: 5 }, "--k-anneal-steps is for --arch topk and batch-topk and matryoshka"],
+  [{ arch: "topk", kAnneal: "exponential" }, "--k-anneal needs --k-anneal-steps"],
+  [{ arch: "batch-topk", multiTopk: true }, "--multi-topk is for --arch topk, not for batch-topk"],
   [{ arch: "topk", auxK: 0 }, "--aux-k must be at least 1, got 0"],
   [
     { arch: "jumprelu", auxK: 4 },

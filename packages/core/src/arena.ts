@@ -196,7 +196,7 @@ export interface SparseArena extends CommonViews {
   readonly recordPull: Readonly<Record<LatentScalar | "b_enc", FloatArray>>;
   /** What is summed by latent beside the weights' gradients: numbers of records, and where their sums go. */
   readonly pulls: readonly { readonly records: FloatArray; readonly sum: FloatArray }[];
-  /** Second squared error of each row that is trained on, with its weight [B]: a gate's; else empty. */
+  /** Second squared error of each row that is trained on, with its weight [B]: a gate's, multi-TopK's; else empty. */
   readonly rowSecondError: FloatArray;
   /** What the gate's reconstruction leaves of a block of rows [workers, ROW_BLOCK, D]. */
   readonly gateResidual: FloatArray;
@@ -204,6 +204,14 @@ export interface SparseArena extends CommonViews {
   readonly inputGradient: FloatArray;
   /** Σ over records of what the L1 penalty weighs [F]: `activationSum` itself, except with a gate. */
   readonly penaltySum: FloatArray;
+  /** Multi-TopK's records and what they leave of rows [B, D], see multi-topk.ts; empty without it. */
+  readonly wideOffset: Int32Array;
+  readonly wideCount: Int32Array;
+  readonly wideLatent: Int32Array;
+  readonly wideValue: FloatArray;
+  readonly wideGradient: FloatArray;
+  readonly wideSorted: FloatArray;
+  readonly wideResidual: FloatArray;
   /** AuxK's state, records and rows, see auxiliary.ts; empty without it. */
   readonly auxiliary: Float64Array;
   readonly deadLatents: Int32Array;
@@ -371,6 +379,13 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     gateResidual: float("gateResidual"),
     inputGradient: has("inputGradient") ? float("inputGradient") : float("b_enc.gradient"),
     penaltySum: has("gateSum") ? float("gateSum") : float("activationSum"),
+    wideOffset: int32("wideOffset"),
+    wideCount: int32("wideCount"),
+    wideLatent: int32("wideLatent"),
+    wideValue: float("wideValue"),
+    wideGradient: float("wideGradient"),
+    wideSorted: float("wideSorted"),
+    wideResidual: float("wideResidual"),
     auxiliary: float64("auxiliary"),
     deadLatents: int32("deadLatents"),
     errorSum: float("errorSum"),

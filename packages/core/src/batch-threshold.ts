@@ -45,15 +45,15 @@ export function startFloorSearch(arena: SparseArena): void {
  *
  * @throws Error when no floor separates the records: too many of them are equal
  */
-export function raiseFloor(arena: SparseArena, rows: number): void {
-  const { control, model } = arena;
+export function raiseFloor(arena: SparseArena, k: number, rows: number): void {
+  const { control } = arena;
   const floor = bitsOf(arena.floors[0]);
   // Bits + 1, so that zeroed words mean: nothing is known.
   control[CONTROL.floorTooLow] = floor + 1;
   const high = control[CONTROL.floorTooHigh] || INFINITY_BITS;
   let fitted = 0;
   for (let row = 0; row < rows; row++) if (arena.rowCount[row] >= 0) fitted++;
-  const wanted = Math.ceil(SAMPLE_ROOM * model.k * fitted);
+  const wanted = Math.ceil(SAMPLE_ROOM * k * fitted);
   const sampled = fitted > 0 ? bitsOf(nthLargest(arena, rows, wanted).value) : 0;
   const guess = sampled > floor && sampled < high ? sampled : floor + Math.ceil((high - floor) / 2);
   if (guess <= floor || guess >= high) throw tooManyTies(arena);
@@ -86,9 +86,9 @@ function tooManyTies({ plan }: SparseArena): Error {
  * Finds the k·B-th largest record of the mini-batch, which decides what {@link dropBelow} keeps, and moves the moving
  * threshold on. Runs on one thread.
  */
-export function findThreshold(arena: SparseArena, rows: number, moves: boolean): void {
-  const { control, batchThreshold: state, model } = arena;
-  const wanted = model.k * rows;
+export function findThreshold(arena: SparseArena, k: number, rows: number, moves: boolean): void {
+  const { control, batchThreshold: state } = arena;
+  const wanted = k * rows;
   const used = control[CONTROL.recordsUsed];
   state[BATCH_THRESHOLD.previous] = state[BATCH_THRESHOLD.value];
   state[BATCH_THRESHOLD.tieRow] = rows;

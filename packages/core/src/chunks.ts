@@ -26,7 +26,7 @@ export function shrinkChunk(arena: SparseArena): void {
 
 /** Rows whose records fit even if each has as many as a row can have; at least one block of them, see the plan. */
 function safeRows(arena: SparseArena): number {
-  return Math.floor(arena.plan.recordCapacity / mostRecordsPerRow(arena.model));
+  return Math.floor(arena.plan.recordCapacity / mostRecordsPerRow(arena.plan.setup));
 }
 
 /** Goes on to the next chunk of rows, or to `afterLast` when the mini-batch is through. */

@@ -117,6 +117,7 @@ export {
   defaultDeadWindow,
   inputDimension,
   type JumpSetup,
+  type KAnnealSetup,
   type ModelSetup,
   type OptimizerSetup,
   type Setup,

@@ -23,6 +23,10 @@ export interface StepContext {
   byThreshold: boolean;
   /** Whether rows are screened in this step. */
   screened: boolean;
+  /** Active latents per row, or per row on average, in this step; 0 where the architecture has no k. */
+  k: number;
+  /** Records that TopK selects of a row: k, or with multi-TopK more. */
+  selected: number;
   /** 2/B, the factor of the squared error's gradient, rounded to the arena's precision. */
   gradientScale: number;
   /** λ/B, the factor of the sparsity penalty's gradient, rounded to the arena's precision. 0 without penalty. */
@@ -65,6 +69,8 @@ export interface SparseKernels {
   updateDecoderBias(arena: SparseArena, step: StepContext, first: number, last: number): void;
   /** Adds AuxK's contributions of all rows to the gradients of latents [first, last), after their records'. */
   gatherAuxiliary(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  /** Adds multi-TopK's contributions of all rows to the gradients of latents [first, last), after their records'. */
+  gatherWide(arena: SparseArena, step: StepContext, first: number, last: number): void;
   /** Absent where the plan has no AuxK. */
   readonly auxiliary?: AuxiliaryKernels | undefined;
   /** Absent where rows are never screened. */

@@ -3,7 +3,8 @@ import { ARCHITECTURES, pulledBy } from "./architectures/index.ts";
 import { LATENT_BLOCK, ROW_BLOCK } from "./block-sizes.ts";
 import type { Plan, PlanOptions } from "./plan.ts";
 import { type Add, addParameter, COMBINE_SCRATCH, type Detail, gradientsFirst } from "./plan-parts.ts";
-import type { Setup, SparseModelSetup } from "./setup.ts";
+import { mostK, mostSelected, usualSelected } from "./selection.ts";
+import type { Setup } from "./setup.ts";
 
 /** Bytes of sparse records at most; what does not fit is worked off in several chunks of rows. */
 const RECORD_BYTES_LIMIT = 64 * 2 ** 20;
@@ -12,15 +13,17 @@ const RECORD_BYTES_LIMIT = 64 * 2 ** 20;
 export function addSparse(add: Add, options: PlanOptions, floatBytes: number): Detail {
   const { setup, workers, purpose = "train", recordBytes = RECORD_BYTES_LIMIT } = options;
   if (setup.model.kind !== "sparse") throw new Error("internal: not a sparse model");
-  const { dIn, latents, k, applyBDecToInput, architecture } = setup.model;
+  const { dIn, latents, applyBDecToInput, architecture } = setup.model;
   const { batchRows } = setup.training;
   const kind = ARCHITECTURES[architecture];
   const { selection, scalars = [], gate = false } = kind;
   const pulled = pulledBy(kind);
+  const k = mostK(setup);
+  const selected = mostSelected(setup);
 
   // How many records are kept at once: all of the mini-batch's where that is affordable, and in any case those
   // of one block of rows.
-  const mostPerRow = mostRecordsPerRow(setup.model);
+  const mostPerRow = mostRecordsPerRow(setup);
   const affordable = Math.floor(recordBytes / (4 + (2 + pulled.length + (gate ? 1 : 0)) * floatBytes));
   // A mini-batch's k·B largest are chosen among all records above a floor, which is moved until they fit.
   const least = selection === "batch" ? BATCH_ROOM * k * batchRows : 0;
@@ -69,8 +72,8 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
   add("preActivations", "scratch", "float", workers, ROW_BLOCK, latents);
   // Tiles of six rows read past the last worker's ROW_BLOCK, and drop what comes of it.
   if (selection === "positive") add("padding", "scratch", "float", 4, latents);
-  add("selectedValue", "scratch", "float", workers, Math.max(1, k));
-  add("selectedLatent", "scratch", "int32", workers, Math.max(1, k));
+  add("selectedValue", "scratch", "float", workers, Math.max(1, selected));
+  add("selectedLatent", "scratch", "int32", workers, Math.max(1, selected));
   add("packedRows", "scratch", "float", workers, ROW_BLOCK, dIn);
   add("groupMaxima", "scratch", "float", workers, ROW_BLOCK, Math.ceil(latents / 6));
   if (selection === "positive") {
@@ -85,8 +88,9 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
     add("inputGradient", "gradients", "float", latents);
     add("gateSum", "gradients", "float", latents);
   }
+  if (hasWide(setup, purpose)) addWide(add, setup, workers);
   if (hasAuxiliary(setup, purpose)) addAuxiliary(add, setup, workers);
-  add("candidates", "scratch", "int32", workers, CANDIDATE_WORDS + 16 * candidateCapacity(k));
+  add("candidates", "scratch", "int32", workers, CANDIDATE_WORDS + 16 * candidateCapacity(selected));
   if (purpose === "train") {
     const gradientRows = storeGradients ? latents : workers * LATENT_BLOCK;
     add("W_enc.gradient", "gradients", "float", gradientRows, dIn);
@@ -140,6 +144,28 @@ function addAuxiliary(add: Add, { model, training }: Setup, workers: number): vo
   add("auxZeros", "scratch", "float", dIn);
 }
 
+/** Whether rows also have the wider set of multi-TopK: only in training. */
+export function hasWide(setup: Setup, purpose: "train" | "evaluate"): boolean {
+  return purpose === "train" && setup.training.multiTopK === true;
+}
+
+/** The wide records, 4k per row, and what they leave of rows: see multi-topk.ts. */
+function addWide(add: Add, setup: Setup, workers: number): void {
+  if (setup.model.kind !== "sparse") throw new Error("internal: not a sparse model");
+  const { dIn, latents } = setup.model;
+  const { batchRows } = setup.training;
+  const selected = mostSelected(setup);
+  add("rowSecondError", "rows", "float", batchRows);
+  add("wideResidual", "rows", "float", batchRows, dIn);
+  for (const name of ["wideOffset", "wideCount"]) add(name, "records", "int32", batchRows);
+  add("wideLatent", "records", "int32", batchRows, selected);
+  for (const name of ["wideValue", "wideGradient"]) add(name, "records", "float", batchRows, selected);
+  add("wideSorted", "scratch", "float", workers, selected);
+  // What gathering adds up beside gradients means nothing here.
+  add("wideSum", "scratch", "float", latents);
+  add("wideActive", "scratch", "int32", latents);
+}
+
 /** What the screened encoder keeps: see assembly/quantise.ts and wasm/screen.ts. */
 export function addScreening(add: Add, setup: Setup, workers: number): void {
   if (setup.model.kind !== "sparse") throw new Error("internal: not a sparse model");
@@ -151,7 +177,7 @@ export function addScreening(add: Add, setup: Setup, workers: number): void {
   add("rowScreening", "screening", "float", setup.training.batchRows, SCREENING_FIELDS);
   add("quantisedRows", "screening", "int32", workers, ROW_BLOCK, padded / 4);
   add("rowTerms", "screening", "float", workers, ROW_BLOCK / 8 + 1, 32);
-  add("screenedCandidates", "screening", "int32", workers, 18 * screenedCapacity(setup.model));
+  add("screenedCandidates", "screening", "int32", workers, 18 * screenedCapacity(setup));
 }
 
 /** Records for which there is room at least, as a multiple of those that a mini-batch of BatchTopK keeps. */
@@ -172,8 +198,11 @@ export function quantisedLength(dIn: number): number {
 }
 
 /** Candidates of a row at which screening gives up on it: a multiple of 4. */
-export function screenedCapacity({ architecture, latents, k }: SparseModelSetup): number {
-  const most = ARCHITECTURES[architecture].selection === "positive" ? Math.ceil(latents / 4) : 4 * k + 256;
+export function screenedCapacity(setup: Setup): number {
+  if (setup.model.kind !== "sparse") throw new Error("internal: not a sparse model");
+  const { architecture, latents } = setup.model;
+  const dense = ARCHITECTURES[architecture].selection === "positive";
+  const most = dense ? Math.ceil(latents / 4) : 4 * usualSelected(setup) + 256;
   return 4 * Math.ceil((Math.min(most, latents) + 1) / 4);
 }
 
@@ -186,6 +215,8 @@ export function candidateCapacity(k: number): number {
 }
 
 /** Most records that one row of a mini-batch can have. */
-export function mostRecordsPerRow(model: SparseModelSetup): number {
-  return ARCHITECTURES[model.architecture].selection === "topk" ? model.k : model.latents;
+export function mostRecordsPerRow(setup: Setup): number {
+  const { model } = setup;
+  if (model.kind !== "sparse") throw new Error("internal: not a sparse model");
+  return ARCHITECTURES[model.architecture].selection === "topk" ? mostSelected(setup) : model.latents;
 }

@@ -84,7 +84,7 @@ describe("a plan", () => {
     fc.assert(
       fc.property(plans, ({ setup, recordCapacity, storeGradients }) => {
         const { batchRows } = setup.training;
-        const most = setup.model.kind === "deep" ? 0 : mostRecordsPerRow(setup.model);
+        const most = setup.model.kind === "deep" ? 0 : mostRecordsPerRow(setup);
         expect(recordCapacity).toBeGreaterThanOrEqual(Math.min(ROW_BLOCK, batchRows) * most);
         // Several chunks of rows need gradients that outlive a chunk, whatever was asked for.
         expect(storeGradients || recordCapacity === batchRows * most).toBe(true);

@@ -6,6 +6,7 @@ import { OptionError } from "./errors.ts";
 import { addDeep } from "./plan-deep.ts";
 import { type Add, gradientsFirst } from "./plan-parts.ts";
 import { addScreening, addSparse } from "./plan-sparse.ts";
+import { checkSelection } from "./selection.ts";
 import { checkModel, checkTraining, inputDimension, type Setup } from "./setup.ts";
 
 /** One WebAssembly memory holds at most 65,536 pages of 64 KiB. */
@@ -105,6 +106,7 @@ export const SUMMARY_FIELDS = 13;
 export function planRun(options: PlanOptions): Plan {
   checkModel(options.setup.model);
   checkTraining(options.setup.training);
+  checkSelection(options.setup);
   const plan = layOut(options);
   if (plan.byteLength > MEMORY_LIMIT_BYTES) throw tooLarge(options, plan);
   return plan;

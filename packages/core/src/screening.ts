@@ -82,10 +82,13 @@ const DENSITY_LIMIT = 1 / 8;
 
 /** Decides after all latents were quantised whether rows are screened from now on. Runs on one thread. */
 export function startScreening(arena: SparseArena, step: number): void {
-  const { control, model } = arena;
-  control[CONTROL.equaliseAt] = nextEqualising(step);
+  const { control, model, plan } = arena;
+  // While k is annealed rows have too many candidates.
+  const annealed = plan.setup.training.kAnneal?.steps ?? 0;
+  const next = nextEqualising(step);
+  control[CONTROL.equaliseAt] = step < annealed ? Math.min(next, annealed) : next;
   const sparse = control[CONTROL.density] <= DENSITY_LIMIT * model.latents;
-  control[CONTROL.screening] = sparse || hasK(arena) ? 1 : 0;
+  control[CONTROL.screening] = step >= annealed && (sparse || hasK(arena)) ? 1 : 0;
   checkUnscreened(arena);
 }
 

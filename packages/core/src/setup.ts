@@ -83,6 +83,15 @@ export interface AuxKSetup {
   readonly totalVariance: number;
 }
 
+/** How k comes down to the model's own; formulas in selection.ts. TopK and BatchTopK only. */
+export interface KAnnealSetup {
+  /** Steps until k is the model's. */
+  readonly steps: number;
+  readonly shape: "linear" | "exponential";
+  /** k of the first step. */
+  readonly from: number;
+}
+
 /** How the model is trained. */
 export interface TrainingSetup {
   /** Rows of a mini-batch; only a run's last mini-batch may be shorter. */
@@ -102,6 +111,10 @@ export interface TrainingSetup {
   readonly ema?: number;
   /** The auxiliary loss against dead latents, see auxiliary.ts; absent: none. TopK and BatchTopK only. */
   readonly auxK?: AuxKSetup;
+  /** Absent: k is the model's in all steps. */
+  readonly kAnneal?: KAnnealSetup;
+  /** Whether rows are also reconstructed by their 4k largest latents, see multi-topk.ts. TopK only. */
+  readonly multiTopK?: boolean;
   /** A latent is dead when it has not been active in this many of the latest examples. */
   readonly deadWindow: number;
 }

@@ -24,7 +24,7 @@ import { CONTROL } from "./control.ts";
 import type { Kernels, StepContext } from "./kernels.ts";
 import { measureGradients } from "./gradient-norm.ts";
 import { DIMENSION_BLOCK, LATENT_BLOCK, ROW_BLOCK } from "./block-sizes.ts";
-import { hasAuxiliary } from "./plan-sparse.ts";
+import { hasAuxiliary, hasWide } from "./plan-sparse.ts";
 import { checkUnscreened, equalise, startScreening } from "./screening.ts";
 import { blocksOf, PHASE, type Stage, type StepProgram } from "./stage.ts";
 import { emptyContext, setContext } from "./step-context.ts";
@@ -36,6 +36,7 @@ export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: num
   const context = emptyContext(rank, plan.setup);
   const overBatch = ARCHITECTURES[arena.model.architecture].selection === "batch";
   const auxK = hasAuxiliary(plan.setup, plan.purpose) ? plan.setup.training.auxK : undefined;
+  const wide = hasWide(plan.setup, plan.purpose);
   const updates = plan.storeGradients ? PHASE.gather : PHASE.update;
   const gradientsFirst = arena.gradientNorm.length > 0;
   const screening = plan.encoder === "screened" ? sparse.screening : undefined;
@@ -145,6 +146,7 @@ export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: num
     finish: () => advanceChunk(arena, context, gradientsFirst ? PHASE.gradients : PHASE.update),
   };
   const completeRange = (first: number, last: number): void => {
+    if (wide) sparse.gatherWide(arena, context, first, last);
     if (auxK !== undefined && arena.auxiliary[AUXILIARY.factor] > 0)
       sparse.gatherAuxiliary(arena, context, first, last);
     sparse.completeGradients(arena, context, first, last);
@@ -256,17 +258,18 @@ export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: num
  * the rows encoded again.
  */
 function selectOverBatch(arena: SparseArena, context: StepContext): void {
-  const { control, model, plan } = arena;
+  const { control, plan } = arena;
+  const { learningRate, kAnneal } = plan.setup.training;
   const overflowed = control[CONTROL.overflow] === 1;
-  const tooFew = control[CONTROL.recordsUsed] < model.k * context.rows && arena.floors[0] > 0;
+  const tooFew = control[CONTROL.recordsUsed] < context.k * context.rows && arena.floors[0] > 0;
   if (!overflowed && !tooFew) {
-    const warm = context.step >= plan.setup.training.learningRate.warmupSteps;
-    findThreshold(arena, context.rows, context.train && warm);
+    const warm = context.step >= Math.max(learningRate.warmupSteps, kAnneal?.steps ?? 0);
+    findThreshold(arena, context.k, context.rows, context.train && warm);
     setNextFloor(arena);
     control[CONTROL.phase] = PHASE.decode;
     return;
   }
-  if (overflowed) raiseFloor(arena, context.rows);
+  if (overflowed) raiseFloor(arena, context.k, context.rows);
   else lowerFloor(arena);
   control[CONTROL.recordsUsed] = 0;
   control[CONTROL.overflow] = 0;

@@ -8,6 +8,7 @@ import { AverageWeights } from "./optimizers/schedule-free.ts";
 import { emptyUpdateStep, setUpdateStep } from "./optimizers/step.ts";
 import { BATCH_FIELDS, SUMMARY_FIELDS } from "./plan.ts";
 import { scheduledValue } from "./schedule.ts";
+import { setSelected } from "./selection.ts";
 import type { Setup } from "./setup.ts";
 
 /** What one thread keeps from step to step. */
@@ -25,6 +26,8 @@ export function emptyContext(rank: number, { training }: Setup): ThreadContext {
     train: false,
     byThreshold: false,
     screened: false,
+    k: 0,
+    selected: 0,
     gradientScale: 0,
     penaltyScale: 0,
     examplesAfter: 0,
@@ -50,6 +53,7 @@ export function setContext(context: ThreadContext, arena: Arena, slot: number): 
   context.gradientScale = round(2 / context.rows);
   const penalised = model.kind === "sparse" && ARCHITECTURES[model.architecture].penalty !== undefined;
   context.penaltyScale = penalised ? round(scheduledValue(training.l1Coefficient, step) / context.rows) : 0;
+  setSelected(context, plan.setup, step, context.train);
   if (!context.train) return;
   setAdamStep(context.adam, training, step, plan.precision);
   setUpdateStep(context.update, training, step, plan.precision, context.averageWeights);

@@ -20,8 +20,10 @@ import {
   type SparseArena,
   type SparseModelSetup,
   type StepContext,
+  type TrainingSetup,
 } from "../src/index.ts";
 import { LATENT_BLOCK, ROW_BLOCK } from "../src/block-sizes.ts";
+import { annealedK } from "../src/selection.ts";
 import { gaussian, PURPOSE } from "../src/random.ts";
 
 const ROWS = ROW_BLOCK + 5;
@@ -47,8 +49,15 @@ function setupOf(model: ModelSetup, auxK: AuxKSetup | undefined, learningRate = 
 }
 
 /** An arena with random parameters, biases included, and a mini-batch in its slot; float32 numbers in both precisions. */
-function prepare(model: ModelSetup, precision: Precision, recordBytes?: number, auxK?: AuxKSetup): Arena {
-  const setup = setupOf(model, auxK);
+function prepare(
+  model: ModelSetup,
+  precision: Precision,
+  recordBytes?: number,
+  auxK?: AuxKSetup,
+  training: Partial<TrainingSetup> = {},
+): Arena {
+  const plain = setupOf(model, auxK);
+  const setup = { ...plain, training: { ...plain.training, ...training } };
   const plan = planRun({
     setup,
     workers: 1,
@@ -358,12 +367,12 @@ const DEEP_CASES: [string, ModelSetup & { kind: "deep" }][] = [
   ],
 ];
 
-/** AuxK's part is gathered by the update itself. */
-function addAuxiliaryGradients(arena: SparseArena): void {
+/** AuxK's and multi-TopK's parts are gathered by the update itself. */
+function addFurtherGradients(arena: SparseArena, part: "gatherAuxiliary" | "gatherWide"): void {
   const { sparse } = referenceKernels(arena.plan.precision);
   const step = { rank: 0, slot: 0, rows: ROWS } as StepContext;
   for (let first = 0; first < arena.model.latents; first += LATENT_BLOCK)
-    sparse.gatherAuxiliary(arena, step, first, Math.min(first + LATENT_BLOCK, arena.model.latents));
+    sparse[part](arena, step, first, Math.min(first + LATENT_BLOCK, arena.model.latents));
 }
 
 /**
@@ -409,12 +418,16 @@ function gradients(
   precision: Precision,
   recordBytes?: number,
   auxK?: AuxKSetup,
+  training: Partial<TrainingSetup> = {},
+  step = 0,
 ): { arena: Arena; before: Tensors; gradients: Record<string, Float64Array> } {
-  const arena = prepare(model, precision, recordBytes, auxK);
+  const arena = prepare(model, precision, recordBytes, auxK, training);
+  arena.batches[BATCH.step] = step;
   const before = copyOf(arena);
   const lastFired = arena.kind === "sparse" ? arena.lastFired.slice() : undefined;
   runUntil(arena, model.kind === "sparse" ? "update" : "none");
-  if (auxK !== undefined && arena.kind === "sparse") addAuxiliaryGradients(arena);
+  if (training.multiTopK === true && arena.kind === "sparse") addFurtherGradients(arena, "gatherWide");
+  if (auxK !== undefined && arena.kind === "sparse") addFurtherGradients(arena, "gatherAuxiliary");
   const found = Object.fromEntries(
     parametersOf(arena).map(({ name, gradient }) => [name, Float64Array.from(gradient)]),
   );
@@ -463,6 +476,49 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
           );
       }
     }
+  });
+
+  it.each([
+    ["linear", 0],
+    ["exponential", 3],
+  ] as const)("TopK and BatchTopK whose k is annealed, %s, at step %d", (shape, step) => {
+    const kAnneal = { steps: 8, shape, from: 7 };
+    for (const architecture of ["topk", "batch-topk"] as const) {
+      const {
+        arena,
+        before,
+        gradients: found,
+      } = gradients(sparse({ architecture, k: 2 }), "float64", undefined, undefined, { kAnneal }, step);
+      const x = Float64Array.from(arena.slots[0]!);
+      const annealed = sparse({ architecture, k: annealedK(kAnneal, 2, step) });
+      expect(annealed.k).toBeGreaterThan(2);
+      const loss = (p: Tensors) => sparseLoss(p, x, annealed);
+      expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
+      for (const name of ["W_enc", "b_enc", "W_dec", "b_dec"])
+        expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThan(1e-6);
+    }
+  });
+
+  it.each([
+    ["4k of the latents", sparse({ k: 2 })],
+    ["more places than latents", sparse({ k: 6, applyBDecToInput: false })],
+  ] as const)("multi-TopK, %s", (_, model) => {
+    const {
+      arena,
+      before,
+      gradients: found,
+    } = gradients(model, "float64", undefined, undefined, {
+      multiTopK: true,
+    });
+    const x = Float64Array.from(arena.slots[0]!);
+    const wide = sparse({ ...model, k: Math.min(19, 4 * model.k) });
+    const loss = (p: Tensors) => {
+      const [narrow, second] = [sparseLoss(p, x, model), sparseLoss(p, x, wide)];
+      return { loss: narrow.loss + second.loss / 8, active: narrow.active + second.active };
+    };
+    expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
+    for (const name of ["W_enc", "b_enc", "W_dec", "b_dec"])
+      expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThan(1e-6);
   });
 
   it.each(JUMP_CASES)("JumpReLU by its straight-through definition: %s", (_, model) => {

@@ -33,6 +33,11 @@ const MODELS: [string, ModelSetup, Partial<TrainingSetup>?][] = [
     sparseModel({ ...shape, k: 2 }),
     { deadWindow: 1, auxK: { coefficient: 0.1, k: 16, mode: "variance", totalVariance: 1 } },
   ],
+  [
+    "TopK with multi-TopK whose k is annealed",
+    sparseModel({ ...shape, k: 2 }),
+    { multiTopK: true, kAnneal: { steps: 2, shape: "linear", from: 30 } },
+  ],
   ["BatchTopK", sparseModel({ ...shape, architecture: "batch-topk", k: 5 })],
   ["Matryoshka", sparseModel({ ...shape, architecture: "matryoshka", k: 5, prefixes: defaultPrefixes(70) })],
   ["ReLU, dense rows", sparseModel({ ...shape, architecture: "relu", decoder: "free", k: 0 })],

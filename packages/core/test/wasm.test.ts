@@ -46,9 +46,11 @@ interface Problem {
   readonly auxK?: AuxKSetup;
   /** What the update is to do, beside Adam's. */
   readonly updates?: Pick<TrainingSetup, "clipNorm" | "ema" | "optimizer">;
+  readonly training?: Partial<TrainingSetup>;
 }
 
-function planOf({ model, batchRows, recordBytes, l1 = 0.05, encoder, auxK, updates }: Problem): Plan {
+function planOf(problem: Problem): Plan {
+  const { model, batchRows, recordBytes, l1 = 0.05, encoder, auxK, updates } = problem;
   const constant = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 10 });
   const training = {
     batchRows,
@@ -58,6 +60,7 @@ function planOf({ model, batchRows, recordBytes, l1 = 0.05, encoder, auxK, updat
     deadWindow: auxK === undefined ? 1000 : 1,
     ...(auxK === undefined ? {} : { auxK }),
     ...updates,
+    ...problem.training,
   };
   return planRun({
     setup: { model, training },
@@ -334,6 +337,41 @@ describe("the WebAssembly kernels give the reference's bits", () => {
             seed,
             coarse,
             auxK: { coefficient: 1, k, mode, totalVariance: dIn },
+          }),
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  it("while k is annealed, and with multi-TopK", () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom("topk" as const, "batch-topk" as const),
+        fc.integer({ min: 1, max: 40 }),
+        fc.integer({ min: 9, max: 90 }),
+        fc.integer({ min: 2, max: 9 }),
+        fc.boolean(),
+        fc.constantFrom(0, 1),
+        fc.nat(1e6),
+        (architecture, dIn, latents, from, anneals, coarse, seed) =>
+          expectSameBits({
+            model: {
+              kind: "sparse",
+              architecture,
+              dIn,
+              latents,
+              k: Math.min(from - 1, 3),
+              decoder: "unit",
+              applyBDecToInput: seed % 2 === 0,
+            },
+            batchRows: 1 + (seed % 50),
+            seed,
+            coarse,
+            training: {
+              // Two of the three steps.
+              ...(anneals ? { kAnneal: { steps: 2, shape: "linear", from } } : {}),
+              ...(architecture === "topk" ? { multiTopK: true } : {}),
+            },
           }),
       ),
       { numRuns: 100 },

@@ -11,6 +11,7 @@ import {
   defaultPrefixes,
   defaultDeadWindow,
   type JumpSetup,
+  type KAnnealSetup,
   type ModelSetup,
   columnsTransform,
   type RowTransform,
@@ -183,6 +184,8 @@ function configOf(
       adam: { beta1: options.beta1, beta2: options.beta2, epsilon: options.epsilon },
       ...updatesOf(options),
       deadWindow: options.deadWindow ?? defaultDeadWindow(batchRows, totalExamples),
+      ...kAnnealing(options, model, totalSteps),
+      ...(options.multiTopk === true ? { multiTopK: true } : {}),
       ...auxiliary(options, corpus.dIn, scaledVariance(statistics, transform)),
     },
   };
@@ -313,6 +316,23 @@ function jumpSetup(options: TrainOptions): JumpSetup {
     targetL0: options.targetL0 ?? 20,
     gradientToInput: options.gradientToInput ?? false,
   };
+}
+
+/** From the dimension on, as dictionary_learning and sparsify do, or from all latents where they are fewer. */
+function kAnnealing(
+  { kAnnealSteps: steps, kAnneal: shape = "linear" }: TrainOptions,
+  model: ModelSetup,
+  totalSteps: number,
+): { kAnneal?: KAnnealSetup } {
+  if (steps === undefined || model.kind === "deep") return {};
+  const from = Math.min(model.dIn, model.latents);
+  if (from <= model.k)
+    throw new RequestError(
+      `--k-anneal-steps brings k down from ${from}, the dimension or all latents, which must be above --k ${model.k}`,
+    );
+  if (steps > totalSteps)
+    throw new RequestError(`--k-anneal-steps must be at most the run's ${totalSteps} steps, got ${steps}`);
+  return { kAnneal: { steps, shape, from } };
 }
 
 function auxiliary(options: TrainOptions, dIn: number, totalVariance: number): { auxK?: AuxKSetup } {

@@ -13,9 +13,11 @@ import { decoderNormOf } from "../decoder-parts.ts";
 import { referenceAuxiliary } from "./auxiliary.ts";
 import { chainDot, chainLink, chainProduct, LANES, laneDot, type Round } from "./chains.ts";
 import { decodeGate } from "./gate.ts";
+import { partWide } from "../multi-topk.ts";
 import { decodePrefixes, prefixGradients, prefixRow } from "./prefixes.ts";
 import { selectLargest, sortByLatent } from "./select.ts";
 import { referenceUpdates } from "./update.ts";
+import { decodeWide } from "./wide.ts";
 
 /** What the encoder sees: x − b_dec where the architecture subtracts it, else the mini-batch itself. */
 function encoderInput(arena: SparseArena, step: StepContext): FloatArray {
@@ -55,6 +57,7 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
         if (!selectRow(arena, step, row, scratch + (row - first) * latents)) return false;
         rulesOf(arena)?.settle?.(arena, row, round);
       }
+      if (step.train && arena.wideValue.length > 0) partWide(arena, step, first, last);
       return true;
     },
 
@@ -68,6 +71,7 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
         if (!step.train) continue;
         if (prefixes) prefixGradients(arena, row, round);
         else latentGradients(arena, row, round);
+        if (arena.wideValue.length > 0) decodeWide(arena, step, row, lanes, round);
         if (arena.recordGate.length > 0) decodeGate(arena, step, row, lanes, round);
         rules?.gradients(arena, step, row, round);
       }
@@ -110,17 +114,15 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
     },
 
     gatherAuxiliary(arena, step, first, last) {
-      const { dIn } = arena.model;
       const { auxLatent, auxValue, auxGradient, auxResidual, auxOffset, auxCount } = arena;
-      const input = encoderInput(arena, step);
       const records = { rowOffset: auxOffset, rowCount: auxCount, recordLatent: auxLatent };
-      forRecords(records, first, last, 0, step.rows, (record, row, latent) => {
-        const at = gradientRow(arena, step, latent) * dIn;
-        const gradient = auxGradient[record];
-        chainLink(arena.W_dec.gradient, at, auxValue[record], auxResidual, row * dIn, dIn);
-        chainLink(arena.W_enc.gradient, at, gradient, input, row * dIn, dIn);
-        arena.inputGradient[latent] += gradient;
-      });
+      gatherMore(arena, step, first, last, records, auxValue, auxGradient, auxResidual);
+    },
+
+    gatherWide(arena, step, first, last) {
+      const { wideLatent, wideValue, wideGradient, wideResidual, wideOffset, wideCount } = arena;
+      const records = { rowOffset: wideOffset, rowCount: wideCount, recordLatent: wideLatent };
+      gatherMore(arena, step, first, last, records, wideValue, wideGradient, wideResidual);
     },
 
     auxiliary: referenceAuxiliary(round, lanes),
@@ -138,6 +140,9 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
         // b_dec is in every prefix, as the first latents are.
         for (let j = first; j < last; j++) gradient[j] += seenBy(arena, 0).errors[row * dIn + j];
       }
+      if (arena.wideResidual.length > 0)
+        for (let row = 0; row < step.rows; row++)
+          for (let j = first; j < last; j++) gradient[j] += arena.wideResidual[row * dIn + j];
       if (applyBDecToInput) {
         // The encoder sees x − b_dec: b_dec also receives what flows back into it, summed per block of latents.
         const blocks = Math.ceil(latents / LATENT_BLOCK);
@@ -183,7 +188,7 @@ function centreRows(arena: SparseArena, step: StepContext, first: number, last: 
 
 /** Appends the records of one row; false when they do not fit. A NaN among the pre-activations poisons the row's error. */
 function selectRow(arena: SparseArena, step: StepContext, row: number, z: number): boolean {
-  const { latents, k, architecture } = arena.model;
+  const { latents, architecture } = arena.model;
   const { preActivations, floors } = arena;
   const { selection } = ARCHITECTURES[architecture];
   const topk = selection === "topk";
@@ -191,13 +196,13 @@ function selectRow(arena: SparseArena, step: StepContext, row: number, z: number
   const stride = selection === "batch" ? 0 : 1;
   let count = 0;
   let finite = true;
-  const selected = step.rank * Math.max(1, k);
+  const selected = step.rank * (arena.selectedValue.length / arena.plan.workers);
   if (topk) {
     const found = selectLargest(
       preActivations,
       z,
       latents,
-      k,
+      step.selected,
       arena.selectedValue,
       arena.selectedLatent,
       selected,
@@ -308,6 +313,28 @@ function seenBy(arena: SparseArena, latent: number): { errors: FloatArray; offse
   if (prefixes === undefined) return { errors: arena.residual, offset: 0 };
   const prefix = prefixes.findIndex((width) => latent < width);
   return { errors: arena.prefixResidual, offset: prefixRow(arena, prefix, 0) };
+}
+
+/** Adds the contributions of further records, all rows', to the weights' gradients of latents [first, last). */
+function gatherMore(
+  arena: SparseArena,
+  step: StepContext,
+  first: number,
+  last: number,
+  records: Records,
+  values: FloatArray,
+  gradients: FloatArray,
+  residual: FloatArray,
+): void {
+  const { dIn } = arena.model;
+  const input = encoderInput(arena, step);
+  forRecords(records, first, last, 0, step.rows, (record, row, latent) => {
+    const at = gradientRow(arena, step, latent) * dIn;
+    const gradient = gradients[record];
+    chainLink(arena.W_dec.gradient, at, values[record], residual, row * dIn, dIn);
+    chainLink(arena.W_enc.gradient, at, gradient, input, row * dIn, dIn);
+    arena.inputGradient[latent] += gradient;
+  });
 }
 
 /** Where records lie; those of a row are in ascending latent order. */

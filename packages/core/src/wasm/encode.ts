@@ -6,6 +6,7 @@ import type { StepContext } from "../kernels.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";
 import { CANDIDATE_WORDS, candidateCapacity } from "../plan-sparse.ts";
 import type { Plan } from "../plan.ts";
+import { mostSelected, usualSelected } from "../selection.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
@@ -63,14 +64,14 @@ export function exactEncoder(
   wasm: KernelExports,
   wide: 0 | 1,
 ): ExactEncoder {
-  const { dIn, latents, k, applyBDecToInput, architecture } = model;
+  const { dIn, latents, applyBDecToInput, architecture } = model;
   const { selection } = ARCHITECTURES[architecture];
   const floors = selection === "topk" ? 0 : pointersOf(plan)("floors");
   const floorStride = selection === "batch" ? 0 : 4;
   const rowBytes = 4 * dIn;
-  const tiles = tilesPerGroup(latents, TILE, k, 4);
+  const tiles = tilesPerGroup(latents, TILE, usualSelected(plan.setup), 4);
   const groups = wasm.groupCount(latents, tiles);
-  const capacity = candidateCapacity(k);
+  const capacity = candidateCapacity(mostSelected(plan.setup));
   const at = pointersOf(plan);
   const [W_enc, b_enc, b_dec] = ["W_enc", "b_enc", "b_dec"].map(
     (name) => parameterPointers(plan, name).value,
@@ -93,7 +94,18 @@ export function exactEncoder(
     const lists = counts + 4 * CANDIDATE_WORDS;
     const poisoned = wasm.nanRows(maxima, groups);
     if (selection === "topk")
-      wasm.selectTopK(z, latents, maxima, groups, TILE * tiles, k, lists, capacity, counts, bounds);
+      wasm.selectTopK(
+        z,
+        latents,
+        maxima,
+        groups,
+        TILE * tiles,
+        step.selected,
+        lists,
+        capacity,
+        counts,
+        bounds,
+      );
     else wasm.countAbove(z, latents, floors, floorStride, counts);
 
     let total = 0;

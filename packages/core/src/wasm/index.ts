@@ -32,6 +32,7 @@ export function wasmKernels(
           gatherLatents: absent("sparse"),
           gatherAuxiliary: absent("sparse"),
           completeGradients: absent("sparse"),
+          gatherWide: absent("sparse"),
           updateLatents: absent("sparse"),
           gatherDecoderBias: absent("sparse"),
           updateDecoderBias: absent("sparse"),

@@ -17,6 +17,7 @@ import {
   screenedCapacity,
 } from "../plan-sparse.ts";
 import type { Plan } from "../plan.ts";
+import { mostSelected, usualSelected } from "../selection.ts";
 import { PURPOSE, uniform } from "../random.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import { type ExactEncoder, PANEL, type RowList, tilesPerGroup } from "./encode.ts";
@@ -47,12 +48,12 @@ export function screenedEncoder(
   wasm: KernelExports,
   exact: ExactEncoder,
 ): ScreenedEncoder {
-  const { dIn, latents, k, applyBDecToInput, architecture } = model;
+  const { dIn, latents, applyBDecToInput, architecture } = model;
   const { selection } = ARCHITECTURES[architecture];
   const topK = selection === "topk";
   const floorStride = selection === "batch" ? 0 : 1;
   const rowBytes = 4 * dIn;
-  const tiles = Math.max(2, tilesPerGroup(latents, TILE, k, 6));
+  const tiles = Math.max(2, tilesPerGroup(latents, TILE, usualSelected(plan.setup), 6));
   const groups = wasm.screenGroupCount(latents, tiles);
   const at = pointersOf(plan);
   const [W_enc, b_enc, b_dec] = ["W_enc", "b_enc", "b_dec"].map(
@@ -65,7 +66,10 @@ export function screenedEncoder(
   const [equaliser, quantised, latentTerms] = [at("equaliser"), at("quantisedLatents"), at("latentTerms")];
   const tileBytes = 4 * quantisedLength(dIn);
   const panelBytes = 8 * quantisedLength(dIn);
-  const [firstCapacity, capacity] = [candidateCapacity(k), screenedCapacity(model)];
+  const [firstCapacity, capacity] = [
+    candidateCapacity(mostSelected(plan.setup)),
+    screenedCapacity(plan.setup),
+  ];
   const groupUnits = TILE * tiles;
   const screen = fasterScreen(wasm);
   const unscreened = new Int32Array(ROW_BLOCK / PANEL);
@@ -121,6 +125,7 @@ export function screenedEncoder(
    */
   const findCandidates = (
     arena: SparseArena,
+    k: number,
     scratch: Scratch,
     x: number,
     rows: number,
@@ -184,6 +189,7 @@ export function screenedEncoder(
   /** Evaluates a row's candidates and keeps the active ones in its list. Returns how many, or −1: do it exactly. */
   const settleRow = (
     arena: SparseArena,
+    k: number,
     scratch: Scratch,
     x: number,
     row: number,
@@ -227,7 +233,13 @@ export function screenedEncoder(
   };
 
   /** Whether every latent that should be active in an exactly computed row is among its records. Returns those missing. */
-  const countMissing = (arena: SparseArena, row: number, z: Float32Array, lane: number): number => {
+  const countMissing = (
+    arena: SparseArena,
+    k: number,
+    row: number,
+    z: Float32Array,
+    lane: number,
+  ): number => {
     const begin = arena.rowOffset[row];
     const end = begin + arena.rowCount[row];
     let least = Number.POSITIVE_INFINITY;
@@ -263,6 +275,7 @@ export function screenedEncoder(
         const row = audit.rows[from + lane];
         arena.rowScreening[row * SCREENING_FIELDS + SCREENING.missed] = countMissing(
           arena,
+          step.selected,
           row,
           values,
           lane,
@@ -314,14 +327,23 @@ export function screenedEncoder(
         const firstOfPanel = first + panel * PANEL;
         const rowsOfPanel = Math.min(PANEL, last - firstOfPanel);
         const inputOfPanel = input + panel * PANEL * rowBytes;
-        findCandidates(arena, scratch, inputOfPanel, rowsOfPanel, panel, unscreened[panel], least);
+        findCandidates(
+          arena,
+          step.selected,
+          scratch,
+          inputOfPanel,
+          rowsOfPanel,
+          panel,
+          unscreened[panel],
+          least,
+        );
         for (let lane = 0; lane < rowsOfPanel; lane++) {
           const row = firstOfPanel + lane;
           if ((unscreened[panel] & (1 << lane)) !== 0) {
             redoExactly(arena, row, 0);
             continue;
           }
-          const count = settleRow(arena, scratch, inputOfPanel, row, panel, lane);
+          const count = settleRow(arena, step.selected, scratch, inputOfPanel, row, panel, lane);
           if (count < 0) continue;
           const offset = Atomics.add(arena.control, CONTROL.recordsUsed, count);
           if (offset + count > plan.recordCapacity) return false;

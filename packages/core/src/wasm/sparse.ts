@@ -4,7 +4,8 @@ import { CONTROL } from "../control.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
 import { LATENT_BLOCK } from "../block-sizes.ts";
 import { completeGradients, updateDecoderBias, updateLatents } from "../latent-update.ts";
-import { hasAuxiliary, latentSums } from "../plan-sparse.ts";
+import { partWide } from "../multi-topk.ts";
+import { hasAuxiliary, hasWide, latentSums } from "../plan-sparse.ts";
 import type { Plan } from "../plan.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import { wasmAuxiliary } from "./auxiliary.ts";
@@ -16,6 +17,7 @@ import { inputGradientPointer, parameterPointers, pointersOf } from "./pointers.
 import { wasmPrefixes } from "./prefixes.ts";
 import { screenedEncoder } from "./screen.ts";
 import { wasmUpdates } from "./update.ts";
+import { wasmWide } from "./wide.ts";
 
 /** The stages over the memory laid out by `plan`. `wide`: products in tiles of two panels. */
 export function wasmSparseKernels(
@@ -58,7 +60,32 @@ export function wasmSparseKernels(
   const screening = plan.encoder === "screened" ? screenedEncoder(plan, model, wasm, exact) : undefined;
   const prefixes = model.prefixes === undefined ? undefined : wasmPrefixes(plan, model, wasm);
   const decodeGate = gate && training ? wasmGate(plan, model, wasm) : undefined;
+  const wider = hasWide(plan.setup, plan.purpose) ? wasmWide(plan, model, wasm) : undefined;
   const dense = selection === "positive" ? denseProducts(plan, model, wasm, wide) : undefined;
+
+  /** Adds all rows' contributions of AuxK's or multi-TopK's records to the weights' gradients. */
+  const gatherMore = (of: "aux" | "wide", step: StepContext, first: number, last: number): void => {
+    const gradients = gradientBytes(step, first);
+    wasm.gather(
+      first,
+      last,
+      0,
+      step.rows,
+      dIn,
+      at(`${of}Offset`),
+      at(`${of}Count`),
+      at(`${of}Latent`),
+      at(`${of}Value`),
+      at(`${of}Gradient`),
+      at(`${of}Residual`),
+      inputOf(step),
+      W_enc.gradient + gradients,
+      W_dec.gradient + gradients,
+      inputGradient,
+      at(`${of}Sum`),
+      at(`${of}Active`),
+    );
+  };
 
   return {
     screening,
@@ -66,6 +93,7 @@ export function wasmSparseKernels(
     encodeRows(arena, step, first, last) {
       const encoder = step.screened && screening !== undefined ? screening : exact;
       if (!encoder.encodeRows(arena, step, first, last)) return false;
+      if (wider !== undefined && step.train) partWide(arena, step, first, last);
       if (settle !== undefined) for (let row = first; row < last; row++) settle(arena, row, Math.fround);
       return true;
     },
@@ -95,6 +123,7 @@ export function wasmSparseKernels(
         arena.rowSquares[row] = wasm.rowSquares(input, mean, dIn);
         arena.rowPenalty[row] = rules?.penalty(arena, row, Math.fround) ?? 0;
         prefixes?.decodeRow(arena, step, row, input);
+        if (step.train) wider?.decodeRow(arena, step, row, input);
         if (step.train) wasm.scaleRow(at, step.gradientScale, dIn);
       }
       if (!step.train) return;
@@ -164,28 +193,9 @@ export function wasmSparseKernels(
       else prefixes.forParts(first, last, gatherPart);
     },
 
-    gatherAuxiliary(_arena, step, first, last) {
-      const gradients = gradientBytes(step, first);
-      wasm.gather(
-        first,
-        last,
-        0,
-        step.rows,
-        dIn,
-        at("auxOffset"),
-        at("auxCount"),
-        at("auxLatent"),
-        at("auxValue"),
-        at("auxGradient"),
-        at("auxResidual"),
-        inputOf(step),
-        W_enc.gradient + gradients,
-        W_dec.gradient + gradients,
-        inputGradient,
-        at("auxSum"),
-        at("auxActive"),
-      );
-    },
+    gatherAuxiliary: (_arena, step, first, last) => gatherMore("aux", step, first, last),
+
+    gatherWide: (_arena, step, first, last) => gatherMore("wide", step, first, last),
 
     auxiliary: hasAuxiliary(plan.setup, plan.purpose) ? wasmAuxiliary(plan, model, wasm, inputOf) : undefined,
 
@@ -201,6 +211,7 @@ export function wasmSparseKernels(
 
     gatherDecoderBias(_arena, step, first, last) {
       wasm.sumRows(b_dec.gradient, prefixes?.outermost ?? residual, step.rows, dIn, first, last);
+      wider?.addErrors(b_dec.gradient, step.rows, first, last);
       if (applyBDecToInput)
         wasm.subtractRows(b_dec.gradient, partials, Math.ceil(latents / LATENT_BLOCK), dIn, first, last);
     },
