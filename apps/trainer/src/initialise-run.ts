@@ -63,7 +63,7 @@ export async function initialiseArenas(
       ...decoderRows,
     });
     if (options.initEncoderBias === "sparse") {
-      const rate = options.initRate ?? defaultInitialRate(arena.model.latents);
+      const rate = options.initRate ?? defaultInitialRate(arena.model);
       const rows = await samples.biasRows(config, rate);
       setInitialBias(arena, rows, rate, kernels);
     }
@@ -75,7 +75,7 @@ class Samples {
   readonly #corpus: Corpus;
   readonly #signal: AbortSignal | undefined;
   #median: Float32Array | undefined;
-  #bias: Float32Array | undefined;
+  #bias: { readonly asked: number; readonly rows: Float32Array } | undefined;
   #decoder: { readonly seed: number; readonly rows: Float32Array } | undefined;
 
   constructor(corpus: Corpus, signal: AbortSignal | undefined) {
@@ -94,8 +94,8 @@ class Samples {
   /** A sample by the data seed on which a latent's share of active rows is told. */
   async biasRows(config: RunConfig, rate: number): Promise<Float32Array> {
     const rows = Math.min(BIAS_ROWS.most, Math.max(BIAS_ROWS.least, Math.ceil(ACTIVE_ROWS / rate)));
-    this.#bias ??= await this.#sample(config, rows);
-    return this.#bias;
+    if (this.#bias?.asked !== rows) this.#bias = { asked: rows, rows: await this.#sample(config, rows) };
+    return this.#bias.rows;
   }
 
   /** Rows by the model's own seed: models that began with the same directions would agree too easily. */

@@ -235,7 +235,9 @@ export const trainSchema = z.strictObject({
     .gt(0)
     .lt(1)
     .optional()
-    .describe("share of rows for --init-encoder-bias sparse (default 10000/latents, at most 0.5)"),
+    .describe(
+      "share of rows for --init-encoder-bias sparse (default 10000/latents, with --target-l0 target/latents; at most 0.5)",
+    ),
   initBias: z
     .enum(["mean", "median", "zero"])
     .default("median")

@@ -3,11 +3,13 @@ import { join } from "node:path";
 import { DeepAutoencoder } from "@sparseloom/core";
 import { openCorpus, sampleRows } from "@sparseloom/data";
 import { beforeAll, describe, expect, it } from "vitest";
+import { DEMO_CORPUS } from "../src/commands/demo.ts";
 import { evaluateModel } from "../src/eval/evaluate-model.ts";
 import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
 import { readModel } from "../src/run/model-folder.ts";
 import type { TrainResult } from "../src/run/result.ts";
 import { train } from "../src/train.ts";
+import { RESAMPLING_CASE, SHORT_AUX_K_CASE } from "../checks/dead-latent-cases.ts";
 import { runCli, temporaryFolder } from "./support.ts";
 
 const folder = temporaryFolder();
@@ -77,17 +79,19 @@ describe("a Matryoshka autoencoder", () => {
   });
 });
 
-describe("AuxK", () => {
-  it("revives latents where plain TopK leaves more than a fifth dead", async () => {
-    const crowded = join(folder, "crowded.arrow");
-    const features = ["--d", "64", "--features", "1024", "--active", "12", "--noise", "0.05", "--seed", "1"];
-    await runCli(["corpus", "generate", crowded, "--rows", "40000", ...features]);
-    const dead = async (name: string, more: TrainRequest): Promise<number> => {
-      const common = { latents: 1024, k: 2, lr: 1e-2, batch: 256, epochs: 16, deadWindow: 100_000 };
-      return (await train([crowded], checkTrainRequest({ ...common, ...more }), join(folder, name))).dead;
+describe.each([SHORT_AUX_K_CASE, RESAMPLING_CASE])("$name", ({ name, corpus: args, options, recipe }) => {
+  it("keeps latents alive of which more than a fifth would be dead", async () => {
+    const crowded = join(folder, `${name}.arrow`);
+    await runCli(["corpus", "generate", crowded, ...args]);
+    const dead = async (more: TrainRequest): Promise<number> => {
+      const path = join(folder, `${name}-${Object.keys(more).length}`);
+      return (
+        (await train([crowded], checkTrainRequest({ ...options, workers: 1, ...more }), path)).dead /
+        options.latents
+      );
     };
-    expect(await dead("plain", {})).toBeGreaterThan(0.2 * 1024);
-    expect(await dead("aux", { auxK: "auto", auxCoefficient: 0.5 })).toBeLessThan(0.01 * 1024);
+    expect(await dead({})).toBeGreaterThan(0.2);
+    expect(await dead(recipe)).toBeLessThan(0.01);
   });
 });
 
@@ -101,6 +105,23 @@ describe("a JumpReLU autoencoder with a quadratic penalty", () => {
       examples: 120_000,
     });
     expect(Math.abs((result.heldOut?.l0 ?? 0) / targetL0 - 1)).toBeLessThan(0.1);
+  });
+
+  it("does so on the bundled corpus in its 774 steps from a sparse start, and not from another", async () => {
+    const off = async (name: string, more: TrainRequest): Promise<number> => {
+      const request = {
+        arch: "jumprelu",
+        l0Penalty: "quadratic",
+        targetL0: 10,
+        bandwidth: 0.2,
+        lr: 3e-3,
+      } as const;
+      const length = { latents: 512, init: "data", batch: 256, workers: 1 } as const;
+      const options = checkTrainRequest({ ...request, ...length, epochs: 10, ...more });
+      return (await train([DEMO_CORPUS], options, join(folder, name))).l0 / 10 - 1;
+    };
+    expect(Math.abs(await off("sparse-start", { initEncoderBias: "sparse" }))).toBeLessThan(0.1);
+    expect(Math.abs(await off("zero-start", {}))).toBeGreaterThan(0.2);
   });
 });
 

@@ -66,9 +66,17 @@ describe.each(CASES)("a sparse start of %s", (_, model) => {
   });
 });
 
-it("the default share is 10,000 of all latents, at most a half", () => {
-  expect(defaultInitialRate(40_000)).toBe(0.25);
-  expect(defaultInitialRate(512)).toBe(0.5);
+it("a sparse start is that of the averages that training keeps, too", () => {
+  const arena = randomSparseArena(setupOf(CASES[0]![1], { ema: 0.9 }), 5);
+  setInitialBias(arena, rows, 0.1, "reference");
+  expect(arena.b_enc.average).toEqual(arena.b_enc.value);
+});
+
+it("the default share is the target's where there is one, else 10,000 of all latents, at most a half", () => {
+  expect(defaultInitialRate(sparseModel({ latents: 40_000 }))).toBe(0.25);
+  expect(defaultInitialRate(sparseModel({ latents: 512 }))).toBe(0.5);
+  const aimed = { ...jump, penalty: "quadratic" } as const;
+  expect(defaultInitialRate(sparseModel({ architecture: "jumprelu", latents: 300, jump: aimed }))).toBe(0.01);
 });
 
 it.each([

@@ -15,9 +15,12 @@ import { emptyContext } from "./step-context.ts";
 /** Latents at a time: their pre-activations on 20,000 rows take 20 MB. */
 const LATENTS_AT_A_TIME = 256;
 
-/** The share by default: 10,000/latents (Anthropic, January 2025), and at most a half. */
-export function defaultInitialRate(latents: number): number {
-  return Math.min(0.5, 10_000 / latents);
+/**
+ * The share by default: where the penalty has a target, target/latents, so that training begins at it; else
+ * 10,000/latents (Anthropic, January 2025). At most a half.
+ */
+export function defaultInitialRate({ latents, jump }: SparseModelSetup): number {
+  return Math.min(0.5, (jump?.penalty === "quadratic" ? jump.targetL0 : 10_000) / latents);
 }
 
 /**

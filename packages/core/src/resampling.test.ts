@@ -56,6 +56,14 @@ describe("latents made anew", () => {
     }
   });
 
+  it("are themselves in the averages that training keeps", () => {
+    const arena = randomSparseArena(setupOf(model, { ema: 0.9 }), 3);
+    resampleLatents(arena, dead, rows);
+    for (const { value, average } of [arena.W_enc, arena.W_dec])
+      expect(average.subarray(5 * D, 6 * D)).toEqual(value.subarray(5 * D, 6 * D));
+    expect(arena.b_enc.average[5]).toBe(0);
+  });
+
   it("have the screened encoder's latents quantised anew at the next step", () => {
     expect(made().arena.control[CONTROL.equaliseAt]).toBe(0);
   });
