@@ -19,6 +19,32 @@ export interface Measured {
   readonly trueL0: number;
 }
 
+/** What of `eval --json` is read. */
+interface Evaluation {
+  readonly l0: number;
+  readonly fvu: number;
+  readonly dead: number;
+  readonly truth: {
+    readonly meanCorrelation: number;
+    readonly uniqueness: number;
+    readonly detection: {
+      readonly f1: number;
+      readonly precision: number;
+      readonly recall: number;
+      readonly trueL0: number;
+    } | null;
+  } | null;
+}
+
+/** Reads what `eval --json` printed of a model, on a corpus with true features. */
+export function measuredOf(json: string): Measured {
+  const { l0, fvu, dead, truth } = JSON.parse(json) as Evaluation;
+  if (truth === null || truth.detection === null) throw new Error("internal: eval knows no true features");
+  const { f1, precision, recall, trueL0 } = truth.detection;
+  const { meanCorrelation: mcc, uniqueness } = truth;
+  return { l0, mcc, f1, precision, recall, uniqueness, explainedVariance: 1 - fvu, dead, trueL0 };
+}
+
 /** Mean and standard deviation (of the sample; 0 for one value). */
 export interface Spread {
   readonly mean: number;

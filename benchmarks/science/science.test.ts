@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { decide, MODELS } from "./claims.ts";
+import { FULL_SIZE, fullRuns } from "./full.ts";
 import { type Measured, type ModelLine, nextPenalty, spreadOf, type System } from "./measures.ts";
 import { covarianceOf, eigenvectorsOf, principalAutoencoder, shuffleDimensions } from "./principal.ts";
 import type { ScienceReport } from "./science.ts";
@@ -173,6 +174,30 @@ await test("the quick run goes through training, matching, controls and verdicts
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+await test("the full run prints its commands with a predicted time, and with --run makes and measures the models", () => {
+  const folder = mkdtempSync(join(tmpdir(), "sparseloom-science-"));
+  try {
+    const words = [RUN, "--full", "--quick", "--run", "--workers", "1", "--out", join(folder, "runs")];
+    const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: "utf8" });
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /^BatchTopK +[\d.,]+ +[\d.,]+ s$/m);
+    assert.match(stdout, /^pnpm sparseloom train synth:synthsaebench-16k:1\/256@\d+ .*--arch batch-topk /m);
+    assert.match(stdout, /^synthsaebench-16k:1\/256 +BatchTopK +Sparseloom +1 +2\.\d\d ± 0\.00 /m);
+    for (const arch of ["relu", "batch-topk"])
+      assert.ok(readFileSync(join(folder, "runs", arch, "result.json"), "utf8").includes('"complete": true'));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+await test("the published run has 200 million rows in one pass, beside those held out", () => {
+  const [run] = fullRuns(FULL_SIZE, "runs");
+  const rows = Number(/@(\d+)$/.exec(run.corpus)![1]);
+  assert.ok(0.9995 * rows > 200_000_000 && rows < 201_000_000);
+  const words = run.words.join(" ");
+  assert.match(words, /--latents 4096 .*--batch 1024 --examples 200000000 --lr 0.0003 /);
 });
 
 await test("the command refuses what it does not know with one line and status 2", () => {

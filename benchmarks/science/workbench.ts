@@ -6,7 +6,7 @@ import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { exportSaeLens } from "@sparseloom/interop";
 import { Trainer } from "../src/trainer.ts";
-import type { Measured } from "./measures.ts";
+import { type Measured, measuredOf } from "./measures.ts";
 import type { TopKParts } from "./principal.ts";
 import { DATA_SEED, HELD_OUT, writeRows } from "./rows.ts";
 import type { Recipe, Study } from "./studies.ts";
@@ -19,23 +19,6 @@ export interface SeedRuns {
   /** Run directories, by seed. */
   readonly runs: readonly string[];
   readonly seconds: number;
-}
-
-/** What of `eval --json` is read. */
-interface Evaluation {
-  readonly l0: number;
-  readonly fvu: number;
-  readonly dead: number;
-  readonly truth: {
-    readonly meanCorrelation: number;
-    readonly uniqueness: number;
-    readonly detection: {
-      readonly f1: number;
-      readonly precision: number;
-      readonly recall: number;
-      readonly trueL0: number;
-    } | null;
-  } | null;
 }
 
 /** Files of bare float32 rows: what PyTorch reads. */
@@ -150,12 +133,7 @@ export class Workbench implements AsyncDisposable {
     const workers = String(this.#options.workers);
     const words = ["--split", "held-out", "--rows", String(study.evalRows), "--workers", workers];
     const text = await this.#trainer.command("eval", model, await this.corpusOf(study), ...words, "--json");
-    const { l0, fvu, dead, truth } = JSON.parse(text) as Evaluation;
-    if (truth === null || truth.detection === null)
-      throw new Error(`internal: eval of ${model} knows no true features`);
-    const { f1, precision, recall, trueL0 } = truth.detection;
-    const { meanCorrelation: mcc, uniqueness } = truth;
-    return { l0, mcc, f1, precision, recall, uniqueness, explainedVariance: 1 - fvu, dead, trueL0 };
+    return measuredOf(text);
   }
 
   async measureAll(study: Study, models: readonly string[]): Promise<Measured[]> {

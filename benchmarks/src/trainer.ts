@@ -13,7 +13,7 @@ import { median } from "./measure.ts";
 import { deepWidths, type Shape } from "./shapes.ts";
 
 /** The command, from source. */
-const COMMAND = fileURLToPath(new URL("../../apps/trainer/src/cli.ts", import.meta.url));
+export const COMMAND: string = fileURLToPath(new URL("../../apps/trainer/src/cli.ts", import.meta.url));
 
 /** What to train. */
 export type TrainerModel = "topk" | "relu" | "deep";
