@@ -3,15 +3,16 @@ import { axpy, laneDot } from "./simd";
 
 /**
  * Adds rows [firstRow, lastRow) to the gradients of latents [first, last), whose gradient rows begin at
- * encoderGradient and decoderGradient. Records of a row are in ascending latent order.
+ * encoderGradient [dIn] and decoderGradient [dOut]. Records of a row are in ascending latent order.
  */
 export function gather(
-  first: i32, last: i32, firstRow: usize, lastRow: usize, dIn: usize,
+  first: i32, last: i32, firstRow: usize, lastRow: usize, dIn: usize, dOut: usize,
   rowOffset: usize, rowCount: usize, recordLatent: usize, recordValue: usize, recordGradient: usize,
   residual: usize, input: usize, encoderGradient: usize, decoderGradient: usize,
   biasGradient: usize, activationSum: usize, activeCount: usize,
 ): void {
-  const rowBytes = dIn << 2;
+  const inBytes = dIn << 2;
+  const outBytes = dOut << 2;
   for (let row = firstRow; row < lastRow; row++) {
     const begin = load<i32>(rowOffset + (row << 2));
     const end = begin + load<i32>(rowCount + (row << 2));
@@ -21,9 +22,9 @@ export function gather(
       if (latent >= last) break;
       const value = load<f32>(recordValue + at);
       const gradient = load<f32>(recordGradient + at);
-      const gradientRow = <usize>(latent - first) * rowBytes;
-      axpy(decoderGradient + gradientRow, value, residual + row * rowBytes, dIn);
-      axpy(encoderGradient + gradientRow, gradient, input + row * rowBytes, dIn);
+      const gradientRow = <usize>(latent - first);
+      axpy(decoderGradient + gradientRow * outBytes, value, residual + row * outBytes, dOut);
+      axpy(encoderGradient + gradientRow * inBytes, gradient, input + row * inBytes, dIn);
       const word = <usize>latent << 2;
       store<f32>(biasGradient + word, load<f32>(biasGradient + word) + gradient);
       store<f32>(activationSum + word, load<f32>(activationSum + word) + value);

@@ -3,7 +3,13 @@ import { assert } from "./errors.ts";
 import { ARCHITECTURES, type LatentScalar } from "./architectures/index.ts";
 import { latentSums } from "./plan-sparse.ts";
 import { type Plan, regionOf } from "./plan.ts";
-import type { DeepModelSetup, SparseModelSetup } from "./setup.ts";
+import {
+  type DeepModelSetup,
+  inputDimension,
+  type ModelSetup,
+  outputDimension,
+  type SparseModelSetup,
+} from "./setup.ts";
 
 /** All model arithmetic is written over both: float32 to train, float64 to check gradients. */
 export type FloatArray = Float32Array | Float64Array;
@@ -116,10 +122,12 @@ interface CommonViews {
   readonly control: Int32Array;
   readonly batches: Float64Array;
   readonly summaries: Float64Array;
-  /** The corpus's mean in the model's coordinates [dIn]. */
+  /** Mean of what is rebuilt, in the model's coordinates [dIn, or a transcoder's dOut]. */
   readonly mean: FloatArray;
-  /** Mini-batches [batchRows, dIn], one view per slot. */
+  /** Mini-batches [batchRows, dIn], one view per slot; of a transcoder followed by what is to be rebuilt [batchRows, dOut]. */
   readonly slots: readonly FloatArray[];
+  /** What is to be rebuilt of each slot: the slot itself, or a transcoder's second part. */
+  readonly targets: readonly FloatArray[];
   readonly rowSquaredError: FloatArray;
   readonly rowSquares: FloatArray;
   readonly rowPenalty: FloatArray;
@@ -266,6 +274,10 @@ export interface DeepArena extends CommonViews {
 
 export type Arena = SparseArena | DeepArena;
 
+function outputOf(model: ModelSetup): number {
+  return model.kind === "sparse" ? outputDimension(model) : inputDimension(model);
+}
+
 /** Makes the views of `plan` over `buffer`, which must hold plan.byteLength bytes. */
 export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
   assert(
@@ -303,6 +315,7 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
 
   const slots = float("slots");
   const slotLength = slots.length / plan.slots;
+  const target = slotLength - plan.setup.training.batchRows * outputOf(plan.setup.model);
   const common: CommonViews = {
     plan,
     team: int32("team"),
@@ -312,6 +325,9 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     mean: float("mean"),
     slots: Array.from({ length: plan.slots }, (_, slot) =>
       slots.subarray(slot * slotLength, (slot + 1) * slotLength),
+    ),
+    targets: Array.from({ length: plan.slots }, (_, slot) =>
+      slots.subarray(slot * slotLength + target, (slot + 1) * slotLength),
     ),
     rowSquaredError: float("rowSquaredError"),
     rowSquares: float("rowSquares"),

@@ -1,12 +1,12 @@
 /** The vectors side by side that a decoder row rebuilds, and the norms that the L1 penalty weighs with. */
 import type { FloatArray } from "./arena.ts";
 import type { Round } from "./reference/chains.ts";
-import type { SparseModelSetup } from "./setup.ts";
+import { outputDimension, type SparseModelSetup } from "./setup.ts";
 
 /** Where the vectors of a crosscoder's row begin, and their widths; else the row itself. */
-export function decoderParts({ dIn, columns = [dIn] }: SparseModelSetup): [from: number, width: number][] {
+export function decoderParts(model: SparseModelSetup): [from: number, width: number][] {
   let end = 0;
-  return columns.map((width) => [(end += width) - width, width]);
+  return (model.columns ?? [outputDimension(model)]).map((width) => [(end += width) - width, width]);
 }
 
 /** ‖row‖, of a crosscoder the sum of its parts' norms; each by `norm` on a range of numbers. */
@@ -17,7 +17,7 @@ export function decoderNormOf(
   round: Round,
   norm: (values: FloatArray, offset: number, length: number) => number,
 ): number {
-  if (model.columns === undefined) return norm(values, at, model.dIn);
+  if (model.columns === undefined) return norm(values, at, outputDimension(model));
   let sum = 0;
   for (const [from, width] of decoderParts(model)) sum = round(sum + norm(values, at + from, width));
   return sum;

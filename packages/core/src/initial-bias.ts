@@ -89,7 +89,7 @@ class Products {
     assert(small.kind === "sparse", "a sparse model's arena");
     this.#small = small;
     this.#kernels = createKernels(variant, plan, memory);
-    small.b_dec.value.set(of.b_dec.value);
+    if (applyBDecToInput) small.b_dec.value.set(of.b_dec.value);
     small.floors.fill(Number.NEGATIVE_INFINITY);
   }
 

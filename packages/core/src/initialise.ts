@@ -3,6 +3,7 @@ import { type Arena, type DeepArena, type FloatArray, parametersOf, type SparseA
 import { ARCHITECTURES } from "./architectures/index.ts";
 import { CONTROL } from "./control.ts";
 import { assert, OptionError } from "./errors.ts";
+import { outputDimension } from "./setup.ts";
 import { startCopies } from "./optimizers/index.ts";
 import { gaussian, PURPOSE, uniform } from "./random.ts";
 import { finishDecoderRow, laneScratch } from "./reference/sparse.ts";
@@ -28,10 +29,15 @@ export interface Initialisation {
   readonly decoderNorm?: number;
   /**
    * Encoder rows: `tied` equal to the decoder's; `scaled` times dIn/latents (Anthropic, January 2025); `random`
-   * directions of their own with the decoder rows' norms. Default tied.
+   * directions of their own with the decoder rows' norms. Default tied; of a transcoder random.
    */
   readonly encoder?: "tied" | "scaled" | "random";
-  /** The corpus's mean in the model's coordinates [dIn], about which variance is measured; zero where missing. */
+  /**
+   * Mean of a transcoder's input, in the model's coordinates [dIn]: encoder biases begin at −W_enc·mean (as sparsify),
+   * so that pre-activations are 0 on average.
+   */
+  readonly inputMean?: FloatArray;
+  /** The mean of what is rebuilt, in the model's coordinates [dIn], about which variance is measured; zero where missing. */
   readonly mean?: FloatArray;
 }
 
@@ -57,7 +63,7 @@ export function takeAverages(arena: Arena): void {
 /** Derives what is not a parameter but follows from the parameters; needed after they were set or loaded. */
 export function refreshDerived(arena: Arena): void {
   if (arena.kind !== "sparse") return;
-  const { dIn, latents, decoder } = arena.model;
+  const { latents, decoder } = arena.model;
   const lanes = laneScratch(arena.plan.precision);
   const round = arena.plan.precision === "float32" ? Math.fround : (value: number): number => value;
   // A unit row is left as it is: dividing it by its norm again could change its last bits.
@@ -65,34 +71,35 @@ export function refreshDerived(arena: Arena): void {
   else for (let latent = 0; latent < latents; latent++) finishDecoderRow(arena, latent, lanes, round);
   const { finish } = ARCHITECTURES[arena.model.architecture];
   if (finish !== undefined) for (let latent = 0; latent < latents; latent++) finish(arena, latent, round);
-  assert(arena.W_dec.value.length === latents * dIn, "the decoder's length");
+  assert(arena.W_dec.value.length === latents * outputDimension(arena.model), "the decoder's length");
   for (let block = 0; block < arena.blockOrder.length; block++) arena.blockOrder[block] = block;
 }
 
 function initialiseSparse(arena: SparseArena, initialisation: Initialisation): void {
-  const { dIn, latents, decoder } = arena.model;
+  const { latents, decoder } = arena.model;
+  const dOut = outputDimension(arena.model);
   const { seed, decoderBias, decoderRows, decoderEntries = "normal" } = initialisation;
   const uniformEntries = decoderEntries === "uniform";
   if (decoderBias !== undefined) arena.b_dec.value.set(decoderBias);
-  const direction = new Float64Array(dIn);
+  const direction = new Float64Array(dOut);
   for (let latent = 0; latent < latents; latent++) {
-    const fromData = decoderRows !== undefined && (latent + 1) * dIn <= decoderRows.length;
+    const fromData = decoderRows !== undefined && (latent + 1) * dOut <= decoderRows.length;
     if (fromData) {
-      for (let j = 0; j < dIn; j++) direction[j] = decoderRows[latent * dIn + j] - arena.b_dec.value[j];
+      for (let j = 0; j < dOut; j++) direction[j] = decoderRows[latent * dOut + j] - arena.b_dec.value[j];
     }
     const drawn = !fromData || direction.every((value) => value === 0);
     if (drawn) {
-      for (let j = 0; j < dIn; j++) {
-        const index = latent * dIn + j;
+      for (let j = 0; j < dOut; j++) {
+        const index = latent * dOut + j;
         direction[j] = uniformEntries
-          ? (2 * uniform(seed, PURPOSE.decoderDirection, 0, index) - 1) / Math.sqrt(dIn)
+          ? (2 * uniform(seed, PURPOSE.decoderDirection, 0, index) - 1) / Math.sqrt(dOut)
           : gaussian(seed, PURPOSE.decoderDirection, 0, index);
       }
     }
     const length = lengthOf(direction);
     const asDrawn = drawn && uniformEntries ? length : FREE_DECODER_NORM;
     const norm = decoder === "free" ? (initialisation.decoderNorm ?? asDrawn) : 1;
-    for (let j = 0; j < dIn; j++) arena.W_dec.value[latent * dIn + j] = (norm * direction[j]) / length;
+    for (let j = 0; j < dOut; j++) arena.W_dec.value[latent * dOut + j] = (norm * direction[j]) / length;
   }
   const lanes = laneScratch(arena.plan.precision);
   const round = arena.plan.precision === "float32" ? Math.fround : (value: number): number => value;
@@ -104,14 +111,20 @@ function initialiseSparse(arena: SparseArena, initialisation: Initialisation): v
 
 /** Sets the encoder's rows, when the decoder's are there. */
 function initialiseEncoder(
-  { model, W_enc, W_dec, decoderNorm }: SparseArena,
-  { seed, encoder = "tied" }: Initialisation,
+  { model, W_enc, b_enc, W_dec, decoderNorm }: SparseArena,
+  { seed, encoder = "tied", inputMean }: Initialisation,
 ): void {
   const { dIn, latents } = model;
-  W_enc.value.set(W_dec.value);
+  const transcodes = model.dOut !== undefined;
+  if (transcodes && encoder === "scaled")
+    throw new OptionError(
+      "encoder",
+      "encoder must be random in a transcoder: its decoder's rows are of another place",
+    );
+  if (!transcodes) W_enc.value.set(W_dec.value);
   if (encoder === "scaled") {
     for (let i = 0; i < W_enc.value.length; i++) W_enc.value[i] *= dIn / latents;
-  } else if (encoder === "random") {
+  } else if (encoder === "random" || transcodes) {
     const direction = new Float64Array(dIn);
     for (let latent = 0; latent < latents; latent++) {
       for (let j = 0; j < dIn; j++)
@@ -119,6 +132,12 @@ function initialiseEncoder(
       const factor = decoderNorm[latent] / lengthOf(direction);
       for (let j = 0; j < dIn; j++) W_enc.value[latent * dIn + j] = factor * direction[j];
     }
+  }
+  if (inputMean === undefined) return;
+  for (let latent = 0; latent < latents; latent++) {
+    let product = 0;
+    for (let j = 0; j < dIn; j++) product += W_enc.value[latent * dIn + j] * inputMean[j];
+    b_enc.value[latent] = -product;
   }
 }
 

@@ -11,6 +11,7 @@ import type { StepContext } from "./kernels.ts";
 import { updateParameter } from "./optimizers/index.ts";
 import type { Constrain, UpdateKernels } from "./optimizers/optimizer.ts";
 import type { Round } from "./reference/chains.ts";
+import { outputDimension } from "./setup.ts";
 
 /** Index of the gradient row of `latent`: its own where gradients are stored, else one of the worker's scratch. */
 export function gradientRow(arena: SparseArena, step: StepContext, latent: number): number {
@@ -30,26 +31,27 @@ export function completeGradients(
   round: Round,
 ): void {
   const { dIn, decoder } = arena.model;
+  const dOut = outputDimension(arena.model);
   if (arena.model.applyBDecToInput) sumEncoderBiasGradients(on, arena, first, last);
   const { value, gradient } = arena.W_dec;
   const parts = decoderParts(arena.model);
   for (let latent = first; latent < last; latent++) {
-    const at = latent * dIn;
-    const gradientAt = gradientRow(arena, step, latent) * dIn;
+    const at = latent * dOut;
+    const gradientAt = gradientRow(arena, step, latent) * dOut;
     if (decoder === "free") {
       // ∂/∂W_dec,i of λ·mean(f_i)·‖W_dec,i‖; with a gate, of mean(π_i).
       const size = round(step.penaltyScale * arena.penaltySum[latent]);
       for (const [from, width] of parts) {
-        const norm = width === dIn ? arena.decoderNorm[latent] : on.norm(value, at + from, width);
+        const norm = width === dOut ? arena.decoderNorm[latent] : on.norm(value, at + from, width);
         const pull = norm > 0 ? round(size / norm) : 0;
         if (pull !== 0) on.link(gradient, gradientAt + from, pull, value, at + from, width);
       }
     } else {
       // Remove the component along the unit row, which the renormalisation would undo.
-      on.project(gradient, gradientAt, value, at, dIn);
+      on.project(gradient, gradientAt, value, at, dOut);
     }
     sumSquares(on, arena.W_enc, latent, dIn);
-    sumSquares(on, arena.W_dec, latent, dIn);
+    sumSquares(on, arena.W_dec, latent, dOut);
   }
 }
 
@@ -75,17 +77,19 @@ export function updateLatents(
   round: Round,
 ): void {
   const { dIn, decoder } = arena.model;
+  const dOut = outputDimension(arena.model);
   const constrainRow: Constrain | undefined =
     decoder === "unit" ? (values, at, length) => on.normalise(values, at, length) : undefined;
   const normOf = (values: FloatArray, offset: number, length: number): number =>
     on.norm(values, offset, length);
   let heat = 0;
   for (let latent = first; latent < last; latent++) {
-    const at = latent * dIn;
-    const gradientAt = gradientRow(arena, step, latent) * dIn;
-    for (const parameter of [arena.W_enc, arena.W_dec]) clipGradients(on, arena, parameter, gradientAt, dIn);
-    updateParameter(on, arena, arena.W_enc, at, dIn, gradientAt, step);
-    updateParameter(on, arena, arena.W_dec, at, dIn, gradientAt, step, constrainRow);
+    const at = latent * dOut;
+    const row = gradientRow(arena, step, latent);
+    clipGradients(on, arena, arena.W_enc, row * dIn, dIn);
+    clipGradients(on, arena, arena.W_dec, row * dOut, dOut);
+    updateParameter(on, arena, arena.W_enc, latent * dIn, dIn, row * dIn, step);
+    updateParameter(on, arena, arena.W_dec, at, dOut, row * dOut, step, constrainRow);
     arena.decoderNorm[latent] =
       decoder === "free" ? decoderNormOf(arena.model, arena.W_dec.value, at, round, normOf) : 1;
     const count = arena.activeCount[latent];

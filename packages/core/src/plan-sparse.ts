@@ -4,7 +4,7 @@ import { LATENT_BLOCK, ROW_BLOCK } from "./block-sizes.ts";
 import type { Plan, PlanOptions } from "./plan.ts";
 import { type Add, addParameter, COMBINE_SCRATCH, type Detail, gradientsFirst } from "./plan-parts.ts";
 import { mostK, mostSelected, usualSelected } from "./selection.ts";
-import type { Setup } from "./setup.ts";
+import { outputDimension, type Setup } from "./setup.ts";
 
 /** Bytes of sparse records at most; what does not fit is worked off in several chunks of rows. */
 const RECORD_BYTES_LIMIT = 64 * 2 ** 20;
@@ -14,6 +14,7 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
   const { setup, workers, purpose = "train", recordBytes = RECORD_BYTES_LIMIT } = options;
   if (setup.model.kind !== "sparse") throw new Error("internal: not a sparse model");
   const { dIn, latents, applyBDecToInput, architecture } = setup.model;
+  const dOut = outputDimension(setup.model);
   const { batchRows } = setup.training;
   const kind = ARCHITECTURES[architecture];
   const { selection, scalars = [], gate = false } = kind;
@@ -37,8 +38,8 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
 
   addParameter(add, options, "W_enc", latents, dIn);
   addParameter(add, options, "b_enc", latents);
-  addParameter(add, options, "W_dec", latents, dIn);
-  addParameter(add, options, "b_dec", dIn);
+  addParameter(add, options, "W_dec", latents, dOut);
+  addParameter(add, options, "b_dec", dOut);
   for (const name of scalars) addParameter(add, options, name, latents);
   if (gate) add("magnitudeGain", "parameters", "float", latents);
   add("decoderNorm", "parameters", "float", latents);
@@ -51,12 +52,12 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
   add("fireCount", "rows", "float64", latents);
 
   if (applyBDecToInput) add("centredInput", "rows", "float", batchRows, dIn);
-  add("residual", "rows", "float", batchRows, dIn);
+  add("residual", "rows", "float", batchRows, dOut);
   const { prefixes } = setup.model;
   if (prefixes !== undefined) {
-    add("prefixResidual", "rows", "float", prefixes.length, batchRows, dIn);
+    add("prefixResidual", "rows", "float", prefixes.length, batchRows, dOut);
     add("rowPrefixError", "rows", "float", batchRows);
-    add("prefixRunning", "scratch", "float", workers, dIn);
+    add("prefixRunning", "scratch", "float", workers, dOut);
   }
   add("rowOffset", "records", "int32", batchRows);
   add("rowCount", "records", "int32", batchRows);
@@ -74,7 +75,7 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
   if (selection === "positive") add("padding", "scratch", "float", 4, latents);
   add("selectedValue", "scratch", "float", workers, Math.max(1, selected));
   add("selectedLatent", "scratch", "int32", workers, Math.max(1, selected));
-  add("packedRows", "scratch", "float", workers, ROW_BLOCK, dIn);
+  add("packedRows", "scratch", "float", workers, ROW_BLOCK, Math.max(dIn, dOut));
   add("groupMaxima", "scratch", "float", workers, ROW_BLOCK, Math.ceil(latents / 6));
   if (selection === "positive") {
     // For rows of many records.
@@ -84,7 +85,7 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
   }
   if (gate && purpose === "train") {
     add("rowSecondError", "rows", "float", batchRows);
-    add("gateResidual", "scratch", "float", workers, ROW_BLOCK, dIn);
+    add("gateResidual", "scratch", "float", workers, ROW_BLOCK, dOut);
     add("inputGradient", "gradients", "float", latents);
     add("gateSum", "gradients", "float", latents);
   }
@@ -94,10 +95,10 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
   if (purpose === "train") {
     const gradientRows = storeGradients ? latents : workers * LATENT_BLOCK;
     add("W_enc.gradient", "gradients", "float", gradientRows, dIn);
-    add("W_dec.gradient", "gradients", "float", gradientRows, dIn);
+    add("W_dec.gradient", "gradients", "float", gradientRows, dOut);
     add("b_enc.gradient", "gradients", "float", latents);
     for (const name of scalars) add(`${name}.gradient`, "gradients", "float", latents);
-    add("b_dec.gradient", "gradients", "float", dIn);
+    add("b_dec.gradient", "gradients", "float", dOut);
     add("b_dec.partials", "gradients", "float", blocks, dIn);
     add("activationSum", "gradients", "float", latents);
     add("activeCount", "gradients", "int32", latents);
@@ -125,13 +126,14 @@ export function hasAuxiliary(setup: Setup, purpose: "train" | "evaluate"): boole
 /** AuxK's records, one per row and k_aux, and what it keeps of rows and latents: see auxiliary.ts. */
 function addAuxiliary(add: Add, { model, training }: Setup, workers: number): void {
   if (model.kind !== "sparse" || training.auxK === undefined) throw new Error("internal: no AuxK");
-  const { dIn, latents } = model;
+  const { latents } = model;
+  const dOut = outputDimension(model);
   const { batchRows } = training;
   add("auxiliary", "control", "float64", 1);
   add("deadLatents", "rows", "int32", latents);
-  add("errorSum", "rows", "float", dIn);
+  add("errorSum", "rows", "float", dOut);
   add("rowAuxiliary", "rows", "float", batchRows);
-  add("auxResidual", "rows", "float", batchRows, dIn);
+  add("auxResidual", "rows", "float", batchRows, dOut);
   for (const name of ["auxOffset", "auxCount"]) add(name, "records", "int32", batchRows);
   add("auxLatent", "records", "int32", batchRows, training.auxK.k);
   for (const name of ["auxValue", "auxGradient"]) add(name, "records", "float", batchRows, training.auxK.k);
@@ -140,8 +142,8 @@ function addAuxiliary(add: Add, { model, training }: Setup, workers: number): vo
   add("auxActive", "scratch", "int32", latents);
   add("auxScores", "scratch", "float", workers, latents);
   add("auxCandidates", "scratch", "int32", workers, latents);
-  add("auxErrors", "scratch", "float", workers, dIn);
-  add("auxZeros", "scratch", "float", dIn);
+  add("auxErrors", "scratch", "float", workers, dOut);
+  add("auxZeros", "scratch", "float", dOut);
 }
 
 /** Whether rows also have the wider set of multi-TopK: only in training. */
@@ -152,11 +154,11 @@ export function hasWide(setup: Setup, purpose: "train" | "evaluate"): boolean {
 /** The wide records, 4k per row, and what they leave of rows: see multi-topk.ts. */
 function addWide(add: Add, setup: Setup, workers: number): void {
   if (setup.model.kind !== "sparse") throw new Error("internal: not a sparse model");
-  const { dIn, latents } = setup.model;
+  const { latents } = setup.model;
   const { batchRows } = setup.training;
   const selected = mostSelected(setup);
   add("rowSecondError", "rows", "float", batchRows);
-  add("wideResidual", "rows", "float", batchRows, dIn);
+  add("wideResidual", "rows", "float", batchRows, outputDimension(setup.model));
   for (const name of ["wideOffset", "wideCount"]) add(name, "records", "int32", batchRows);
   add("wideLatent", "records", "int32", batchRows, selected);
   for (const name of ["wideValue", "wideGradient"]) add(name, "records", "float", batchRows, selected);

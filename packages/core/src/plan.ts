@@ -7,7 +7,14 @@ import { addDeep } from "./plan-deep.ts";
 import { type Add, gradientsFirst } from "./plan-parts.ts";
 import { addScreening, addSparse } from "./plan-sparse.ts";
 import { checkSelection } from "./selection.ts";
-import { checkModel, checkTraining, inputDimension, type Setup } from "./setup.ts";
+import {
+  checkModel,
+  checkTraining,
+  inputDimension,
+  outputDimension,
+  rowDimension,
+  type Setup,
+} from "./setup.ts";
 
 /** One WebAssembly memory holds at most 65,536 pages of 64 KiB. */
 export const MEMORY_LIMIT_BYTES: number = 2 ** 32;
@@ -128,13 +135,13 @@ function layOut(options: PlanOptions): Plan {
   };
 
   const { batchRows } = setup.training;
-  const dIn = inputDimension(setup.model);
   add("team", "control", "int32", TEAM_WORDS + 16 * workers);
   add("control", "control", "int32", 32);
   add("batches", "control", "float64", slots, BATCH_FIELDS);
   add("summaries", "control", "float64", slots, SUMMARY_FIELDS);
-  add("mean", "control", "float", dIn);
-  add("slots", "batch slots", "float", slots, batchRows, dIn);
+  const { model } = setup;
+  add("mean", "control", "float", model.kind === "sparse" ? outputDimension(model) : inputDimension(model));
+  add("slots", "batch slots", "float", slots, batchRows, rowDimension(model));
   if (purpose === "train" && gradientsFirst(setup.training)) add("gradientNorm", "control", "float64", 2);
   for (const name of ["rowSquaredError", "rowSquares", "rowPenalty"]) add(name, "rows", "float", batchRows);
 

@@ -20,6 +20,8 @@ export interface SparseModelSetup {
   readonly decoder: "unit" | "free";
   /** Whether the encoder sees x − b_dec (as most systems) or x. */
   readonly applyBDecToInput: boolean;
+  /** Of a transcoder: dimension of the vectors that it rebuilds, which are others than those it reads. Absent: the same. */
+  readonly dOut?: number;
   /** Of a crosscoder: widths of the vectors that make an activation, side by side; their sum is dIn. Absent: one vector. */
   readonly columns?: readonly number[];
   /** Widths of the nested prefixes, ascending, the last all latents; Matryoshka only. */
@@ -123,6 +125,16 @@ export interface TrainingSetup {
 export interface Setup {
   readonly model: ModelSetup;
   readonly training: TrainingSetup;
+}
+
+/** Dimension of the vectors that a sparse model rebuilds. */
+export function outputDimension({ dIn, dOut = dIn }: SparseModelSetup): number {
+  return dOut;
+}
+
+/** Numbers of a mini-batch's row: a transcoder has what it reads and what it is to rebuild. */
+export function rowDimension(model: ModelSetup): number {
+  return inputDimension(model) + (model.kind === "sparse" ? (model.dOut ?? 0) : 0);
 }
 
 /** Dimension of the activations that a model reads. */
@@ -230,7 +242,16 @@ export function checkModel(model: ModelSetup): void {
   }
 }
 
-function checkColumns({ columns, dIn }: SparseModelSetup): void {
+function checkColumns({ columns, dIn, dOut, applyBDecToInput }: SparseModelSetup): void {
+  if (dOut !== undefined) {
+    requireWhole("dOut", dOut, 1);
+    if (applyBDecToInput)
+      throw new OptionError(
+        "applyBDecToInput",
+        "applyBDecToInput must be false in a transcoder: b_dec is of its output",
+      );
+    if (columns !== undefined) throw new OptionError("columns", "columns and dOut contradict each other");
+  }
   if (columns === undefined) return;
   for (const width of columns) requireWhole("columns", width, 1);
   if (columns.reduce((sum, width) => sum + width, 0) !== dIn)

@@ -25,6 +25,7 @@ import type { Kernels, StepContext } from "./kernels.ts";
 import { measureGradients } from "./gradient-norm.ts";
 import { DIMENSION_BLOCK, LATENT_BLOCK, ROW_BLOCK } from "./block-sizes.ts";
 import { hasAuxiliary, hasWide } from "./plan-sparse.ts";
+import { outputDimension } from "./setup.ts";
 import { checkUnscreened, equalise, startScreening } from "./screening.ts";
 import { blocksOf, PHASE, type Stage, type StepProgram } from "./stage.ts";
 import { emptyContext, setContext } from "./step-context.ts";
@@ -32,7 +33,8 @@ import { emptyContext, setContext } from "./step-context.ts";
 /** The program of one thread for a sparse autoencoder. */
 export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): StepProgram {
   const { control, plan } = arena;
-  const { latents, dIn } = arena.model;
+  const { latents } = arena.model;
+  const dOut = outputDimension(arena.model);
   const context = emptyContext(rank, plan.setup);
   const overBatch = ARCHITECTURES[arena.model.architecture].selection === "batch";
   const auxK = hasAuxiliary(plan.setup, plan.purpose) ? plan.setup.training.auxK : undefined;
@@ -98,10 +100,10 @@ export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: num
   };
   const errors: Stage = {
     name: "errors",
-    blocks: blocksOf(dIn, DIMENSION_BLOCK),
+    blocks: blocksOf(dOut, DIMENSION_BLOCK),
     run(block) {
       const first = block * DIMENSION_BLOCK;
-      sparse.auxiliary?.sumErrors(arena, context, first, Math.min(first + DIMENSION_BLOCK, dIn));
+      sparse.auxiliary?.sumErrors(arena, context, first, Math.min(first + DIMENSION_BLOCK, dOut));
     },
     finish() {
       const usable = auxK !== undefined && scaleAuxiliary(arena, context, auxK);
@@ -161,11 +163,11 @@ export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: num
   };
   const gatherBias = (block: number): void => {
     const first = block * DIMENSION_BLOCK;
-    sparse.gatherDecoderBias(arena, context, first, Math.min(first + DIMENSION_BLOCK, dIn));
+    sparse.gatherDecoderBias(arena, context, first, Math.min(first + DIMENSION_BLOCK, dOut));
   };
   const biasGradient: Stage = {
     name: "decoder bias gradient",
-    blocks: blocksOf(dIn, DIMENSION_BLOCK),
+    blocks: blocksOf(dOut, DIMENSION_BLOCK),
     run: gatherBias,
     finish() {
       measureGradients(arena);
@@ -188,11 +190,11 @@ export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: num
   };
   const bias: Stage = {
     name: "decoder bias",
-    blocks: blocksOf(dIn, DIMENSION_BLOCK),
+    blocks: blocksOf(dOut, DIMENSION_BLOCK),
     run(block) {
       if (!gradientsFirst) gatherBias(block);
       const first = block * DIMENSION_BLOCK;
-      sparse.updateDecoderBias(arena, context, first, Math.min(first + DIMENSION_BLOCK, dIn));
+      sparse.updateDecoderBias(arena, context, first, Math.min(first + DIMENSION_BLOCK, dOut));
     },
     finish() {
       orderBlocks(arena);

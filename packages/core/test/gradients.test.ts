@@ -68,7 +68,8 @@ function prepare(
   });
   const arena = openArena(plan, allocateMemory(plan, { shared: false }).buffer);
   const dIn = model.kind === "sparse" ? model.dIn : (model.widths[0] as number);
-  initialise(arena, { seed: 1, decoderBias: Float32Array.from(normals(dIn, 2, 0.2)) });
+  const dOut = model.kind === "sparse" ? (model.dOut ?? dIn) : dIn;
+  initialise(arena, { seed: 1, decoderBias: Float32Array.from(normals(dOut, 2, 0.2)) });
   parametersOf(arena).forEach((parameter, index) => {
     if (parameter.name === "r_mag" || parameter.name === "b_mag")
       parameter.value.set(Float32Array.from(normals(parameter.value.length, 20 + index, 0.5)));
@@ -84,7 +85,8 @@ function prepare(
       arena.decoderNorm[i] = decoderNorm(Float64Array.from(arena.W_dec.value), i, arena.model);
   }
   refreshDerived(arena);
-  (arena.slots[0] as Float64Array).set(Float32Array.from(normals(ROWS * dIn, 3)));
+  const slot = arena.slots[0] as Float64Array;
+  slot.set(Float32Array.from(normals(slot.length, 3)));
   if (arena.kind === "sparse" && auxK !== undefined) {
     // Every other latent is dead; some of them are active in this very mini-batch.
     arena.lastFired.forEach((_, i) => {
@@ -142,20 +144,30 @@ function preActivationsOf(p: Tensors, x: Float64Array, model: SparseModelSetup):
   );
 }
 
+/** What is to be rebuilt of a mini-batch [ROWS, dIn]: itself, or of a transcoder what follows it [ROWS, dOut]. */
+function targetOf(_p: Tensors, x: Float64Array, { dIn, dOut }: SparseModelSetup): Float64Array {
+  return dOut === undefined ? x : x.slice(ROWS * dIn);
+}
+
 /** ‖W_dec,i‖, or its sum over the columns of a crosscoder. */
-function decoderNorm(W_dec: Float64Array, i: number, { dIn, columns = [dIn] }: SparseModelSetup): number {
-  let at = i * dIn;
+function decoderNorm(
+  W_dec: Float64Array,
+  i: number,
+  { dIn, dOut = dIn, columns = [dOut] }: SparseModelSetup,
+): number {
+  let at = i * dOut;
   return columns.reduce((sum, width) => sum + Math.hypot(...W_dec.subarray(at, (at += width))), 0);
 }
 
 function sparseLoss(p: Tensors, x: Float64Array, model: SparseModelSetup): { loss: number; active: string } {
-  const { dIn: d, latents, decoder } = model;
+  const { latents, decoder, dOut: d = model.dIn } = model;
+  const target = targetOf(p, x, model);
   let loss = 0;
   let active = "";
   const all = preActivationsOf(p, x, model);
   const sets = activeSets(all, model);
   for (let r = 0; r < ROWS; r++) {
-    const row = Array.from({ length: d }, (_, j) => x[r * d + j]);
+    const row = Array.from({ length: d }, (_, j) => target[r * d + j]);
     const z = all[r]!;
     const on = sets[r]!;
     active += on.map(Number).join("");
@@ -183,7 +195,8 @@ function gatedLoss(
   x: Float64Array,
   model: SparseModelSetup,
 ): { loss: number; active: string } {
-  const { dIn: d, latents, decoder } = model;
+  const { latents, decoder, dOut: d = model.dIn } = model;
+  const target = targetOf(p, x, model);
   const z = preActivationsOf(p, x, model);
   let loss = 0;
   let active = "";
@@ -197,7 +210,7 @@ function gatedLoss(
     for (let j = 0; j < d; j++) {
       const rebuilt = f.reduce((y, value, i) => y + value * p["W_dec"]![i * d + j], p["b_dec"]![j]);
       const byGate = gates.reduce((y, gate, i) => y + gate * at["W_dec"]![i * d + j], at["b_dec"]![j]);
-      loss += (rebuilt - x[r * d + j]) ** 2 + (byGate - x[r * d + j]) ** 2;
+      loss += (rebuilt - target[r * d + j]) ** 2 + (byGate - target[r * d + j]) ** 2;
     }
     for (let i = 0; i < latents; i++) {
       const norm = decoder === "free" ? Math.hypot(...p["W_dec"]!.subarray(i * d, (i + 1) * d)) : 1;
@@ -212,7 +225,8 @@ function gatedLoss(
  * the unperturbed point: its derivatives are the straight-through gradients, so differences of it must give them.
  */
 function straightThroughLoss(p: Tensors, at: Tensors, x: Float64Array, model: SparseModelSetup): number {
-  const { dIn: d, latents } = model;
+  const { latents, dOut: d = model.dIn } = model;
+  const target = targetOf(p, x, model);
   const { bandwidth, penalty, tanhScale, targetL0, gradientToInput } = model.jump!;
   const z = preActivationsOf(p, x, model);
   const z0 = preActivationsOf(at, x, model);
@@ -234,7 +248,7 @@ function straightThroughLoss(p: Tensors, at: Tensors, x: Float64Array, model: Sp
     for (let j = 0; j < d; j++) {
       let y = p["b_dec"]![j];
       for (let i = 0; i < latents; i++) y += f[i]! * p["W_dec"]![i * d + j];
-      loss += (y - x[r * d + j]) ** 2;
+      loss += (y - target[r * d + j]) ** 2;
     }
     const quadratic = (2 / targetL0) * (l0 - targetL0) ** 2;
     loss += LAMBDA * { step: l0, tanh, quadratic }[penalty];
@@ -354,7 +368,28 @@ const gatedCase = (decoder: "unit" | "free", applyBDecToInput: boolean): [string
   `Gated, ${decoder} decoder${applyBDecToInput ? "" : ", whose encoder does not subtract b_dec"}`,
   sparse({ architecture: "gated", k: 0, decoder, applyBDecToInput }),
 ];
-const GATED_CASES = [gatedCase("unit", true), gatedCase("unit", false), gatedCase("free", true)];
+const GATED_CASES = [
+  gatedCase("unit", true),
+  gatedCase("unit", false),
+  gatedCase("free", true),
+  ["transcoder", { ...gatedCase("free", false)[1], dOut: 5 }] satisfies [string, SparseModelSetup],
+];
+
+const transcoder = (part: Partial<SparseModelSetup>): SparseModelSetup =>
+  sparse({ dOut: 5, applyBDecToInput: false, ...part });
+const TRANSCODER_CASES: [string, SparseModelSetup][] = [
+  ["TopK transcoder", transcoder({})],
+  ["TopK transcoder to more dimensions", transcoder({ dOut: 11 })],
+  ["BatchTopK transcoder", transcoder({ architecture: "batch-topk" })],
+  ["Matryoshka transcoder", transcoder({ architecture: "matryoshka", prefixes: [1, 9, 19] })],
+  ["ReLU transcoder with unit decoder", transcoder({ architecture: "relu", decoder: "unit" })],
+  ["ReLU transcoder with free decoder", transcoder({ architecture: "relu", decoder: "free" })],
+];
+SPARSE_CASES.push(...TRANSCODER_CASES);
+JUMP_CASES.push([
+  "quadratic, with gradient to the input, of a transcoder",
+  { ...jumpCase("quadratic", true)[1], dOut: 5, applyBDecToInput: false },
+]);
 
 const DEEP_CASES: [string, ModelSetup & { kind: "deep" }][] = [
   [
@@ -386,7 +421,8 @@ function auxiliaryLoss(
   model: SparseModelSetup,
   auxK: AuxKSetup,
 ): number {
-  const { dIn: d, latents } = model;
+  const { latents, dOut: d = model.dIn } = model;
+  const target = targetOf(at, x, model);
   const z0 = preActivationsOf(at, x, model);
   const z = preActivationsOf(p, x, model);
   const sets = activeSets(z0, model);
@@ -394,7 +430,7 @@ function auxiliaryLoss(
     Array.from({ length: d }, (_, j) => {
       let y = at["b_dec"]![j];
       for (let i = 0; i < latents; i++) if (sets[r]![i]) y += row[i]! * at["W_dec"]![i * d + j];
-      return x[r * d + j] - y;
+      return target[r * d + j] - y;
     }),
   );
   const mean = Array.from({ length: d }, (_, j) => errors.reduce((sum, e) => sum + e[j]!, 0) / ROWS);
@@ -459,9 +495,13 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
   ] as const)("TopK and BatchTopK with AuxK, %s, k_aux %d, errors held fixed", (mode, k) => {
     const auxK = { coefficient: 0.5, k, mode, totalVariance: 5 };
     for (const architecture of ["topk", "batch-topk", "matryoshka"] as const) {
-      for (const applyBDecToInput of [true, false]) {
+      for (const shape of [
+        { applyBDecToInput: true },
+        { applyBDecToInput: false },
+        { applyBDecToInput: false, dOut: 5 },
+      ]) {
         const prefixes = architecture === "matryoshka" ? { prefixes: [5, 19] } : {};
-        const model = sparse({ architecture, applyBDecToInput, ...prefixes });
+        const model = sparse({ architecture, ...shape, ...prefixes });
         const { arena, before, gradients: found } = gradients(model, "float64", undefined, auxK);
         const x = Float64Array.from(arena.slots[0]!);
         const unperturbed = copyOf(arena);
@@ -502,6 +542,7 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
   it.each([
     ["4k of the latents", sparse({ k: 2 })],
     ["more places than latents", sparse({ k: 6, applyBDecToInput: false })],
+    ["of a transcoder", transcoder({ k: 2 })],
   ] as const)("multi-TopK, %s", (_, model) => {
     const {
       arena,

@@ -82,7 +82,9 @@ function train(
   const memory = allocateMemory(plan, { shared: true });
   const arena = openArena(plan, memory.buffer);
   const slot = arena.slots[0];
-  const dIn = problem.model.kind === "sparse" ? problem.model.dIn : (problem.model.widths[0] as number);
+  const { model } = problem;
+  const dIn = model.kind === "sparse" ? model.dIn : (model.widths[0] as number);
+  const dOut = model.kind === "sparse" ? (model.dOut ?? dIn) : dIn;
   const draw = (step: number, count: number): Float32Array =>
     Float32Array.from({ length: count }, (_, i) => {
       const value = gaussian(problem.seed, PURPOSE.synthetic, step, i);
@@ -90,9 +92,9 @@ function train(
     });
   initialise(arena, {
     seed: problem.seed,
-    decoderBias: draw(99, dIn),
-    decoderRows: draw(98, 4 * dIn),
-    mean: draw(97, dIn),
+    decoderBias: draw(99, dOut),
+    decoderRows: draw(98, 4 * dOut),
+    mean: draw(97, dOut),
   });
   if (problem.bias !== undefined && arena.kind === "sparse") arena.b_enc.value.fill(problem.bias);
   const program = createProgram(arena, make(plan, memory), 0);
@@ -100,7 +102,8 @@ function train(
   const before = problem.auxK === undefined ? 0 : 10;
   for (let step = 0; step < steps; step++) {
     const rows = step === steps - 1 ? Math.max(1, problem.batchRows - 1) : problem.batchRows;
-    slot.set(draw(step, rows * dIn));
+    // A transcoder's targets come after the rows of a whole mini-batch.
+    slot.set(draw(step, model.kind === "sparse" && model.dOut !== undefined ? slot.length : rows * dIn));
     arena.batches[BATCH.step] = step;
     arena.batches[BATCH.rows] = rows;
     arena.batches[BATCH.examplesBefore] = before + step * problem.batchRows;
@@ -163,17 +166,19 @@ const sparseModel = fc
     free: fc.boolean(),
     applyBDecToInput: fc.boolean(),
     column: fc.nat(40),
+    dOut: fc.option(fc.integer({ min: 1, max: 40 }), { freq: 2, nil: undefined }),
   })
   .map(
-    ({ architecture, dIn, latents, k, free, applyBDecToInput, jump, column }): ModelSetup => ({
+    ({ architecture, dIn, latents, k, free, applyBDecToInput, jump, column, dOut }): ModelSetup => ({
       kind: "sparse",
       architecture,
       dIn,
       latents,
       k: ["relu", "jumprelu", "gated"].includes(architecture) ? 0 : Math.min(k, latents),
       decoder: (architecture === "relu" || architecture === "gated") && free ? "free" : "unit",
-      applyBDecToInput,
-      ...(column > 0 && column < dIn ? { columns: [column, dIn - column] } : {}),
+      applyBDecToInput: applyBDecToInput && dOut === undefined,
+      ...(dOut === undefined ? {} : { dOut }),
+      ...(dOut === undefined && column > 0 && column < dIn ? { columns: [column, dIn - column] } : {}),
       ...(architecture === "jumprelu" ? { jump } : {}),
       ...(architecture === "matryoshka" ? { prefixes: defaultPrefixes(latents) } : {}),
     }),
@@ -330,7 +335,8 @@ describe("the WebAssembly kernels give the reference's bits", () => {
               latents,
               k: Math.min(3, latents),
               decoder: "unit",
-              applyBDecToInput: seed % 2 === 0,
+              applyBDecToInput: seed % 3 === 0,
+              ...(seed % 3 === 1 ? { dOut: 1 + (seed % 37) } : {}),
               ...(architecture === "matryoshka" ? { prefixes: defaultPrefixes(latents) } : {}),
             },
             batchRows: 1 + (seed % 50),
@@ -362,7 +368,8 @@ describe("the WebAssembly kernels give the reference's bits", () => {
               latents,
               k: Math.min(from - 1, 3),
               decoder: "unit",
-              applyBDecToInput: seed % 2 === 0,
+              applyBDecToInput: seed % 3 === 0,
+              ...(seed % 3 === 1 ? { dOut: 1 + (seed % 37) } : {}),
             },
             batchRows: 1 + (seed % 50),
             seed,

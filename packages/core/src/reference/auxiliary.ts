@@ -3,16 +3,17 @@ import { AUXILIARY, type FloatArray, type SparseArena } from "../arena.ts";
 import { CONTROL } from "../control.ts";
 import type { AuxiliaryKernels, StepContext } from "../kernels.ts";
 import { chainDot, chainLink, laneDot, type Round } from "./chains.ts";
+import { outputDimension } from "../setup.ts";
 import { selectLargest, sortByLatent } from "./select.ts";
 
 /** `gather` adds the contributions of given records to gradients, as the sparse stages do. */
 export function referenceAuxiliary(round: Round, lanes: FloatArray): AuxiliaryKernels {
   return {
     sumErrors(arena, step, first, last) {
-      const { dIn } = arena.model;
+      const dOut = outputDimension(arena.model);
       arena.errorSum.fill(0, first, last);
       for (let row = 0; row < step.rows; row++)
-        for (let j = first; j < last; j++) arena.errorSum[j] += arena.residual[row * dIn + j];
+        for (let j = first; j < last; j++) arena.errorSum[j] += arena.residual[row * dOut + j];
     },
 
     rebuildErrors(arena, step, first, last) {
@@ -20,13 +21,13 @@ export function referenceAuxiliary(round: Round, lanes: FloatArray): AuxiliaryKe
       for (let row = first; row < last; row++) {
         selectDead(arena, step, row, round);
         rebuildRow(arena, step, row, lanes, round);
-        const { dIn } = arena.model;
-        const at = row * dIn;
-        for (let j = at; j < at + dIn; j++) arena.auxResidual[j] = scale * arena.auxResidual[j];
+        const dOut = outputDimension(arena.model);
+        const at = row * dOut;
+        for (let j = at; j < at + dOut; j++) arena.auxResidual[j] = scale * arena.auxResidual[j];
         const begin = arena.auxOffset[row];
         for (let record = begin; record < begin + arena.auxCount[row]; record++) {
-          const weights = arena.auxLatent[record] * dIn;
-          const gradient = chainDot(0, arena.auxResidual, at, arena.W_dec.value, weights, dIn, round);
+          const weights = arena.auxLatent[record] * dOut;
+          const gradient = chainDot(0, arena.auxResidual, at, arena.W_dec.value, weights, dOut, round);
           arena.auxGradient[record] = gradient;
         }
       }
@@ -65,14 +66,14 @@ function rebuildRow(
   lanes: FloatArray,
   round: Round,
 ): void {
-  const { dIn } = arena.model;
+  const dOut = outputDimension(arena.model);
   const { auxResidual, auxLatent, auxValue, residual } = arena;
-  const at = row * dIn;
+  const at = row * dOut;
   const begin = arena.auxOffset[row];
-  auxResidual.fill(0, at, at + dIn);
+  auxResidual.fill(0, at, at + dOut);
   for (let record = begin; record < begin + arena.auxCount[row]; record++)
-    chainLink(auxResidual, at, auxValue[record], arena.W_dec.value, auxLatent[record] * dIn, dIn);
+    chainLink(auxResidual, at, auxValue[record], arena.W_dec.value, auxLatent[record] * dOut, dOut);
   const unscale = round(-step.rows / 2);
-  for (let j = at; j < at + dIn; j++) auxResidual[j] = auxResidual[j] - round(unscale * residual[j]);
-  arena.rowAuxiliary[row] = laneDot(lanes, auxResidual, at, auxResidual, at, dIn);
+  for (let j = at; j < at + dOut; j++) auxResidual[j] = auxResidual[j] - round(unscale * residual[j]);
+  arena.rowAuxiliary[row] = laneDot(lanes, auxResidual, at, auxResidual, at, dOut);
 }

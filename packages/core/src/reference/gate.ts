@@ -3,10 +3,11 @@ import type { FloatArray, SparseArena } from "../arena.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";
 import type { StepContext } from "../kernels.ts";
 import { chainDot, chainLink, laneDot, type Round } from "./chains.ts";
+import { outputDimension } from "../setup.ts";
 
 /** Index in `gateResidual` of the calling thread's scratch for a row. */
 export function gateRow(arena: SparseArena, step: StepContext, row: number): number {
-  return (step.rank * ROW_BLOCK + (row % ROW_BLOCK)) * arena.model.dIn;
+  return (step.rank * ROW_BLOCK + (row % ROW_BLOCK)) * outputDimension(arena.model);
 }
 
 /**
@@ -20,21 +21,21 @@ export function decodeGate(
   lanes: FloatArray,
   round: Round,
 ): void {
-  const { dIn } = arena.model;
+  const dOut = outputDimension(arena.model);
   const { gateResidual, recordGate, recordLatent } = arena;
-  const x = arena.slots[step.slot];
+  const y = arena.targets[step.slot];
   const at = gateRow(arena, step, row);
   const begin = arena.rowOffset[row];
   const end = begin + arena.rowCount[row];
   gateResidual.set(arena.b_dec.value, at);
   for (let record = begin; record < end; record++)
-    chainLink(gateResidual, at, recordGate[record], arena.W_dec.value, recordLatent[record] * dIn, dIn);
-  for (let j = 0; j < dIn; j++) gateResidual[at + j] = gateResidual[at + j] - x[row * dIn + j];
-  arena.rowSecondError[row] = laneDot(lanes, gateResidual, at, gateResidual, at, dIn);
-  for (let j = at; j < at + dIn; j++) gateResidual[j] = step.gradientScale * gateResidual[j];
+    chainLink(gateResidual, at, recordGate[record], arena.W_dec.value, recordLatent[record] * dOut, dOut);
+  for (let j = 0; j < dOut; j++) gateResidual[at + j] = gateResidual[at + j] - y[row * dOut + j];
+  arena.rowSecondError[row] = laneDot(lanes, gateResidual, at, gateResidual, at, dOut);
+  for (let j = at; j < at + dOut; j++) gateResidual[j] = step.gradientScale * gateResidual[j];
   for (let record = begin; record < end; record++) {
-    const weights = recordLatent[record] * dIn;
-    const gradient = chainDot(0, gateResidual, at, arena.W_dec.value, weights, dIn, round);
+    const weights = recordLatent[record] * dOut;
+    const gradient = chainDot(0, gateResidual, at, arena.W_dec.value, weights, dOut, round);
     arena.recordPull.b_enc[record] = gradient;
   }
 }

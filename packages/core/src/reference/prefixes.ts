@@ -2,11 +2,12 @@
 import type { FloatArray, SparseArena } from "../arena.ts";
 import type { StepContext } from "../kernels.ts";
 import { chainDot, chainLink, laneDot, type Round } from "./chains.ts";
+import { outputDimension } from "../setup.ts";
 
 /** Offset of a row in what the latents of a prefix, that are in no smaller one, see of the errors. */
 export function prefixRow(arena: SparseArena, prefix: number, row: number): number {
   const { model, plan } = arena;
-  return (prefix * plan.setup.training.batchRows + row) * model.dIn;
+  return (prefix * plan.setup.training.batchRows + row) * outputDimension(model);
 }
 
 /**
@@ -20,9 +21,10 @@ export function decodePrefixes(
   lanes: FloatArray,
   round: Round,
 ): void {
-  const { dIn, prefixes = [] } = arena.model;
+  const { prefixes = [] } = arena.model;
+  const dOut = outputDimension(arena.model);
   const { prefixResidual, recordLatent, recordValue } = arena;
-  const x = arena.slots[step.slot];
+  const y = arena.targets[step.slot];
   const weight = round(1 / prefixes.length);
   const end = arena.rowOffset[row] + arena.rowCount[row];
   let record = arena.rowOffset[row];
@@ -32,32 +34,40 @@ export function decodePrefixes(
     const at = prefixRow(arena, prefix, row);
     prefixResidual.set(from, at);
     for (; record < end && recordLatent[record] < width; record++)
-      chainLink(prefixResidual, at, recordValue[record], arena.W_dec.value, recordLatent[record] * dIn, dIn);
-    from = prefixResidual.slice(at, at + dIn);
-    for (let j = 0; j < dIn; j++) prefixResidual[at + j] = prefixResidual[at + j] - x[row * dIn + j];
-    squares = round(squares + round(weight * laneDot(lanes, prefixResidual, at, prefixResidual, at, dIn)));
+      chainLink(
+        prefixResidual,
+        at,
+        recordValue[record],
+        arena.W_dec.value,
+        recordLatent[record] * dOut,
+        dOut,
+      );
+    from = prefixResidual.slice(at, at + dOut);
+    for (let j = 0; j < dOut; j++) prefixResidual[at + j] = prefixResidual[at + j] - y[row * dOut + j];
+    squares = round(squares + round(weight * laneDot(lanes, prefixResidual, at, prefixResidual, at, dOut)));
   });
   arena.rowPrefixError[row] = squares;
   if (!step.train) return;
   const scale = round(step.gradientScale * weight);
   for (let prefix = prefixes.length - 1; prefix >= 0; prefix--) {
     const at = prefixRow(arena, prefix, row);
-    for (let j = at; j < at + dIn; j++) prefixResidual[j] = scale * prefixResidual[j];
+    for (let j = at; j < at + dOut; j++) prefixResidual[j] = scale * prefixResidual[j];
     if (prefix + 1 < prefixes.length)
-      chainLink(prefixResidual, at, 1, prefixResidual, prefixRow(arena, prefix + 1, row), dIn);
+      chainLink(prefixResidual, at, 1, prefixResidual, prefixRow(arena, prefix + 1, row), dOut);
   }
 }
 
 /** ∂loss/∂f of a row's records, each along what its latent sees of the errors. */
 export function prefixGradients(arena: SparseArena, row: number, round: Round): void {
-  const { dIn, prefixes = [] } = arena.model;
+  const { prefixes = [] } = arena.model;
+  const dOut = outputDimension(arena.model);
   const end = arena.rowOffset[row] + arena.rowCount[row];
   let record = arena.rowOffset[row];
   prefixes.forEach((width, prefix) => {
     const at = prefixRow(arena, prefix, row);
     for (; record < end && arena.recordLatent[record] < width; record++) {
-      const weights = arena.recordLatent[record] * dIn;
-      const gradient = chainDot(0, arena.prefixResidual, at, arena.W_dec.value, weights, dIn, round);
+      const weights = arena.recordLatent[record] * dOut;
+      const gradient = chainDot(0, arena.prefixResidual, at, arena.W_dec.value, weights, dOut, round);
       arena.recordGradient[record] = gradient;
     }
   });

@@ -7,7 +7,7 @@ import type { FloatArray, SparseArena } from "../arena.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
 import { LATENT_BLOCK, ROW_BLOCK } from "../block-sizes.ts";
 import { completeGradients, gradientRow, updateDecoderBias, updateLatents } from "../latent-update.ts";
-import type { SparseModelSetup } from "../setup.ts";
+import { outputDimension, type SparseModelSetup } from "../setup.ts";
 import { CONTROL } from "../control.ts";
 import { decoderNormOf } from "../decoder-parts.ts";
 import { referenceAuxiliary } from "./auxiliary.ts";
@@ -79,15 +79,16 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
 
     gatherLatents(arena, step, first, last, firstRow, lastRow, fresh) {
       const { dIn } = arena.model;
+      const dOut = outputDimension(arena.model);
       const encoderGradient = arena.W_enc.gradient;
       const decoderGradient = arena.W_dec.gradient;
       const { recordLatent, recordValue, recordGradient } = arena;
       const input = encoderInput(arena, step);
       if (fresh) {
         for (let latent = first; latent < last; latent++) {
-          const at = gradientRow(arena, step, latent) * dIn;
-          encoderGradient.fill(0, at, at + dIn);
-          decoderGradient.fill(0, at, at + dIn);
+          const at = gradientRow(arena, step, latent);
+          encoderGradient.fill(0, at * dIn, (at + 1) * dIn);
+          decoderGradient.fill(0, at * dOut, (at + 1) * dOut);
         }
         arena.inputGradient.fill(0, first, last);
         arena.activationSum.fill(0, first, last);
@@ -100,12 +101,12 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
         recordLatent,
       };
       forRecords(records, first, last, firstRow, lastRow, (record, row, latent) => {
-        const at = gradientRow(arena, step, latent) * dIn;
+        const at = gradientRow(arena, step, latent);
         const value = recordValue[record];
         const gradient = recordGradient[record];
         const seen = seenBy(arena, latent);
-        chainLink(decoderGradient, at, value, seen.errors, seen.offset + row * dIn, dIn);
-        chainLink(encoderGradient, at, gradient, input, row * dIn, dIn);
+        chainLink(decoderGradient, at * dOut, value, seen.errors, seen.offset + row * dOut, dOut);
+        chainLink(encoderGradient, at * dIn, gradient, input, row * dIn, dIn);
         arena.inputGradient[latent] += gradient;
         arena.activationSum[latent] += value;
         if (value > 0) arena.activeCount[latent]++;
@@ -133,21 +134,22 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
     updateLatents: (arena, step, first, last) => updateLatents(updates, arena, step, first, last, round),
 
     gatherDecoderBias(arena, step, first, last) {
-      const { dIn, latents, applyBDecToInput } = arena.model;
+      const { latents, applyBDecToInput } = arena.model;
+      const dOut = outputDimension(arena.model);
       const { gradient } = arena.b_dec;
       gradient.fill(0, first, last);
       for (let row = 0; row < step.rows; row++) {
         // b_dec is in every prefix, as the first latents are.
-        for (let j = first; j < last; j++) gradient[j] += seenBy(arena, 0).errors[row * dIn + j];
+        for (let j = first; j < last; j++) gradient[j] += seenBy(arena, 0).errors[row * dOut + j];
       }
       if (arena.wideResidual.length > 0)
         for (let row = 0; row < step.rows; row++)
-          for (let j = first; j < last; j++) gradient[j] += arena.wideResidual[row * dIn + j];
+          for (let j = first; j < last; j++) gradient[j] += arena.wideResidual[row * dOut + j];
       if (applyBDecToInput) {
         // The encoder sees x − b_dec: b_dec also receives what flows back into it, summed per block of latents.
         const blocks = Math.ceil(latents / LATENT_BLOCK);
         for (let block = 0; block < blocks; block++) {
-          for (let j = first; j < last; j++) gradient[j] -= arena.bDecPartials[block * dIn + j];
+          for (let j = first; j < last; j++) gradient[j] -= arena.bDecPartials[block * dOut + j];
         }
       }
     },
@@ -158,18 +160,19 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
 
 /** Brings a decoder row onto its constraint after an update, and refreshes its norm. */
 export function finishDecoderRow(arena: SparseArena, latent: number, lanes: FloatArray, round: Round): void {
-  const { dIn, decoder } = arena.model;
+  const { decoder } = arena.model;
+  const dOut = outputDimension(arena.model);
   const weights = arena.W_dec.value;
-  const at = latent * dIn;
+  const at = latent * dOut;
   const normOf = (values: FloatArray, offset: number, length: number): number =>
     round(Math.sqrt(laneDot(lanes, values, offset, values, offset, length)));
   if (decoder === "free") {
     arena.decoderNorm[latent] = decoderNormOf(arena.model, weights, at, round, normOf);
     return;
   }
-  const norm = normOf(weights, at, dIn);
+  const norm = normOf(weights, at, dOut);
   arena.decoderNorm[latent] = 1;
-  if (norm > 0) for (let j = at; j < at + dIn; j++) weights[j] = weights[j] / norm;
+  if (norm > 0) for (let j = at; j < at + dOut; j++) weights[j] = weights[j] / norm;
 }
 
 /** LANES elements of scratch for {@link referenceSparseKernels} and {@link finishDecoderRow}. */
@@ -250,28 +253,28 @@ function decodeRow(
   lanes: FloatArray,
   round: Round,
 ): void {
-  const { dIn } = arena.model;
+  const dOut = outputDimension(arena.model);
   const { residual, recordLatent, recordValue } = arena;
-  const x = arena.slots[step.slot];
-  const at = row * dIn;
+  const y = arena.targets[step.slot];
+  const at = row * dOut;
   const begin = arena.rowOffset[row];
   const end = begin + arena.rowCount[row];
-  for (let j = 0; j < dIn; j++) residual[at + j] = arena.b_dec.value[j];
+  for (let j = 0; j < dOut; j++) residual[at + j] = arena.b_dec.value[j];
   for (let record = begin; record < end; record++) {
-    chainLink(residual, at, recordValue[record], arena.W_dec.value, recordLatent[record] * dIn, dIn);
+    chainLink(residual, at, recordValue[record], arena.W_dec.value, recordLatent[record] * dOut, dOut);
   }
-  for (let j = at; j < at + dIn; j++) residual[j] = residual[j] - x[j];
+  for (let j = at; j < at + dOut; j++) residual[j] = residual[j] - y[j];
   // Added to what selection left there: 0, or NaN for a row whose pre-activations were not numbers.
-  arena.rowSquaredError[row] += laneDot(lanes, residual, at, residual, at, dIn);
-  arena.rowSquares[row] = squaredDistance(x, at, arena.mean, dIn, lanes, round);
+  arena.rowSquaredError[row] += laneDot(lanes, residual, at, residual, at, dOut);
+  arena.rowSquares[row] = squaredDistance(y, at, arena.mean, dOut, lanes, round);
   if (step.train) {
-    for (let j = at; j < at + dIn; j++) residual[j] = step.gradientScale * residual[j];
+    for (let j = at; j < at + dOut; j++) residual[j] = step.gradientScale * residual[j];
   }
 }
 
 /** ∂(squared error)/∂f of each record: the residual along the latent's decoder row. */
 function latentGradients(arena: SparseArena, row: number, round: Round): void {
-  const { dIn } = arena.model;
+  const dOut = outputDimension(arena.model);
   const begin = arena.rowOffset[row];
   const end = begin + arena.rowCount[row];
   for (let record = begin; record < end; record++) {
@@ -279,10 +282,10 @@ function latentGradients(arena: SparseArena, row: number, round: Round): void {
     arena.recordGradient[record] = chainDot(
       0,
       arena.residual,
-      row * dIn,
+      row * dOut,
       arena.W_dec.value,
-      latent * dIn,
-      dIn,
+      latent * dOut,
+      dOut,
       round,
     );
   }
@@ -327,12 +330,13 @@ function gatherMore(
   residual: FloatArray,
 ): void {
   const { dIn } = arena.model;
+  const dOut = outputDimension(arena.model);
   const input = encoderInput(arena, step);
   forRecords(records, first, last, 0, step.rows, (record, row, latent) => {
-    const at = gradientRow(arena, step, latent) * dIn;
+    const at = gradientRow(arena, step, latent);
     const gradient = gradients[record];
-    chainLink(arena.W_dec.gradient, at, values[record], residual, row * dIn, dIn);
-    chainLink(arena.W_enc.gradient, at, gradient, input, row * dIn, dIn);
+    chainLink(arena.W_dec.gradient, at * dOut, values[record], residual, row * dOut, dOut);
+    chainLink(arena.W_enc.gradient, at * dIn, gradient, input, row * dIn, dIn);
     arena.inputGradient[latent] += gradient;
   });
 }

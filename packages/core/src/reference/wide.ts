@@ -2,6 +2,7 @@
 import type { FloatArray, SparseArena } from "../arena.ts";
 import type { StepContext } from "../kernels.ts";
 import { WIDE_WEIGHT } from "../multi-topk.ts";
+import { outputDimension } from "../setup.ts";
 import { chainDot, chainLink, laneDot, type Round } from "./chains.ts";
 
 /** wideResidual = (2/B)·⅛·(x̂_4k − x) of a row, ⅛ of its squared error into rowSecondError, and ∂/∂z of its wide records. */
@@ -12,22 +13,22 @@ export function decodeWide(
   lanes: FloatArray,
   round: Round,
 ): void {
-  const { dIn } = arena.model;
+  const dOut = outputDimension(arena.model);
   const { wideResidual, wideLatent, wideValue, wideGradient } = arena;
-  const x = arena.slots[step.slot];
-  const at = row * dIn;
+  const y = arena.targets[step.slot];
+  const at = row * dOut;
   const begin = arena.wideOffset[row];
   const end = begin + arena.wideCount[row];
   wideResidual.set(arena.b_dec.value, at);
   for (let record = begin; record < end; record++)
-    chainLink(wideResidual, at, wideValue[record], arena.W_dec.value, wideLatent[record] * dIn, dIn);
-  for (let j = at; j < at + dIn; j++) wideResidual[j] = wideResidual[j] - x[j];
-  arena.rowSecondError[row] = WIDE_WEIGHT * laneDot(lanes, wideResidual, at, wideResidual, at, dIn);
+    chainLink(wideResidual, at, wideValue[record], arena.W_dec.value, wideLatent[record] * dOut, dOut);
+  for (let j = at; j < at + dOut; j++) wideResidual[j] = wideResidual[j] - y[j];
+  arena.rowSecondError[row] = WIDE_WEIGHT * laneDot(lanes, wideResidual, at, wideResidual, at, dOut);
   const scale = round(step.gradientScale * WIDE_WEIGHT);
-  for (let j = at; j < at + dIn; j++) wideResidual[j] = scale * wideResidual[j];
+  for (let j = at; j < at + dOut; j++) wideResidual[j] = scale * wideResidual[j];
   for (let record = begin; record < end; record++) {
-    const weights = wideLatent[record] * dIn;
-    const gradient = chainDot(0, wideResidual, at, arena.W_dec.value, weights, dIn, round);
+    const weights = wideLatent[record] * dOut;
+    const gradient = chainDot(0, wideResidual, at, arena.W_dec.value, weights, dOut, round);
     wideGradient[record] = gradient;
   }
 }

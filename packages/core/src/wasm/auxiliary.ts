@@ -3,20 +3,22 @@ import { AUXILIARY } from "../arena.ts";
 import { CONTROL } from "../control.ts";
 import type { AuxiliaryKernels, StepContext } from "../kernels.ts";
 import type { Plan } from "../plan.ts";
-import type { SparseModelSetup } from "../setup.ts";
+import { outputDimension, type SparseModelSetup } from "../setup.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 
 /** The stages over the memory laid out by `plan`, which must have AuxK. `inputOf`: what the encoder sees. */
 export function wasmAuxiliary(
   plan: Plan,
-  { dIn, latents }: SparseModelSetup,
+  model: SparseModelSetup,
   wasm: KernelExports,
   inputOf: (step: StepContext) => number,
 ): AuxiliaryKernels {
   const at = pointersOf(plan);
+  const { dIn, latents } = model;
+  const dOut = outputDimension(model);
   const k = plan.setup.training.auxK?.k ?? 0;
-  const rowBytes = 4 * dIn;
+  const rowBytes = 4 * dOut;
   const [residual, auxResidual, errorSum, zeros] = [
     at("residual"),
     at("auxResidual"),
@@ -30,7 +32,7 @@ export function wasmAuxiliary(
   );
   return {
     sumErrors(_arena, step, first, last) {
-      wasm.sumRows(errorSum, residual, step.rows, dIn, first, last);
+      wasm.sumRows(errorSum, residual, step.rows, dOut, first, last);
     },
 
     rebuildErrors(arena, step, first, last) {
@@ -42,7 +44,7 @@ export function wasmAuxiliary(
       const errors = auxErrors + step.rank * rowBytes;
       for (let row = first; row < last; row++) {
         arena.auxCandidates.set(arena.deadLatents.subarray(0, dead), step.rank * latents);
-        wasm.chains(scores, candidates, dead, inputOf(step) + row * rowBytes, b_enc, W_enc, dIn);
+        wasm.chains(scores, candidates, dead, inputOf(step) + row * 4 * dIn, b_enc, W_enc, dIn);
         const count = wasm.keepLargestSigned(scores, candidates, dead, k);
         const begin = row * k;
         arena.auxOffset[row] = begin;
@@ -52,14 +54,14 @@ export function wasmAuxiliary(
           begin,
         );
         arena.auxValue.set(arena.auxScores.subarray(step.rank * latents, step.rank * latents + count), begin);
-        arena.auxErrors.set(arena.residual.subarray(row * dIn, (row + 1) * dIn), step.rank * dIn);
-        wasm.scaleRow(errors, unscale, dIn);
+        arena.auxErrors.set(arena.residual.subarray(row * dOut, (row + 1) * dOut), step.rank * dOut);
+        wasm.scaleRow(errors, unscale, dOut);
         const out = auxResidual + row * rowBytes;
         const [ofLatents, ofValues] = [auxLatent + 4 * begin, auxValue + 4 * begin];
-        const square = wasm.decodeRow(out, errors, zeros, W_dec, dIn, ofLatents, ofValues, count);
+        const square = wasm.decodeRow(out, errors, zeros, W_dec, dOut, ofLatents, ofValues, count);
         arena.rowAuxiliary[row] = square;
-        wasm.scaleRow(out, scale, dIn);
-        wasm.chains(auxGradient + 4 * begin, ofLatents, count, out, 0, W_dec, dIn);
+        wasm.scaleRow(out, scale, dOut);
+        wasm.chains(auxGradient + 4 * begin, ofLatents, count, out, 0, W_dec, dOut);
       }
     },
   };

@@ -7,7 +7,7 @@ import { CONTROL } from "../control.ts";
 import type { StepContext } from "../kernels.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";
 import { type Plan, regionOf } from "../plan.ts";
-import type { SparseModelSetup } from "../setup.ts";
+import { outputDimension, type SparseModelSetup } from "../setup.ts";
 import type { KernelExports } from "./instance.ts";
 import { inputGradientPointer, parameterPointers, pointersOf } from "./pointers.ts";
 
@@ -38,7 +38,7 @@ export interface DenseProducts {
   ): void;
   /** Whether the chunk of rows that ends at `lastRow` has enough records to gather by products. */
   paysForGathering(arena: SparseArena, lastRow: number): boolean;
-  /** Adds rows to the gradients of a block of latents, which begin `gradients` bytes into their regions. */
+  /** Adds rows to the gradients of a block of latents, which begin at row `gradientRow` of their regions. */
   gather(
     step: StepContext,
     first: number,
@@ -46,7 +46,7 @@ export interface DenseProducts {
     firstRow: number,
     lastRow: number,
     input: number,
-    gradients: number,
+    gradientRow: number,
   ): void;
 }
 
@@ -68,7 +68,7 @@ export function denseProducts(
   wide: 0 | 1,
 ): DenseProducts {
   const { dIn, latents } = model;
-  const rowBytes = 4 * dIn;
+  const dOut = outputDimension(model);
   const at = pointersOf(plan);
   const training = plan.purpose === "train";
   const W_enc = parameterPointers(plan, "W_enc");
@@ -87,6 +87,7 @@ export function denseProducts(
   ];
   const [activationSum, activeCount] = training ? [at("activationSum"), at("activeCount")] : [0, 0];
   const inputGradient = inputGradientPointer(plan);
+  const packedBytes = (4 * regionOf(plan, "packedRows").length) / plan.workers;
   const combineBytes = (4 * regionOf(plan, "combineScratch").length) / plan.workers;
   const combineOf = (step: StepContext): number => at("combineScratch") + step.rank * combineBytes;
   const denseColumns = training ? at("denseColumns") : 0;
@@ -105,9 +106,9 @@ export function denseProducts(
     last: number,
     of: DenseRows = {
       values: recordValue,
-      residual: residual + first * rowBytes,
+      residual: residual + first * 4 * dOut,
       into: arena.residual,
-      at: first * dIn,
+      at: first * dOut,
     },
   ): void => {
     const dense = preActivations + step.rank * ROW_BLOCK * latents * 4;
@@ -115,7 +116,7 @@ export function denseProducts(
       const records = 4 * arena.rowOffset[row];
       const values = dense + (row - first) * latents * 4;
       wasm.spreadRow(values, latents, recordLatent + records, of.values + records, arena.rowCount[row]);
-      of.into.set(arena.b_dec.value, of.at + (row - first) * dIn);
+      of.into.set(arena.b_dec.value, of.at + (row - first) * dOut);
     }
     wasm.combine(
       of.residual,
@@ -124,7 +125,7 @@ export function denseProducts(
       4,
       last - first,
       W_dec.value,
-      dIn,
+      dOut,
       latents,
       combineOf(step),
       wide,
@@ -137,14 +138,14 @@ export function denseProducts(
     step: StepContext,
     first: number,
     last: number,
-    errors: number = residual + first * rowBytes,
+    errors: number = residual + first * 4 * dOut,
     gradients: number = recordGradient,
   ): void => {
     const rows = last - first;
-    const packed = packedRows + step.rank * ROW_BLOCK * rowBytes;
+    const packed = packedRows + step.rank * packedBytes;
     const z = preActivations + step.rank * ROW_BLOCK * latents * 4;
-    wasm.packRows(packed, errors, 0, 0, rows, dIn);
-    wasm.product(z, packed, Math.ceil(rows / PANEL), zeros, W_dec.value, latents, dIn, 0, 1, wide);
+    wasm.packRows(packed, errors, 0, 0, rows, dOut);
+    wasm.product(z, packed, Math.ceil(rows / PANEL), zeros, W_dec.value, latents, dOut, 0, 1, wide);
     for (let row = first; row < last; row++) {
       const records = 4 * arena.rowOffset[row];
       const panel = z + Math.floor((row - first) / PANEL) * latents * PANEL * 4;
@@ -165,7 +166,7 @@ export function denseProducts(
     firstRow: number,
     lastRow: number,
     input: number,
-    gradients: number,
+    gradientRow: number,
   ): void => {
     const columnBytes = (lastRow - firstRow) * 4;
     const values = denseColumns + step.rank * denseColumnBytes;
@@ -187,8 +188,8 @@ export function denseProducts(
       activationSum,
       activeCount,
     );
-    const product = (out: number, columns: number, rows: number): void => {
-      const from = rows + firstRow * rowBytes;
+    const product = (out: number, columns: number, rows: number, width: number): void => {
+      const from = rows + firstRow * 4 * width;
       wasm.combine(
         out,
         columns,
@@ -196,15 +197,15 @@ export function denseProducts(
         4,
         last - first,
         from,
-        dIn,
+        width,
         lastRow - firstRow,
         combineOf(step),
         wide,
         0,
       );
     };
-    product(W_dec.gradient + gradients, values, residual);
-    product(W_enc.gradient + gradients, deltas, input);
+    product(W_dec.gradient + gradientRow * 4 * dOut, values, residual, dOut);
+    product(W_enc.gradient + gradientRow * 4 * dIn, deltas, input, dIn);
   };
 
   return {

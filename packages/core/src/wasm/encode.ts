@@ -5,9 +5,9 @@ import { CONTROL } from "../control.ts";
 import type { StepContext } from "../kernels.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";
 import { CANDIDATE_WORDS, candidateCapacity } from "../plan-sparse.ts";
-import type { Plan } from "../plan.ts";
+import { type Plan, regionOf } from "../plan.ts";
 import { mostSelected, usualSelected } from "../selection.ts";
-import type { SparseModelSetup } from "../setup.ts";
+import { rowDimension, type SparseModelSetup } from "../setup.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 
@@ -84,7 +84,8 @@ export function exactEncoder(
     at("candidates"),
   ];
   const centred = applyBDecToInput ? at("centredInput") : 0;
-  const slotBytes = plan.setup.training.batchRows * rowBytes;
+  const slotBytes = plan.setup.training.batchRows * 4 * rowDimension(model);
+  const packedBytes = (4 * regionOf(plan, "packedRows").length) / plan.workers;
   const block: RowList = { rows: new Int32Array(ROW_BLOCK), count: 0 };
 
   const selectPanel: ExactEncoder["selectPanel"] = (arena, step, list, from, rows, z, maxima) => {
@@ -151,7 +152,7 @@ export function exactEncoder(
     consume: (at: number, rows: number, z: number, maxima: number) => boolean,
   ): boolean => {
     const panels = Math.ceil(rows / PANEL);
-    const packed = packedRows + step.rank * ROW_BLOCK * rowBytes;
+    const packed = packedRows + step.rank * packedBytes;
     const z = preActivations + step.rank * ROW_BLOCK * latents * 4;
     const maxima = groupMaxima + step.rank * ROW_BLOCK * Math.ceil(latents / TILE) * 4;
     wasm.product(z, packed, panels, b_enc, W_enc, latents, dIn, maxima, tiles, wide);
@@ -168,7 +169,7 @@ export function exactEncoder(
     selectPanel,
     encodeRows(arena, step, first, last) {
       const rows = last - first;
-      const packed = packedRows + step.rank * ROW_BLOCK * rowBytes;
+      const packed = packedRows + step.rank * packedBytes;
       const x = slots + step.slot * slotBytes + first * rowBytes;
       if (applyBDecToInput) wasm.packRows(packed, x, b_dec, centred + first * rowBytes, rows, dIn);
       else wasm.packRows(packed, x, 0, 0, rows, dIn);
@@ -179,7 +180,7 @@ export function exactEncoder(
       );
     },
     forPanels(_arena, step, list, consume) {
-      const packed = packedRows + step.rank * ROW_BLOCK * rowBytes;
+      const packed = packedRows + step.rank * packedBytes;
       const input = applyBDecToInput ? centred : slots + step.slot * slotBytes;
       const filled = PANEL * Math.ceil(list.count / PANEL);
       for (let i = 0; i < filled; i++) {

@@ -3,7 +3,7 @@ import type { SparseArena } from "../arena.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";
 import type { StepContext } from "../kernels.ts";
 import type { Plan } from "../plan.ts";
-import type { SparseModelSetup } from "../setup.ts";
+import { outputDimension, type SparseModelSetup } from "../setup.ts";
 import type { DenseProducts } from "./dense.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
@@ -19,8 +19,9 @@ export type DecodeGate = (
 ) => void;
 
 /** The gate's work over the memory laid out by `plan`, which must be for training. */
-export function wasmGate(plan: Plan, { dIn }: SparseModelSetup, wasm: KernelExports): DecodeGate {
+export function wasmGate(plan: Plan, model: SparseModelSetup, wasm: KernelExports): DecodeGate {
   const at = pointersOf(plan);
+  const dOut = outputDimension(model);
   const [gateResidual, recordLatent, recordGate, gradients] = [
     at("gateResidual"),
     at("recordLatent"),
@@ -28,9 +29,9 @@ export function wasmGate(plan: Plan, { dIn }: SparseModelSetup, wasm: KernelExpo
     at("recordPull.b_enc"),
   ];
   const [W_dec, b_dec] = ["W_dec", "b_dec"].map((name) => parameterPointers(plan, name).value);
-  const rowBytes = 4 * dIn;
+  const rowBytes = 4 * dOut;
   return (arena, step, first, last, x, dense) => {
-    const block = step.rank * ROW_BLOCK * dIn;
+    const block = step.rank * ROW_BLOCK * dOut;
     const residual = gateResidual + 4 * block;
     const values = { values: recordGate, residual, into: arena.gateResidual, at: block };
     dense?.decodeRows(arena, step, first, last, values);
@@ -41,12 +42,21 @@ export function wasmGate(plan: Plan, { dIn }: SparseModelSetup, wasm: KernelExpo
       const count = arena.rowCount[row];
       const square =
         dense === undefined
-          ? wasm.decodeRow(out, input, b_dec, W_dec, dIn, recordLatent + records, recordGate + records, count)
-          : wasm.subtractRow(out, input, dIn);
+          ? wasm.decodeRow(
+              out,
+              input,
+              b_dec,
+              W_dec,
+              dOut,
+              recordLatent + records,
+              recordGate + records,
+              count,
+            )
+          : wasm.subtractRow(out, input, dOut);
       arena.rowSecondError[row] = square;
-      wasm.scaleRow(out, step.gradientScale, dIn);
+      wasm.scaleRow(out, step.gradientScale, dOut);
       if (dense === undefined)
-        wasm.chains(gradients + records, recordLatent + records, count, out, 0, W_dec, dIn);
+        wasm.chains(gradients + records, recordLatent + records, count, out, 0, W_dec, dOut);
     }
     dense?.latentGradients(arena, step, first, last, residual, gradients);
   };

@@ -179,6 +179,7 @@ export interface KernelExports {
     firstRow: number,
     lastRow: number,
     dIn: number,
+    dOut: number,
     rowOffset: number,
     rowCount: number,
     recordLatent: number,

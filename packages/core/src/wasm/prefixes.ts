@@ -2,14 +2,14 @@
 import type { SparseArena } from "../arena.ts";
 import type { StepContext } from "../kernels.ts";
 import type { Plan } from "../plan.ts";
-import type { SparseModelSetup } from "../setup.ts";
+import { outputDimension, type SparseModelSetup } from "../setup.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 
 /** What the stages do for prefixes. */
 export interface PrefixKernels {
-  /** Errors of a row's prefixes, and when training what each latent sees of them. `x`: the row. */
-  decodeRow(arena: SparseArena, step: StepContext, row: number, x: number): void;
+  /** Errors of a row's prefixes, and when training what each latent sees of them. `y`: what is to be rebuilt. */
+  decodeRow(arena: SparseArena, step: StepContext, row: number, y: number): void;
   /** ∂loss/∂f of a row's records. */
   gradients(arena: SparseArena, row: number): void;
   /** Parts [first, last) of a block of latents that see the same errors, with a pointer to those of all rows. */
@@ -19,12 +19,10 @@ export interface PrefixKernels {
 }
 
 /** The prefixes' work over the memory laid out by `plan`. */
-export function wasmPrefixes(
-  plan: Plan,
-  { dIn, prefixes = [] }: SparseModelSetup,
-  wasm: KernelExports,
-): PrefixKernels {
+export function wasmPrefixes(plan: Plan, model: SparseModelSetup, wasm: KernelExports): PrefixKernels {
   const at = pointersOf(plan);
+  const dOut = outputDimension(model);
+  const { prefixes = [] } = model;
   const [residuals, recordLatent, recordGradient, running] = [
     "prefixResidual",
     "recordLatent",
@@ -32,7 +30,7 @@ export function wasmPrefixes(
     "prefixRunning",
   ].map(at);
   const W_dec = parameterPointers(plan, "W_dec").value;
-  const rowBytes = 4 * dIn;
+  const rowBytes = 4 * dOut;
   const prefixBytes = plan.setup.training.batchRows * rowBytes;
   const weight = Math.fround(1 / prefixes.length);
   /** Visits the records of a row by prefix: [from, to) are those of latents in no smaller one. */
@@ -52,17 +50,17 @@ export function wasmPrefixes(
   };
   return {
     outermost: residuals,
-    decodeRow(arena, step, row, x) {
+    decodeRow(arena, step, row, y) {
       const sum = running + step.rank * rowBytes;
-      const place = step.rank * dIn;
+      const place = step.rank * dOut;
       arena.prefixRunning.set(arena.b_dec.value, place);
       let squares = 0;
       forRecords(arena, row, (prefix, from, to) => {
         for (let record = from; record < to; record++)
-          wasm.axpy(sum, arena.recordValue[record], W_dec + arena.recordLatent[record] * rowBytes, dIn);
+          wasm.axpy(sum, arena.recordValue[record], W_dec + arena.recordLatent[record] * rowBytes, dOut);
         const out = prefix * prefixBytes + row * rowBytes;
-        arena.prefixResidual.set(arena.prefixRunning.subarray(place, place + dIn), out / 4);
-        const square = wasm.subtractRow(residuals + out, x, dIn);
+        arena.prefixResidual.set(arena.prefixRunning.subarray(place, place + dOut), out / 4);
+        const square = wasm.subtractRow(residuals + out, y, dOut);
         squares = Math.fround(squares + Math.fround(weight * square));
       });
       arena.rowPrefixError[row] = squares;
@@ -70,14 +68,14 @@ export function wasmPrefixes(
       const scale = Math.fround(step.gradientScale * weight);
       for (let prefix = prefixes.length - 1; prefix >= 0; prefix--) {
         const out = residuals + prefix * prefixBytes + row * rowBytes;
-        wasm.scaleRow(out, scale, dIn);
-        if (prefix + 1 < prefixes.length) wasm.axpy(out, 1, out + prefixBytes, dIn);
+        wasm.scaleRow(out, scale, dOut);
+        if (prefix + 1 < prefixes.length) wasm.axpy(out, 1, out + prefixBytes, dOut);
       }
     },
     gradients(arena, row) {
       forRecords(arena, row, (prefix, from, to) => {
         const seen = residuals + prefix * prefixBytes + row * rowBytes;
-        wasm.chains(recordGradient + 4 * from, recordLatent + 4 * from, to - from, seen, 0, W_dec, dIn);
+        wasm.chains(recordGradient + 4 * from, recordLatent + 4 * from, to - from, seen, 0, W_dec, dOut);
       });
     },
     forParts(first, last, visit) {

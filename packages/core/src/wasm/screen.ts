@@ -19,7 +19,7 @@ import {
 import type { Plan } from "../plan.ts";
 import { mostSelected, usualSelected } from "../selection.ts";
 import { PURPOSE, uniform } from "../random.ts";
-import type { SparseModelSetup } from "../setup.ts";
+import { rowDimension, type SparseModelSetup } from "../setup.ts";
 import { type ExactEncoder, PANEL, type RowList, tilesPerGroup } from "./encode.ts";
 import { fasterScreen } from "./faster-sums.ts";
 import type { KernelExports } from "./instance.ts";
@@ -59,7 +59,7 @@ export function screenedEncoder(
   const [W_enc, b_enc, b_dec] = ["W_enc", "b_enc", "b_dec"].map(
     (name) => parameterPointers(plan, name).value,
   );
-  const slotBytes = plan.setup.training.batchRows * rowBytes;
+  const slotBytes = plan.setup.training.batchRows * 4 * rowDimension(model);
   const [slots, centred] = [at("slots"), applyBDecToInput ? at("centredInput") : 0];
   const floors = topK ? 0 : at("floors");
   const [recordLatent, recordValue] = [at("recordLatent"), at("recordValue")];

@@ -1,13 +1,14 @@
 /** The stages of a sparse autoencoder on the WebAssembly kernels: pointers and loops; the arithmetic is in assembly/. */
 import { ARCHITECTURES } from "../architectures/index.ts";
+import type { SparseArena } from "../arena.ts";
 import { CONTROL } from "../control.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
 import { LATENT_BLOCK } from "../block-sizes.ts";
-import { completeGradients, updateDecoderBias, updateLatents } from "../latent-update.ts";
+import { completeGradients, gradientRow, updateDecoderBias, updateLatents } from "../latent-update.ts";
 import { partWide } from "../multi-topk.ts";
 import { hasAuxiliary, hasWide, latentSums } from "../plan-sparse.ts";
 import type { Plan } from "../plan.ts";
-import type { SparseModelSetup } from "../setup.ts";
+import { outputDimension, rowDimension, type SparseModelSetup } from "../setup.ts";
 import { wasmAuxiliary } from "./auxiliary.ts";
 import type { KernelExports } from "./instance.ts";
 import { denseProducts } from "./dense.ts";
@@ -31,7 +32,8 @@ export function wasmSparseKernels(
   const rules = makeRules?.(model);
   const settle = rules?.settle;
   const updates = wasmUpdates(wasm);
-  const rowBytes = 4 * dIn;
+  const dOut = outputDimension(model);
+  const outBytes = 4 * dOut;
   const at = pointersOf(plan);
   const W_enc = parameterPointers(plan, "W_enc");
   const W_dec = parameterPointers(plan, "W_dec");
@@ -50,12 +52,10 @@ export function wasmSparseKernels(
   const inputGradient = inputGradientPointer(plan);
   const [activationSum, activeCount] = training ? [at("activationSum"), at("activeCount")] : [0, 0];
 
-  const slotBytes = plan.setup.training.batchRows * rowBytes;
-  const xOf = (step: StepContext): number => slots + step.slot * slotBytes;
+  const { batchRows } = plan.setup.training;
+  const xOf = (step: StepContext): number => slots + step.slot * batchRows * 4 * rowDimension(model);
+  const yOf = (step: StepContext): number => xOf(step) + (model.dOut === undefined ? 0 : batchRows * 4 * dIn);
   const inputOf = (step: StepContext): number => (applyBDecToInput ? centred : xOf(step));
-  const gradientBytes = (step: StepContext, latent: number): number =>
-    (plan.storeGradients ? latent : step.rank * LATENT_BLOCK + (latent % LATENT_BLOCK)) * rowBytes;
-
   const exact = exactEncoder(plan, model, wasm, wide);
   const screening = plan.encoder === "screened" ? screenedEncoder(plan, model, wasm, exact) : undefined;
   const prefixes = model.prefixes === undefined ? undefined : wasmPrefixes(plan, model, wasm);
@@ -64,14 +64,21 @@ export function wasmSparseKernels(
   const dense = selection === "positive" ? denseProducts(plan, model, wasm, wide) : undefined;
 
   /** Adds all rows' contributions of AuxK's or multi-TopK's records to the weights' gradients. */
-  const gatherMore = (of: "aux" | "wide", step: StepContext, first: number, last: number): void => {
-    const gradients = gradientBytes(step, first);
+  const gatherMore = (
+    of: "aux" | "wide",
+    arena: SparseArena,
+    step: StepContext,
+    first: number,
+    last: number,
+  ): void => {
+    const row = gradientRow(arena, step, first);
     wasm.gather(
       first,
       last,
       0,
       step.rows,
       dIn,
+      dOut,
       at(`${of}Offset`),
       at(`${of}Count`),
       at(`${of}Latent`),
@@ -79,8 +86,8 @@ export function wasmSparseKernels(
       at(`${of}Gradient`),
       at(`${of}Residual`),
       inputOf(step),
-      W_enc.gradient + gradients,
-      W_dec.gradient + gradients,
+      W_enc.gradient + row * 4 * dIn,
+      W_dec.gradient + row * outBytes,
       inputGradient,
       at(`${of}Sum`),
       at(`${of}Active`),
@@ -99,41 +106,41 @@ export function wasmSparseKernels(
     },
 
     decodeRows(arena, step, first, last) {
-      const x = xOf(step);
+      const y = yOf(step);
       const all = dense?.paysForRows(arena, first, last) ? dense : undefined;
       all?.decodeRows(arena, step, first, last);
       for (let row = first; row < last; row++) {
         const records = 4 * arena.rowOffset[row];
-        const at = residual + row * rowBytes;
-        const input = x + row * rowBytes;
+        const at = residual + row * outBytes;
+        const target = y + row * outBytes;
         const square = all
-          ? wasm.subtractRow(at, input, dIn)
+          ? wasm.subtractRow(at, target, dOut)
           : wasm.decodeRow(
               at,
-              input,
+              target,
               b_dec.value,
               W_dec.value,
-              dIn,
+              dOut,
               recordLatent + records,
               recordValue + records,
               arena.rowCount[row],
             );
         // Added to what selection left there: 0, or NaN for a row whose pre-activations were not numbers.
         arena.rowSquaredError[row] += square;
-        arena.rowSquares[row] = wasm.rowSquares(input, mean, dIn);
+        arena.rowSquares[row] = wasm.rowSquares(target, mean, dOut);
         arena.rowPenalty[row] = rules?.penalty(arena, row, Math.fround) ?? 0;
-        prefixes?.decodeRow(arena, step, row, input);
-        if (step.train) wider?.decodeRow(arena, step, row, input);
-        if (step.train) wasm.scaleRow(at, step.gradientScale, dIn);
+        prefixes?.decodeRow(arena, step, row, target);
+        if (step.train) wider?.decodeRow(arena, step, row, target);
+        if (step.train) wasm.scaleRow(at, step.gradientScale, dOut);
       }
       if (!step.train) return;
       all?.latentGradients(arena, step, first, last);
-      decodeGate?.(arena, step, first, last, x + first * rowBytes, all);
+      decodeGate?.(arena, step, first, last, y + first * outBytes, all);
       for (let row = first; row < last; row++) {
         const records = 4 * arena.rowOffset[row];
         if (prefixes !== undefined) prefixes.gradients(arena, row);
         else if (all === undefined) {
-          const at = residual + row * rowBytes;
+          const at = residual + row * outBytes;
           wasm.chains(
             recordGradient + records,
             recordLatent + records,
@@ -141,7 +148,7 @@ export function wasmSparseKernels(
             at,
             0,
             W_dec.value,
-            dIn,
+            dOut,
           );
         }
         rules?.gradients(arena, step, row, Math.fround);
@@ -149,12 +156,11 @@ export function wasmSparseKernels(
     },
 
     gatherLatents(arena, step, first, last, firstRow, lastRow, fresh) {
-      const gradients = gradientBytes(step, first);
+      const row = gradientRow(arena, step, first);
       if (fresh) {
-        const from = gradients / 4;
-        const to = from + (last - first) * dIn;
-        arena.W_enc.gradient.fill(0, from, to);
-        arena.W_dec.gradient.fill(0, from, to);
+        const to = row + last - first;
+        arena.W_enc.gradient.fill(0, row * dIn, to * dIn);
+        arena.W_dec.gradient.fill(0, row * dOut, to * dOut);
         arena.inputGradient.fill(0, first, last);
         arena.activationSum.fill(0, first, last);
         arena.activeCount.fill(0, first, last);
@@ -164,17 +170,18 @@ export function wasmSparseKernels(
         wasm.gatherPulls(first, last, firstRow, lastRow, rowOffset, rowCount, recordLatent, records, sum);
       }
       if (dense?.paysForGathering(arena, lastRow)) {
-        dense.gather(step, first, last, firstRow, lastRow, inputOf(step), gradients);
+        dense.gather(step, first, last, firstRow, lastRow, inputOf(step), row);
         return;
       }
       const gatherPart = (from: number, to: number, seen: number): void => {
-        const part = gradients + (from - first) * rowBytes;
+        const part = row + from - first;
         wasm.gather(
           from,
           to,
           firstRow,
           lastRow,
           dIn,
+          dOut,
           rowOffset,
           rowCount,
           recordLatent,
@@ -182,8 +189,8 @@ export function wasmSparseKernels(
           recordGradient,
           seen,
           inputOf(step),
-          W_enc.gradient + part,
-          W_dec.gradient + part,
+          W_enc.gradient + part * 4 * dIn,
+          W_dec.gradient + part * outBytes,
           inputGradient,
           activationSum,
           activeCount,
@@ -193,9 +200,9 @@ export function wasmSparseKernels(
       else prefixes.forParts(first, last, gatherPart);
     },
 
-    gatherAuxiliary: (_arena, step, first, last) => gatherMore("aux", step, first, last),
+    gatherAuxiliary: (arena, step, first, last) => gatherMore("aux", arena, step, first, last),
 
-    gatherWide: (_arena, step, first, last) => gatherMore("wide", step, first, last),
+    gatherWide: (arena, step, first, last) => gatherMore("wide", arena, step, first, last),
 
     auxiliary: hasAuxiliary(plan.setup, plan.purpose) ? wasmAuxiliary(plan, model, wasm, inputOf) : undefined,
 
@@ -210,10 +217,10 @@ export function wasmSparseKernels(
     },
 
     gatherDecoderBias(_arena, step, first, last) {
-      wasm.sumRows(b_dec.gradient, prefixes?.outermost ?? residual, step.rows, dIn, first, last);
+      wasm.sumRows(b_dec.gradient, prefixes?.outermost ?? residual, step.rows, dOut, first, last);
       wider?.addErrors(b_dec.gradient, step.rows, first, last);
       if (applyBDecToInput)
-        wasm.subtractRows(b_dec.gradient, partials, Math.ceil(latents / LATENT_BLOCK), dIn, first, last);
+        wasm.subtractRows(b_dec.gradient, partials, Math.ceil(latents / LATENT_BLOCK), dOut, first, last);
     },
 
     updateDecoderBias: (arena, step, first, last) => updateDecoderBias(updates, arena, step, first, last),
