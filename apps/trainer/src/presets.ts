@@ -102,6 +102,24 @@ export const PRESETS = {
       batch: 4096,
     },
   },
+  "sparsify-default": {
+    source: "sparsify's defaults",
+    deviations: ["their loss is FVU: a factor, which the sign of a gradient does not see"],
+    options: {
+      arch: "topk",
+      expansion: 32,
+      k: 32,
+      optimizer: "signum-schedule-free",
+      initBias: "zero",
+      normalize: "none",
+      center: false,
+      lr: "auto",
+      lrSchedule: "constant",
+      deadWindow: 10_000_000,
+      // 32 sequences of 2,048 tokens.
+      batch: 65_536,
+    },
+  },
   "dictionary-learning-topk": {
     source: "dictionary_learning, TopKTrainer and its end-to-end test",
     deviations: [],
@@ -131,8 +149,15 @@ export type PresetName = keyof typeof PRESETS;
 /** Names of all presets. */
 export const PRESET_NAMES = Object.keys(PRESETS) as [PresetName, ...PresetName[]];
 
-/** Options of which giving one replaces the other. */
-const INSTEAD: Readonly<Record<string, string>> = { latents: "expansion", expansion: "latents" };
+/** A preset's options that do not go with another value of this one. */
+const WITHOUT: Readonly<Record<string, readonly string[]>> = {
+  latents: ["expansion"],
+  expansion: ["latents"],
+  decoder: ["decoderNorm"],
+  optimizer: ["beta1", "beta2", "epsilon"],
+  lrDecay: ["lrSchedule"],
+  auxMode: ["auxCoefficient"],
+};
 
 /**
  * The request with its preset's options filled in. Where rows are scaled in another way than the preset's, all numbers
@@ -149,7 +174,11 @@ export function withPreset(request: Readonly<Record<string, unknown>>): Record<s
     throw new RequestError(
       `--preset ${name} is for --arch ${String(arch)}, not for ${String(request["arch"])}`,
     );
-  const own = Object.entries(options).filter(([key]) => request[INSTEAD[key] ?? key] === undefined);
+  const other = Object.keys(WITHOUT).filter(
+    (key) => request[key] !== undefined && request[key] !== options[key],
+  );
+  const dropped = new Set(other.flatMap((key) => WITHOUT[key] ?? []));
+  const own = Object.entries(options).filter(([key]) => !dropped.has(key));
   const rescaled = request["normalize"] !== undefined && request["normalize"] !== normalize;
   return { ...Object.fromEntries(own), ...(rescaled ? { units: normalize } : {}), ...request };
 }

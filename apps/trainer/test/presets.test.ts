@@ -53,6 +53,9 @@ describe("--preset", () => {
       expansion: 4,
     });
     expect(checkTrainRequest({ preset: "openai-topk", expansion: 4 }).latents).toBeUndefined();
+    const signum = { preset: "openai-topk", optimizer: "signum" } as const;
+    expect(checkTrainRequest(signum)).toMatchObject({ optimizer: "signum", lr: 1e-4 });
+    expect(() => checkTrainRequest({ ...signum, beta1: 0.5 })).toThrow("--beta1 is for --optimizer adam");
   });
 
   it("refuses another architecture than its own", () => {
