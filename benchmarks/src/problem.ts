@@ -141,6 +141,8 @@ export function stepContext(arena: Arena, rows: number): StepContext {
     screened: false,
     k: arena.kind === "sparse" ? arena.model.k : 0,
     selected: arena.kind === "sparse" ? arena.model.k : 0,
+    p: 1,
+    nextP: 0,
     gradientScale: Math.fround(2 / rows),
     penaltyScale: penalised ? Math.fround(L1_COEFFICIENT / rows) : 0,
     examplesAfter: rows,

@@ -108,6 +108,16 @@ export const trainSchema = z.strictObject({
   l1Warmup: whole(0)
     .optional()
     .describe("steps of linear warm-up of λ (relu, gated; default 5 % of the steps)"),
+  pAnnealStart: whole(1)
+    .optional()
+    .describe(
+      "step from which on the penalty is of a power of the activations that falls from 1 in ten updates, λ adapted at each (relu with --decoder unit; default never)",
+    ),
+  pEnd: z.number().positive().lt(1).optional().describe("the last power (default 0.2)"),
+  pNorm: z
+    .enum(["sum", "root"])
+    .optional()
+    .describe("penalty λ·Σ f^p (default), or λ·(Σ f^p)^(1/p), with p-annealing"),
   decoder: z
     .enum(["unit", "free"])
     .optional()
@@ -379,6 +389,7 @@ const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOption
   gradientToInput: JUMP,
   l1: ["relu", "gated"],
   l1Warmup: ["relu", "gated"],
+  pAnnealStart: ["relu"],
   decoder: SPARSE,
   applyBDecToInput: SPARSE,
   encoder: SPARSE,
@@ -445,6 +456,12 @@ export function checkTrainRequest(request: unknown): TrainOptions {
     throw new RequestError("--init-rate is for --init-encoder-bias sparse");
   checkSchedule(options);
   checkOptimizer(options, given);
+  if (options.pAnnealStart !== undefined && options.decoder !== "unit")
+    throw new RequestError("--p-anneal-start needs --decoder unit");
+  for (const key of ["pEnd", "pNorm"] as const) {
+    if (options[key] !== undefined && options.pAnnealStart === undefined)
+      throw new RequestError(`${flagOf(key)} needs --p-anneal-start`);
+  }
   if (options.kAnneal !== undefined && options.kAnnealSteps === undefined)
     throw new RequestError("--k-anneal needs --k-anneal-steps");
   onlyWith("targetL0", "quadratic");

@@ -172,7 +172,7 @@ export function withPreset(request: Readonly<Record<string, unknown>>): Record<s
   const { arch, normalize } = options;
   if (request["arch"] !== undefined && request["arch"] !== arch)
     throw new RequestError(
-      `--preset ${name} is for --arch ${String(arch)}, not for ${String(request["arch"])}`,
+      `--preset ${name} is for --arch ${String(arch)}, not for ${request["arch"] as string}`,
     );
   const other = Object.keys(WITHOUT).filter(
     (key) => request[key] !== undefined && request[key] !== options[key],

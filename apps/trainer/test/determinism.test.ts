@@ -67,6 +67,10 @@ const CASES: [string, TrainRequest][] = [
   ],
   ["relu with free decoder", { ...COMMON, arch: "relu", latents: 50, l1: 0.5 }],
   ["relu with unit decoder", { ...COMMON, arch: "relu", latents: 50, l1: 0.5, decoder: "unit" }],
+  [
+    "relu whose penalty's power is annealed",
+    { ...COMMON, arch: "relu", latents: 50, l1: 0.5, decoder: "unit", pAnnealStart: 60, pNorm: "root" },
+  ],
   ["gated", { ...COMMON, arch: "gated", latents: 50, l1: 0.5 }],
   ["gated with a free decoder", { ...COMMON, arch: "gated", latents: 50, l1: 0.5, decoder: "free" }],
   [

@@ -212,6 +212,9 @@ export interface SparseArena extends CommonViews {
   readonly inputGradient: FloatArray;
   /** Σ over records of what the L1 penalty weighs [F]: `activationSum` itself, except with a gate. */
   readonly penaltySum: FloatArray;
+  /** See `P_ANNEALING` in p-annealing.ts; empty without p-annealing, as is the rows' penalty with the next p [B]. */
+  readonly pAnnealing: Float64Array;
+  readonly rowNextPenalty: FloatArray;
   /** Multi-TopK's records and what they leave of rows [B, D], see multi-topk.ts; empty without it. */
   readonly wideOffset: Int32Array;
   readonly wideCount: Int32Array;
@@ -395,6 +398,8 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     gateResidual: float("gateResidual"),
     inputGradient: has("inputGradient") ? float("inputGradient") : float("b_enc.gradient"),
     penaltySum: has("gateSum") ? float("gateSum") : float("activationSum"),
+    pAnnealing: float64("pAnnealing"),
+    rowNextPenalty: float("rowNextPenalty"),
     wideOffset: int32("wideOffset"),
     wideCount: int32("wideCount"),
     wideLatent: int32("wideLatent"),

@@ -6,6 +6,7 @@ import { ARCHITECTURES } from "./architectures/index.ts";
 import type { SparseArena } from "./arena.ts";
 import { CONTROL } from "./control.ts";
 import type { StepContext } from "./kernels.ts";
+import { adaptPenalty } from "./p-annealing.ts";
 import { mostRecordsPerRow } from "./plan-sparse.ts";
 import { SUMMARY_FIELDS } from "./plan.ts";
 import { summariseScreening } from "./screening.ts";
@@ -50,6 +51,7 @@ const DENSITY_MARGIN = 1.25;
 export function finishStep(arena: SparseArena, context: StepContext): void {
   const { control, plan } = arena;
   summarise(arena, context);
+  if (context.train) adaptPenalty(arena, context);
   if (plan.encoder === "screened")
     summariseScreening(arena, context.screened, context.rows, context.slot * SUMMARY_FIELDS);
   control[CONTROL.density] = Math.ceil(control[CONTROL.active] / context.rows);

@@ -118,6 +118,7 @@ export {
   inputDimension,
   type JumpSetup,
   type KAnnealSetup,
+  type PAnnealSetup,
   type ModelSetup,
   type OptimizerSetup,
   type Setup,

@@ -5,6 +5,7 @@ import { CONTROL } from "./control.ts";
 import { assert, OptionError } from "./errors.ts";
 import { outputDimension } from "./setup.ts";
 import { startCopies } from "./optimizers/index.ts";
+import { P_ANNEALING } from "./p-annealing.ts";
 import { gaussian, PURPOSE, uniform } from "./random.ts";
 import { finishDecoderRow, laneScratch } from "./reference/sparse.ts";
 
@@ -47,6 +48,7 @@ export function initialise(arena: Arena, initialisation: Initialisation): void {
   if (arena.kind === "sparse") initialiseSparse(arena, initialisation);
   else initialiseDeep(arena, initialisation.seed);
   for (const parameter of parametersOf(arena)) startCopies(parameter);
+  if (arena.kind === "sparse" && arena.pAnnealing.length > 0) arena.pAnnealing[P_ANNEALING.factor] = 1;
 }
 
 /**

@@ -27,6 +27,10 @@ export interface StepContext {
   k: number;
   /** Records that TopK selects of a row: k, or with multi-TopK more. */
   selected: number;
+  /** Power of the activations in the L1 penalty; 1 but for p-annealing. */
+  p: number;
+  /** The power that follows it, where the penalty is to be known with that, too; else 0. */
+  nextP: number;
   /** 2/B, the factor of the squared error's gradient, rounded to the arena's precision. */
   gradientScale: number;
   /** λ/B, the factor of the sparsity penalty's gradient, rounded to the arena's precision. 0 without penalty. */

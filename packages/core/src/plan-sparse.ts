@@ -89,6 +89,10 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
     add("inputGradient", "gradients", "float", latents);
     add("gateSum", "gradients", "float", latents);
   }
+  if (purpose === "train" && setup.training.pAnneal !== undefined) {
+    add("pAnnealing", "control", "float64", P_ANNEALING_FIELDS);
+    add("rowNextPenalty", "rows", "float", batchRows);
+  }
   if (hasWide(setup, purpose)) addWide(add, setup, workers);
   if (hasAuxiliary(setup, purpose)) addAuxiliary(add, setup, workers);
   add("candidates", "scratch", "int32", workers, CANDIDATE_WORDS + 16 * candidateCapacity(selected));
@@ -187,6 +191,9 @@ const BATCH_ROOM = 3;
 
 /** Fields of the state of BatchTopK's threshold, see `BATCH_THRESHOLD` in arena.ts. */
 export const BATCH_THRESHOLD_FIELDS = 6;
+
+/** Fields of the state of p-annealing, see `P_ANNEALING` in p-annealing.ts. */
+export const P_ANNEALING_FIELDS = 3;
 
 /** Bins by which the mini-batch's records are counted: the upper half of a number's bits, then the lower. */
 export const HISTOGRAM_BINS = 65536;

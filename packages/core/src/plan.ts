@@ -5,6 +5,7 @@
 import { OptionError } from "./errors.ts";
 import { addDeep } from "./plan-deep.ts";
 import { type Add, gradientsFirst } from "./plan-parts.ts";
+import { checkPAnnealing } from "./p-annealing.ts";
 import { addScreening, addSparse } from "./plan-sparse.ts";
 import { checkSelection } from "./selection.ts";
 import {
@@ -114,6 +115,7 @@ export function planRun(options: PlanOptions): Plan {
   checkModel(options.setup.model);
   checkTraining(options.setup.training);
   checkSelection(options.setup);
+  checkPAnnealing(options.setup);
   const plan = layOut(options);
   if (plan.byteLength > MEMORY_LIMIT_BYTES) throw tooLarge(options, plan);
   return plan;

@@ -6,6 +6,7 @@
 import { BATCH, SCREENING, type SparseArena, SUMMARY } from "./arena.ts";
 import { ARCHITECTURES } from "./architectures/index.ts";
 import { CONTROL } from "./control.ts";
+import type { StepContext } from "./kernels.ts";
 import { SCREENING_FIELDS } from "./plan-sparse.ts";
 import { BATCH_FIELDS } from "./plan.ts";
 
@@ -81,14 +82,15 @@ const UNSCREENED_SHARE = 1 / 64;
 const DENSITY_LIMIT = 1 / 8;
 
 /** Decides after all latents were quantised whether rows are screened from now on. Runs on one thread. */
-export function startScreening(arena: SparseArena, step: number): void {
+export function startScreening(arena: SparseArena, { step, k }: StepContext): void {
   const { control, model, plan } = arena;
   // While k is annealed rows have too many candidates.
-  const annealed = plan.setup.training.kAnneal?.steps ?? 0;
+  const annealing = k > model.k;
   const next = nextEqualising(step);
-  control[CONTROL.equaliseAt] = step < annealed ? Math.min(next, annealed) : next;
+  const steps = plan.setup.training.kAnneal?.steps ?? 0;
+  control[CONTROL.equaliseAt] = annealing ? Math.min(next, steps) : next;
   const sparse = control[CONTROL.density] <= DENSITY_LIMIT * model.latents;
-  control[CONTROL.screening] = step >= annealed && (sparse || hasK(arena)) ? 1 : 0;
+  control[CONTROL.screening] = !annealing && (sparse || hasK(arena)) ? 1 : 0;
   checkUnscreened(arena);
 }
 

@@ -94,6 +94,18 @@ export interface KAnnealSetup {
   readonly from: number;
 }
 
+/** How the L1 penalty's power comes down; formulas in p-annealing.ts. ReLU with a unit decoder only. */
+export interface PAnnealSetup {
+  /** First step with a power below 1. */
+  readonly from: number;
+  /** Steps of the whole run, over which the rest of the updates is spread. */
+  readonly totalSteps: number;
+  /** The last power, above 0 and below 1. */
+  readonly end: number;
+  /** The penalty of a row: Σ f^p, or its p-th root. */
+  readonly norm: "sum" | "root";
+}
+
 /** How the model is trained. */
 export interface TrainingSetup {
   /** Rows of a mini-batch; only a run's last mini-batch may be shorter. */
@@ -113,6 +125,8 @@ export interface TrainingSetup {
   readonly ema?: number;
   /** The auxiliary loss against dead latents, see auxiliary.ts; absent: none. TopK and BatchTopK only. */
   readonly auxK?: AuxKSetup;
+  /** Absent: the penalty is of the first power in all steps. */
+  readonly pAnneal?: PAnnealSetup;
   /** Absent: k is the model's in all steps. */
   readonly kAnneal?: KAnnealSetup;
   /** Whether rows are also reconstructed by their 4k largest latents, see multi-topk.ts. TopK only. */

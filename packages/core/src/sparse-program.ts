@@ -61,7 +61,7 @@ export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: num
       Atomics.add(control, CONTROL.unscreened, unscreened ?? 0);
     },
     finish() {
-      startScreening(arena, context.step);
+      startScreening(arena, context);
       control[CONTROL.phase] = PHASE.rows;
     },
   };

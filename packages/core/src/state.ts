@@ -12,7 +12,7 @@ export interface StateTensor {
 /** What may be kept for a parameter, in the order of a checkpoint. */
 const KEPT = ["m", "v", "z", "average"] as const;
 
-/** Parameters, what the optimiser keeps for them, the latents' activity counters and BatchTopK's moving threshold, as views, in a fixed order. */
+/** Parameters, what the optimiser keeps for them, the latents' activity counters, BatchTopK's moving threshold and p-annealing's λ, as views, in a fixed order. */
 export function stateTensors(arena: Arena): Record<string, StateTensor> {
   const tensors: Record<string, StateTensor> = {};
   for (const { name, shape, value, ...kept } of parametersOf(arena)) {
@@ -23,6 +23,8 @@ export function stateTensors(arena: Arena): Record<string, StateTensor> {
     const shape = [arena.model.latents];
     tensors["lastFired"] = { shape, data: arena.lastFired };
     tensors["fireCount"] = { shape, data: arena.fireCount };
+    if (arena.pAnnealing.length > 0)
+      tensors["pAnnealing"] = { shape: [arena.pAnnealing.length], data: arena.pAnnealing };
     if (arena.batchThreshold.length > 0)
       tensors["batchThreshold"] = { shape: [2], data: arena.batchThreshold.subarray(0, 2) };
   }

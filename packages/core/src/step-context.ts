@@ -6,6 +6,7 @@ import type { StepContext } from "./kernels.ts";
 import { emptyAdamStep, setAdamStep } from "./optimizers/adam.ts";
 import { AverageWeights } from "./optimizers/schedule-free.ts";
 import { emptyUpdateStep, setUpdateStep } from "./optimizers/step.ts";
+import { adaptedBy, setExponents } from "./p-annealing.ts";
 import { BATCH_FIELDS, SUMMARY_FIELDS } from "./plan.ts";
 import { scheduledValue } from "./schedule.ts";
 import { setSelected } from "./selection.ts";
@@ -28,6 +29,8 @@ export function emptyContext(rank: number, { training }: Setup): ThreadContext {
     screened: false,
     k: 0,
     selected: 0,
+    p: 1,
+    nextP: 0,
     gradientScale: 0,
     penaltyScale: 0,
     examplesAfter: 0,
@@ -52,8 +55,9 @@ export function setContext(context: ThreadContext, arena: Arena, slot: number): 
   context.examplesAfter = batches[at + BATCH.examplesBefore] + context.rows;
   context.gradientScale = round(2 / context.rows);
   const penalised = model.kind === "sparse" && ARCHITECTURES[model.architecture].penalty !== undefined;
-  context.penaltyScale = penalised ? round(scheduledValue(training.l1Coefficient, step) / context.rows) : 0;
+  context.penaltyScale = penalised ? round(penaltyCoefficient(arena, step) / context.rows) : 0;
   setSelected(context, plan.setup, step, context.train);
+  setExponents(context, plan.setup, step, context.train);
   if (!context.train) return;
   setAdamStep(context.adam, training, step, plan.precision);
   setUpdateStep(context.update, training, step, plan.precision, context.averageWeights);
@@ -73,7 +77,7 @@ export function summarise(arena: Arena, context: StepContext): void {
     penalty += arena.rowPenalty[row];
     if (arena.kind === "sparse") active += arena.rowActive[row];
   }
-  const lambda = scheduledValue(plan.setup.training.l1Coefficient, step);
+  const lambda = penaltyCoefficient(arena, step);
   const at = context.slot * SUMMARY_FIELDS;
   // A Matryoshka autoencoder's loss is of its prefixes.
   const prefixes = arena.kind === "sparse" && arena.rowPrefixError.length > 0;
@@ -90,6 +94,12 @@ export function summarise(arena: Arena, context: StepContext): void {
   summaries[at + SUMMARY.rows] = context.rows;
   summaries[at + SUMMARY.gradientNorm] =
     context.train && arena.gradientNorm.length > 0 ? arena.gradientNorm[GRADIENT_NORM.norm] : 0;
+}
+
+/** λ of a step, adapted where p is annealed. */
+function penaltyCoefficient(arena: Arena, step: number): number {
+  const scheduled = scheduledValue(arena.plan.setup.training.l1Coefficient, step);
+  return arena.kind === "sparse" ? scheduled * adaptedBy(arena) : scheduled;
 }
 
 /** Sum of the rows' second errors, where the architecture has one. */

@@ -159,7 +159,12 @@ function decoderNorm(
   return columns.reduce((sum, width) => sum + Math.hypot(...W_dec.subarray(at, (at += width))), 0);
 }
 
-function sparseLoss(p: Tensors, x: Float64Array, model: SparseModelSetup): { loss: number; active: string } {
+function sparseLoss(
+  p: Tensors,
+  x: Float64Array,
+  model: SparseModelSetup,
+  penaltyOf = (weighted: readonly number[]) => weighted.reduce((sum, f) => sum + f, 0),
+): { loss: number; active: string } {
   const { latents, decoder, dOut: d = model.dIn } = model;
   const target = targetOf(p, x, model);
   let loss = 0;
@@ -180,10 +185,11 @@ function sparseLoss(p: Tensors, x: Float64Array, model: SparseModelSetup): { los
       }
     }
     if (model.architecture !== "relu") continue;
-    for (let i = 0; i < latents; i++) {
+    const weighted = z.flatMap((value, i) => {
       const norm = decoder === "free" ? decoderNorm(p["W_dec"]!, i, model) : 1;
-      if (on[i]) loss += LAMBDA * z[i] * norm;
-    }
+      return on[i] ? [value * norm] : [];
+    });
+    loss += LAMBDA * penaltyOf(weighted);
   }
   return { loss: loss / ROWS, active };
 }
@@ -537,6 +543,27 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
       for (const name of ["W_enc", "b_enc", "W_dec", "b_dec"])
         expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThan(1e-6);
     }
+  });
+
+  it.each(["sum", "root"] as const)("ReLU whose penalty's power is annealed: %s", (norm) => {
+    const model = sparse({ architecture: "relu", k: 0, decoder: "unit" });
+    const pAnneal = { from: 10, totalSteps: 30, end: 0.5, norm };
+    // The seventh update: 1 − 0.7·0.5.
+    const power = 0.65;
+    const {
+      arena,
+      before,
+      gradients: found,
+    } = gradients(model, "float64", undefined, undefined, { pAnneal }, 22);
+    const x = Float64Array.from(arena.slots[0]!);
+    const penaltyOf = (f: readonly number[]): number => {
+      const sum = f.reduce((all, value) => all + value ** power, 0);
+      return norm === "sum" ? sum : sum ** (1 / power);
+    };
+    const loss = (p: Tensors) => sparseLoss(p, x, model, penaltyOf);
+    expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
+    for (const name of ["W_enc", "b_enc", "W_dec", "b_dec"])
+      expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThan(1e-6);
   });
 
   it.each([

@@ -349,6 +349,19 @@ describe("the WebAssembly kernels give the reference's bits", () => {
     );
   });
 
+  it.each(["sum", "root"] as const)("while the penalty's power is annealed, λ adapted: %s", (norm) => {
+    const shape = { kind: "sparse", dIn: 21, latents: 130, k: 0, applyBDecToInput: true } as const;
+    for (const bias of [-0.3, 0])
+      expectSameBits({
+        model: { ...shape, architecture: "relu", decoder: "unit" },
+        batchRows: 70,
+        seed: 12,
+        coarse: 0,
+        bias,
+        training: { pAnneal: { from: 1, totalSteps: 11, end: 0.2, norm } },
+      });
+  });
+
   it("while k is annealed, and with multi-TopK", () => {
     fc.assert(
       fc.property(

@@ -13,6 +13,7 @@ import {
   type JumpSetup,
   type KAnnealSetup,
   type ModelSetup,
+  type PAnnealSetup,
   columnsTransform,
   type RowTransform,
   rowTransform,
@@ -185,6 +186,7 @@ function configOf(
       ...updatesOf(options),
       deadWindow: options.deadWindow ?? defaultDeadWindow(batchRows, totalExamples),
       ...kAnnealing(options, model, totalSteps),
+      ...pAnnealing(options, totalSteps),
       ...(options.multiTopk === true ? { multiTopK: true } : {}),
       ...auxiliary(options, corpus.dIn, scaledVariance(statistics, transform)),
     },
@@ -316,6 +318,18 @@ function jumpSetup(options: TrainOptions): JumpSetup {
     targetL0: options.targetL0 ?? 20,
     gradientToInput: options.gradientToInput ?? false,
   };
+}
+
+function pAnnealing(
+  { pAnnealStart: from, pEnd: end = 0.2, pNorm: norm = "sum" }: TrainOptions,
+  totalSteps: number,
+): { pAnneal?: PAnnealSetup } {
+  if (from === undefined) return {};
+  if (from > totalSteps - 10)
+    throw new RequestError(
+      `--p-anneal-start must leave 10 of the run's ${totalSteps} steps for its updates, got ${from}`,
+    );
+  return { pAnneal: { from, totalSteps, end, norm } };
 }
 
 /** From the dimension on, as dictionary_learning and sparsify do, or from all latents where they are fewer. */

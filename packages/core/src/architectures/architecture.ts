@@ -14,7 +14,7 @@ export interface RowRules {
   /** Turns the selected pre-activations into activations, and counts the active ones. Absent: all are active as they are. */
   readonly settle?: (arena: SparseArena, row: number, round: Round) => void;
   /** The row's penalty, before λ. */
-  penalty(arena: SparseArena, row: number, round: Round): number;
+  penalty(arena: SparseArena, step: StepContext, row: number, round: Round): number;
   /** Turns `recordGradient` from the squared error's ∂/∂f into the loss's ∂/∂z. */
   gradients(arena: SparseArena, step: StepContext, row: number, round: Round): void;
 }
@@ -33,6 +33,8 @@ export interface SparseArchitecture {
   readonly decoders: readonly ("unit" | "free")[];
   /** The penalty that λ weighs, if any. */
   readonly penalty?: "l1" | "l0";
+  /** Whether the penalty can be of a power of the activations that falls in training, see p-annealing.ts. */
+  readonly annealsP?: boolean;
   /** Further parameters of each latent, with gradients that {@link RowRules.gradients} writes to `recordPull`. */
   readonly scalars?: readonly LatentScalar[];
   /** Whether a gate with a reconstruction and a penalty of its own decides which latents are active. */

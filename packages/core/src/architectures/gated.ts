@@ -51,7 +51,7 @@ export const gated: SparseArchitecture = {
       }
       arena.rowActive[row] = active;
     },
-    penalty(arena, row, round) {
+    penalty(arena, _step, row, round) {
       // A plan that only evaluates keeps no gates, and its λ is 0.
       if (arena.recordGate.length === 0) return 0;
       const end = arena.rowOffset[row] + arena.rowCount[row];

@@ -67,7 +67,7 @@ export const jumpReLU: SparseArchitecture = {
         }
         arena.rowActive[row] = active;
       },
-      penalty(arena, row, round) {
+      penalty(arena, _step, row, round) {
         let penalty = round(ofCount(arena.rowActive[row], jump));
         if (ofValue === undefined) return penalty;
         const end = arena.rowOffset[row] + arena.rowCount[row];

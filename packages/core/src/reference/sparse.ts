@@ -67,7 +67,7 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
       for (let row = first; row < last; row++) {
         decodeRow(arena, step, row, lanes, round);
         if (prefixes) decodePrefixes(arena, step, row, lanes, round);
-        arena.rowPenalty[row] = rules?.penalty(arena, row, round) ?? 0;
+        arena.rowPenalty[row] = rules?.penalty(arena, step, row, round) ?? 0;
         if (!step.train) continue;
         if (prefixes) prefixGradients(arena, row, round);
         else latentGradients(arena, row, round);

@@ -128,7 +128,7 @@ export function wasmSparseKernels(
         // Added to what selection left there: 0, or NaN for a row whose pre-activations were not numbers.
         arena.rowSquaredError[row] += square;
         arena.rowSquares[row] = wasm.rowSquares(target, mean, dOut);
-        arena.rowPenalty[row] = rules?.penalty(arena, row, Math.fround) ?? 0;
+        arena.rowPenalty[row] = rules?.penalty(arena, step, row, Math.fround) ?? 0;
         prefixes?.decodeRow(arena, step, row, target);
         if (step.train) wider?.decodeRow(arena, step, row, target);
         if (step.train) wasm.scaleRow(at, step.gradientScale, dOut);
