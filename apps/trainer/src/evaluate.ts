@@ -11,6 +11,7 @@ import {
 } from "@sparseloom/core";
 import { RunError } from "./errors.ts";
 import { fillUnlessStopped, type RowSource } from "./fill.ts";
+import { isTranscoder, putRows } from "./slot-rows.ts";
 import type { ModelAtWork } from "./team/team.ts";
 
 export interface Evaluation extends Metrics {
@@ -69,10 +70,11 @@ export async function evaluateTogether(
 ): Promise<Evaluation[]> {
   const [{ arena: first }] = models;
   const { batchRows } = first.plan.setup.training;
-  const dIn = first.slots[0].length / batchRows;
+  const width = first.slots[0].length / batchRows;
   const pieces = models.map(({ arena }) => evaluationRows(arena, byThreshold));
   // Where one piece is enough, the rows are read straight into the first model's slot.
-  const buffer = pieces.every((rows) => rows === batchRows) ? undefined : new Float32Array(batchRows * dIn);
+  const direct = pieces.every((rows) => rows === batchRows) && !isTranscoder(first.plan.setup.model);
+  const buffer = direct ? undefined : new Float32Array(batchRows * width);
   const rowIds = new Float64Array(batchRows);
   const sums = models.map(() => emptySums());
   const fireCounts = models.map(
@@ -89,7 +91,7 @@ export async function evaluateTogether(
         const count = Math.min(pieces[i], rows - from);
         const slot = await model.freeSlot();
         const slotView = arena.slots[slot] as Float32Array;
-        if (slotView !== into) slotView.set(into.subarray(from * dIn, (from + count) * dIn));
+        if (slotView !== into) putRows(slotView, into, from, count, arena.plan.setup.model, batchRows);
         model.publish({ step: 0, rows: count, examplesBefore: 0, train: false, byThreshold });
         // One at a time: the next mini-batch would overwrite the records.
         await model.waitFor(model.published);

@@ -9,10 +9,12 @@ import {
   initialise,
   type KernelVariant,
   setInitialBias,
+  outputDimension,
   transformRows,
 } from "@sparseloom/core";
 import { type Corpus, sampleRows } from "@sparseloom/data";
 import { type RunConfig, splitOptions, transformOf } from "./run/config.ts";
+import { isTranscoder, partOfRows } from "./slot-rows.ts";
 
 /** Rows at most for the geometric median, which passes over them many times, and their bytes at most. */
 const MEDIAN_ROWS = 10_000;
@@ -40,7 +42,8 @@ export async function initialiseArenas(
   // Runs of one seed one after the other: they share a sample of decoder rows, and only one is held at a time.
   for (const { arena, config } of runs.toSorted((a, b) => a.config.options.seed - b.config.options.seed)) {
     const { options, statistics } = config;
-    const mean = transformRows(statistics.mean, corpus.dIn, transformOf(config));
+    const means = transformRows(statistics.mean, corpus.dIn, transformOf(config));
+    const mean = partOfRows(means, arena.model, "target");
     if (arena.kind === "deep") {
       initialise(arena, { seed: options.seed, mean });
       continue;
@@ -50,22 +53,31 @@ export async function initialiseArenas(
         ? mean
         : options.initBias === "median"
           ? await samples.median(config)
-          : new Float32Array(corpus.dIn);
+          : new Float32Array(mean.length);
     const decoderRows =
-      options.init === "data" ? { decoderRows: await samples.decoderRows(config, arena.model.latents) } : {};
+      options.init === "data"
+        ? {
+            decoderRows: partOfRows(
+              await samples.decoderRows(config, arena.model.latents),
+              arena.model,
+              "target",
+            ),
+          }
+        : {};
     initialise(arena, {
       seed: options.seed,
       mean,
       decoderBias,
       decoderEntries: options.init === "uniform" ? "uniform" : "normal",
-      encoder: options.initEncoder ?? "tied",
+      encoder: options.initEncoder ?? (isTranscoder(arena.model) ? "random" : "tied"),
+      ...(isTranscoder(arena.model) ? { inputMean: partOfRows(means, arena.model, "input") } : {}),
       ...(options.decoderNorm === undefined ? {} : { decoderNorm: options.decoderNorm }),
       ...decoderRows,
     });
     if (options.initEncoderBias === "sparse") {
       const rate = options.initRate ?? defaultInitialRate(arena.model);
       const rows = await samples.biasRows(config, rate);
-      setInitialBias(arena, rows, rate, kernels);
+      setInitialBias(arena, partOfRows(rows, arena.model, "input"), rate, kernels);
     }
   }
 }
@@ -85,9 +97,13 @@ class Samples {
 
   /** The geometric median of a sample by the data seed. */
   async median(config: RunConfig): Promise<Float32Array> {
-    const { dIn } = this.#corpus;
-    const rows = Math.min(MEDIAN_ROWS, Math.ceil(MEDIAN_BYTES / (4 * dIn)));
-    this.#median ??= Float32Array.from(geometricMedian(await this.#sample(config, rows), dIn));
+    const { model } = config.setup;
+    const dOut = model.kind === "sparse" ? outputDimension(model) : this.#corpus.dIn;
+    const count = Math.min(MEDIAN_ROWS, Math.ceil(MEDIAN_BYTES / (4 * dOut)));
+    if (this.#median === undefined) {
+      const rows = partOfRows(await this.#sample(config, count), model, "target");
+      this.#median = Float32Array.from(geometricMedian(rows, dOut));
+    }
     return this.#median;
   }
 

@@ -16,6 +16,7 @@ import {
 import type { Corpus } from "@sparseloom/data";
 import { RequestError } from "./errors.ts";
 import type { LoadedModel } from "./run/model-folder.ts";
+import { partOfRows } from "./slot-rows.ts";
 import { Team } from "./team/team.ts";
 
 /** Rows of a mini-batch when evaluating: enough to keep all workers busy. */
@@ -40,7 +41,9 @@ export function startModelTeam(
   workers: number,
 ): ModelTeam {
   const { model, path } = loaded;
-  if (model.dIn !== corpus.dIn) {
+  const transcodes = !(model instanceof DeepAutoencoder) && model.parts.dOut !== undefined;
+  if (transcodes) requireColumns(path, model, corpus);
+  else if (model.dIn !== corpus.dIn) {
     throw new RequestError(
       `the model ${path} reads ${model.dIn} dimensions, but the corpus's column "${corpus.column}" has ${corpus.dIn}`,
     );
@@ -59,8 +62,19 @@ export function startModelTeam(
   const team = new Team(plan);
   fill(team.arena, model);
   const transform = model instanceof DeepAutoencoder ? model.parts.transform : IDENTITY_TRANSFORM;
-  team.arena.mean.set(transformRows(mean, model.dIn, transform));
+  const means = transformRows(mean, corpus.dIn, transform);
+  team.arena.mean.set(partOfRows(means, setup.model, "target"));
   return { team, transform };
+}
+
+/** @throws RequestError unless the corpus has a transcoder's input and its target */
+function requireColumns(path: string, model: SparseAutoencoder, { columns }: Corpus): void {
+  const widths = columns.map(({ dIn }) => dIn);
+  if (widths.length === 2 && widths[0] === model.dIn && widths[1] === model.dOut) return;
+  const got = columns.map(({ name, dIn }) => `"${name}" of ${dIn}`).join(", ");
+  throw new RequestError(
+    `the transcoder ${path} rebuilds ${model.dOut} dimensions from ${model.dIn}: give both columns with --columns input,target, got ${got}`,
+  );
 }
 
 /** No window: records are the active latents. */
@@ -84,8 +98,16 @@ function setupOf(model: SparseAutoencoder | DeepAutoencoder): ModelSetup {
   }
   const { activation, applyBDecToInput } = model.parts;
   const k = activation.kind === "topk" ? activation.k : 0;
+  const { dOut } = model.parts;
   // The decoder's constraint matters to training only.
-  const shared = { kind: "sparse", dIn: model.dIn, latents: model.latents, k, applyBDecToInput } as const;
+  const shared = {
+    kind: "sparse",
+    dIn: model.dIn,
+    latents: model.latents,
+    k,
+    applyBDecToInput,
+    ...(dOut === undefined ? {} : { dOut }),
+  } as const;
   if (activation.kind === "topk") return { ...shared, architecture: "topk", decoder: "unit" };
   if (activation.kind === "relu") return { ...shared, architecture: "relu", decoder: "free" };
   if (activation.kind === "gated") return { ...shared, architecture: "gated", decoder: "free" };

@@ -265,6 +265,12 @@ export const trainSchema = z.strictObject({
     .describe(
       "instead of --column: several vector columns, which one dictionary encodes together and rebuilds each (a crosscoder); each has a mean and a scale of its own",
     ),
+  target: z
+    .string()
+    .optional()
+    .describe(
+      "vector column that is rebuilt from --column instead of that itself (a transcoder); has a mean and a scale of its own",
+    ),
   documentColumn: z
     .string()
     .optional()
@@ -403,6 +409,7 @@ const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOption
   fold: SPARSE,
   deadWindow: SPARSE,
   columns: SPARSE,
+  target: SPARSE,
   widths: ["autoencoder"],
   outputActivation: ["autoencoder"],
 };
@@ -442,6 +449,7 @@ export function checkTrainRequest(request: unknown): TrainOptions {
   checkResampling(options);
   both("column", "columns");
   both("columns", "units");
+  checkTarget(options, given);
   const onlyWith = (key: "targetL0" | "tanhScale", penalty: "quadratic" | "tanh"): void => {
     if (options[key] !== undefined && options.l0Penalty !== penalty)
       throw new RequestError(`${flagOf(key)} is for --l0-penalty ${penalty}`);
@@ -479,6 +487,25 @@ export function checkTrainRequest(request: unknown): TrainOptions {
     );
   }
   return options;
+}
+
+/** What a transcoder needs, and cannot have; its b_dec begins at its target's mean, as sparsify's does. */
+function checkTarget(options: TrainOptions, given: Readonly<Record<string, unknown>>): void {
+  if (options.target === undefined) return;
+  if (options.column === undefined)
+    throw new RequestError("--target needs --column, the vectors it is rebuilt from");
+  if (options.column === options.target)
+    throw new RequestError(
+      `--target and --column are both ${options.target}: leave out --target to rebuild it from itself`,
+    );
+  for (const key of ["columns", "units", "resampleAt", "resampleEvery"] as const)
+    if (options[key] !== undefined) throw new RequestError(`${flagOf(key)} does not go with --target`);
+  if (options.initEncoder !== undefined && options.initEncoder !== "random")
+    throw new RequestError(`--init-encoder of a --target must be random, got ${options.initEncoder}`);
+  if (given["applyBDecToInput"] === true)
+    throw new RequestError("--apply-b-dec-to-input does not go with --target: b_dec is of the target");
+  options.applyBDecToInput = false;
+  if (given["initBias"] === undefined) options.initBias = "mean";
 }
 
 const RESAMPLING = [

@@ -29,6 +29,7 @@ import {
 import { RunLock } from "./run/lock.ts";
 import type { TrainResult } from "./run/result.ts";
 import { type RunEnd, runToEnd, type TrainHooks } from "./session.ts";
+import { partOfRows } from "./slot-rows.ts";
 import { Team } from "./team/team.ts";
 import type { Run } from "./trainee.ts";
 
@@ -48,6 +49,11 @@ function startTeam(plans: readonly Plan[], options: TrainOptions, kernels: Kerne
     kernels,
     wideSimd: options.experimentalWideSimd,
   });
+}
+
+/** The vector columns that the options name. */
+function columnsAsked({ column, columns, target }: TrainOptions): string | readonly string[] | undefined {
+  return columns ?? (column !== undefined && target !== undefined ? [column, target] : column);
 }
 
 /** Trains a new run in `runDirectory` (made if missing; an error if it holds a run already). */
@@ -104,7 +110,7 @@ export async function trainTogether(
 ): Promise<RunEnd[]> {
   const [{ options, runDirectory: first }] = members;
   await using corpus = await openInput(patterns, options.workers, {
-    column: options.columns ?? options.column,
+    column: columnsAsked(options),
     blockBytes: BLOCK_BYTES,
     signal: hooks.signal,
   });
@@ -221,7 +227,8 @@ async function startOf(
     await initialiseArenas([{ arena, config }], corpus, kernels, hooks.signal);
     return RUN_START;
   }
-  arena.mean.set(transformRows(config.statistics.mean, config.corpus.dIn, transformOf(config)));
+  const mean = transformRows(config.statistics.mean, config.corpus.dIn, transformOf(config));
+  arena.mean.set(partOfRows(mean, arena.model, "target"));
   return start;
 }
 

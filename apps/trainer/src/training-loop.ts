@@ -2,11 +2,13 @@
  * The training loop: one stream of mini-batches for all runs of a session. Each mini-batch is read, shuffled and
  * scaled once, into the first run's slot, and copied to the others; the team works on one run's step after the other.
  */
+import { rowDimension } from "@sparseloom/core";
 import type { Corpus, RowStream, StreamPosition } from "@sparseloom/data";
 import { DivergedError } from "./errors.ts";
 import { fillUnlessStopped } from "./fill.ts";
 import type { TrainOptions } from "./options.ts";
 import { isResampledAt, type Resampled, resampleRuns } from "./resample.ts";
+import { isTranscoder, putRows } from "./slot-rows.ts";
 import type { Trainee } from "./trainee.ts";
 
 /** What the loop works on. The runs' configurations agree in everything that concerns the data. */
@@ -36,6 +38,8 @@ export async function trainingLoop(loop: Loop): Promise<void> {
   const lastStep = Math.min(config.totalSteps, options.stopAt ?? Number.POSITIVE_INFINITY);
   await using stream = loop.openStream(start.position);
   const rowIds = new Float64Array(batchRows);
+  const { model } = config.setup;
+  const apart = isTranscoder(model) ? new Float32Array(batchRows * rowDimension(model)) : undefined;
   let { step, examples } = start;
   let trained = [...trainees];
 
@@ -79,13 +83,15 @@ export async function trainingLoop(loop: Loop): Promise<void> {
     if (working.length === 0) return;
     const slots = await Promise.all(working.map(({ run }) => run.model.freeSlot()));
     const views = working.map(({ run }, i) => run.model.arena.slots[slots[i]] as Float32Array);
-    const [filled] = views;
+    const [first] = views;
+    // Where a slot has rows in another order, they are read beside it.
+    const filled = apart ?? first;
     const wanted = Math.min(batchRows, config.totalExamples - examples);
     const rows = await fillUnlessStopped(stream, filled, wanted, rowIds, signal);
     if (rows === undefined) break;
     // Train. Workers only read a slot: they may begin with one while it is copied to the next.
     working.forEach((trainee, i) => {
-      if (i > 0) views[i].set(filled.subarray(0, rows * loop.corpus.dIn));
+      if (views[i] !== filled) putRows(views[i], filled, 0, rows, trainee.run.model.arena.model, batchRows);
       trainee.publish(slots[i], rows, rowIds[0]);
     });
     step++;

@@ -13,6 +13,7 @@ import { expect, it } from "vitest";
 import { DEMO_CORPUS } from "../src/commands/demo.ts";
 import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
 import { train } from "../src/train.ts";
+import { writePairedColumns } from "./paired-columns.ts";
 import { temporaryFolder } from "./support.ts";
 
 const PYTHON = process.env["SPARSELOOM_PYTHON"] ?? "python3";
@@ -57,6 +58,21 @@ const RUNS: Record<string, TrainRequest> = {
   },
 };
 
+/** Of raw rows that are not centred, and of targets of another scale. */
+const TRANSCODERS: Record<string, TrainRequest> = {
+  "relu transcoder": { arch: "relu", l1: 0.1 },
+  "relu transcoder, not centred": { arch: "relu", l1: 0.1, decoder: "unit", center: false },
+  "batch-topk transcoder": { arch: "batch-topk", k: 4 },
+  "jumprelu transcoder, folded to unit rows": {
+    arch: "jumprelu",
+    l0: 0.05,
+    bandwidth: 0.5,
+    initThreshold: 0.5,
+    fold: "unit",
+    normalize: "unit-mean-square",
+  },
+};
+
 it("sae-lens encodes and decodes trained models as we do", async (context) => {
   const rows = join(folder, "rows.safetensors");
   await using corpus = await openCorpus([DEMO_CORPUS], {});
@@ -73,6 +89,25 @@ it("sae-lens encodes and decodes trained models as we do", async (context) => {
     models.push(join(out, "model"));
   }
 
+  const paired = join(folder, "paired.arrow");
+  await writePairedColumns(paired, 4000);
+  const ownRows: string[] = [];
+  for (const [name, request] of Object.entries(TRANSCODERS)) {
+    const common = { column: "before", target: "after", latents: 64, batch: 100, examples: 12_000, lr: 1e-2 };
+    const out = join(folder, name);
+    expect((await train([paired], checkTrainRequest({ ...common, ...request }), out)).fvu).toBeLessThan(0.9);
+    ownRows.push(join(out, "model"));
+  }
+  await using pairs = await openCorpus([paired], { column: "before" });
+  const before = join(folder, "before.safetensors");
+  const inputs = await sampleRows(pairs, { seed: 1, rows: 256 });
+  await writeFile(before, encodeSafetensors({ x: { shape: [inputs.rows, pairs.dIn], data: inputs.values } }));
+
+  const check = (of: string, folders: readonly string[]) =>
+    promisify(execFile)(process.execPath, [CHECK, "--python", PYTHON, "--rows", of, ...folders], {
+      timeout: 300_000,
+    });
+  const transcoders = await check(before, ownRows);
   const { stdout } = await promisify(execFile)(
     process.execPath,
     [CHECK, "--python", PYTHON, "--rows", rows, ...models],
@@ -81,4 +116,7 @@ it("sae-lens encodes and decodes trained models as we do", async (context) => {
   const lines = stdout.trim().split("\n");
   if (lines[0]?.startsWith("skipped:")) context.skip(lines[0]);
   expect(lines).toEqual(models.map(() => expect.stringMatching(/^ok: .* 256 rows/)));
+  expect(transcoders.stdout.trim().split("\n")).toEqual(
+    ownRows.map(() => expect.stringMatching(/^ok: .*transcoder .* 256 rows/)),
+  );
 }, 360_000);

@@ -116,6 +116,8 @@ export {
   type DeepModelSetup,
   defaultDeadWindow,
   inputDimension,
+  outputDimension,
+  rowDimension,
   type JumpSetup,
   type KAnnealSetup,
   type PAnnealSetup,

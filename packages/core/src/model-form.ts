@@ -16,7 +16,14 @@ export interface ModelForm {
   readonly architecture: unknown;
   /** Of a crosscoder. */
   readonly columns?: readonly ModelColumn[];
+  /** Whether it rebuilds vectors of another place than those it reads, `d_out` of them. */
+  readonly transcodes: boolean;
+  /** Whether a linear map of its input is added. */
+  readonly skips: boolean;
 }
+
+/** SAELens's transcoders, `standard` and `jumprelu`, and ours with other activations, which it refuses. */
+const TRANSCODER = /^(?:(jumprelu|topk|gated)_)?(skip_)?transcoder$/;
 
 /**
  * Reads the form off a `cfg.json`.
@@ -25,7 +32,13 @@ export interface ModelForm {
  */
 export function formOf(config: Readonly<Record<string, unknown>>): ModelForm {
   const { architecture } = config;
-  if (architecture !== "crosscoder") return { architecture };
+  const transcoder = typeof architecture === "string" ? TRANSCODER.exec(architecture) : null;
+  if (transcoder !== null) {
+    const [, activation = "standard", skip] = transcoder;
+    return { architecture: activation, transcodes: true, skips: skip !== undefined };
+  }
+  const form = { transcodes: false, skips: false };
+  if (architecture !== "crosscoder") return { ...form, architecture };
   const { columns, activation, d_in: dIn } = config;
   const isColumn = (value: unknown): boolean => {
     const column = (value ?? {}) as Record<string, unknown>;
@@ -41,7 +54,7 @@ export function formOf(config: Readonly<Record<string, unknown>>): ModelForm {
   }));
   if (widths.reduce((sum, column) => sum + column.dIn, 0) !== dIn)
     throw wrong(`the columns' d_in do not sum to d_in, which is ${String(dIn)}`);
-  return { architecture: activation, columns: widths };
+  return { ...form, architecture: activation, columns: widths };
 }
 
 function wrong(what: string): OptionError {

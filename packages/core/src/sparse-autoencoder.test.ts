@@ -63,8 +63,8 @@ describe("SparseAutoencoder.fromFiles", () => {
     ["cfg.json is not an object", null, tensors],
     ["cfg.json is not an object", "topk", tensors],
     [
-      "architecture must be standard or topk or jumprelu or gated, got transcoder",
-      { ...config, architecture: "transcoder" },
+      "architecture must be standard or topk or jumprelu or gated, got matching_pursuit",
+      { ...config, architecture: "matching_pursuit" },
       tensors,
     ],
     ["architecture must be standard or topk or jumprelu or gated, got undefined", {}, tensors],

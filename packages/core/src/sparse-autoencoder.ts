@@ -11,6 +11,7 @@ import { type RowTransform, scaleOf } from "./normalisation.ts";
 import { chainProduct } from "./reference/chains.ts";
 import { selectLargest, sortByLatent } from "./reference/select.ts";
 import { decodeSafetensors } from "./safetensors.ts";
+import { outputDimension } from "./setup.ts";
 
 /**
  * How pre-activations become features: all positive ones, the k largest that are positive, those above a threshold, or
@@ -43,9 +44,13 @@ export interface SparseAutoencoderParts {
   /** Encoder, latent-major [latents, dIn]: the transpose of the field's `W_enc [dIn, latents]`. */
   readonly encoder: Float32Array;
   readonly b_enc: Float32Array;
-  /** [latents, dIn]. */
+  /** [latents, dIn], of a transcoder [latents, dOut]. */
   readonly W_dec: Float32Array;
   readonly b_dec: Float32Array;
+  /** Of a transcoder: dimension of the vectors that it rebuilds from others. */
+  readonly dOut?: number;
+  /** Of a skip transcoder: a linear map [dOut, dIn] of its input, which is added to the reconstruction. */
+  readonly W_skip?: Float32Array;
   /** Of a crosscoder: the vectors that make a row, side by side; dIn is the sum of theirs. */
   readonly columns?: readonly ModelColumn[];
 }
@@ -83,6 +88,11 @@ export class SparseAutoencoder {
     return this.parts.dIn;
   }
 
+  /** Dimension of what it rebuilds: that of an activation, unless it is a transcoder. */
+  get dOut(): number {
+    return this.parts.dOut ?? this.parts.dIn;
+  }
+
   /** Number of dictionary units. */
   get latents(): number {
     return this.parts.latents;
@@ -112,7 +122,7 @@ export class SparseAutoencoder {
         throw wrong(`cfg.json has no whole number ${key}`);
       return value as number;
     };
-    const { architecture, columns } = formOf(config);
+    const { architecture, columns, transcodes, skips } = formOf(config);
     if (!isKnown(architecture))
       throw wrong(`architecture must be ${KNOWN.join(" or ")}, got ${String(architecture)}`);
     // What would change rows at run time is not done here: refused, or every number would be silently wrong.
@@ -123,6 +133,7 @@ export class SparseAutoencoder {
       );
     }
     const dIn = whole("d_in");
+    const dOut = transcodes ? whole("d_out") : dIn;
     const latents = whole("d_sae");
     const { tensors } = decodeSafetensors(weights);
     const tensor = (name: string, length: number): Float32Array => {
@@ -150,11 +161,13 @@ export class SparseAutoencoder {
       dIn,
       latents,
       activation: activationOf[architecture](),
-      applyBDecToInput: config["apply_b_dec_to_input"] !== false,
+      applyBDecToInput: !transcodes && config["apply_b_dec_to_input"] !== false,
       encoder: transpose(tensor("W_enc", dIn * latents), dIn, latents),
       b_enc: tensor(architecture === "gated" ? "b_gate" : "b_enc", latents),
-      W_dec: tensor("W_dec", latents * dIn),
-      b_dec: tensor("b_dec", dIn),
+      W_dec: tensor("W_dec", latents * dOut),
+      b_dec: tensor("b_dec", dOut),
+      ...(transcodes ? { dOut } : {}),
+      ...(skips ? { W_skip: tensor("W_skip", dOut * dIn) } : {}),
       ...(columns === undefined ? {} : { columns }),
     };
     if (parts.activation.kind === "topk" && parts.activation.k > latents)
@@ -224,9 +237,10 @@ export class SparseAutoencoder {
     return dense;
   }
 
-  /** Reconstruction [rows, dIn] of raw activations from features: b_dec + Σ f_i·W_dec,i. */
+  /** Reconstruction [rows, dOut] of raw activations from features: b_dec + Σ f_i·W_dec,i, without what skips them. */
   decode(features: SparseFeatures): Float32Array {
-    const { dIn, W_dec, b_dec } = this.parts;
+    const { W_dec, b_dec } = this.parts;
+    const dIn = this.dOut;
     const x = new Float32Array(features.rows * dIn);
     for (let row = 0; row < features.rows; row++) {
       x.set(b_dec, row * dIn);
@@ -238,9 +252,16 @@ export class SparseAutoencoder {
     return x;
   }
 
-  /** decode(encode(x)). */
+  /** decode(encode(x)), and of a skip transcoder W_skip·x. */
   reconstruct(x: Float32Array): Float32Array {
-    return this.decode(this.encode(x));
+    const y = this.decode(this.encode(x));
+    const { W_skip } = this.parts;
+    if (W_skip === undefined) return y;
+    const { dIn, dOut } = this;
+    const none = new Float32Array(dOut);
+    const skipped = new Float32Array(y.length);
+    chainProduct(skipped, 0, none, x, 0, x.length / dIn, W_skip, dOut, dIn, Math.fround);
+    return y.map((value, i) => value + skipped[i]);
   }
 
   #rowsOf(x: Float32Array): number {
@@ -256,20 +277,18 @@ export class SparseAutoencoder {
  * multiplies pre-activations by them before it selects, and divides by them when it decodes.
  */
 function withUnitDecoder(parts: SparseAutoencoderParts): SparseAutoencoderParts {
-  const { dIn, latents } = parts;
+  const { dIn, latents, dOut = dIn } = parts;
   const encoder = Float32Array.from(parts.encoder);
   const b_enc = Float32Array.from(parts.b_enc);
   const W_dec = Float32Array.from(parts.W_dec);
   for (let latent = 0; latent < latents; latent++) {
-    const row = W_dec.subarray(latent * dIn, (latent + 1) * dIn);
+    const row = W_dec.subarray(latent * dOut, (latent + 1) * dOut);
     const norm = Math.sqrt(row.reduce((sum, value) => sum + value * value, 0));
     // SAELens divides by zero here and decodes to NaN; a latent without direction adds nothing.
     if (norm === 0) continue;
     b_enc[latent] *= norm;
-    for (let j = 0; j < dIn; j++) {
-      encoder[latent * dIn + j] *= norm;
-      row[j] /= norm;
-    }
+    for (let j = 0; j < dIn; j++) encoder[latent * dIn + j] *= norm;
+    for (let j = 0; j < dOut; j++) row[j] /= norm;
   }
   return { ...parts, encoder, b_enc, W_dec };
 }
@@ -286,7 +305,8 @@ export type Fold =
  * W_enc·s, W_dec/s, b_dec/s + μ, and b_enc − s·μ·W_enc where the encoder does not subtract b_dec. Pre-activations stay
  * what they were, times the decoder's norm where that is folded; thresholds and a gate's magnitudes go with them. A
  * BatchTopK autoencoder gets its moving threshold. A crosscoder's columns have a scale each, and one norm together.
- * The matrices are put into `memory` where given, each of latents · dIn numbers.
+ * Of a transcoder the transform is of its input and its target, side by side. The matrices are put into `memory` where
+ * given, of latents · dIn and latents · dOut numbers.
  */
 export function foldedModel(
   arena: SparseArena,
@@ -302,27 +322,33 @@ export function foldedModel(
   const r_mag = Float32Array.from(arena.r_mag.value);
   const b_mag = new Float32Array(gate ? latents : 0);
   const { mean } = transform;
+  const dOut = outputDimension(arena.model);
+  // A transcoder's target comes after its input in the rows that the transform is of.
+  const target = arena.model.dOut === undefined ? 0 : dIn;
   const encoder = memory?.encoder ?? new Float32Array(latents * dIn);
   const b_enc = new Float32Array(latents);
-  const W_dec = memory?.W_dec ?? new Float32Array(latents * dIn);
-  const b_dec = new Float32Array(dIn);
-  for (let j = 0; j < dIn; j++)
-    b_dec[j] = arena.b_dec.value[j] / scaleOf(transform, j) + (mean === undefined ? 0 : mean[j]);
+  const W_dec = memory?.W_dec ?? new Float32Array(latents * dOut);
+  const b_dec = new Float32Array(dOut);
+  for (let j = 0; j < dOut; j++) {
+    const shift = mean === undefined ? 0 : mean[target + j];
+    b_dec[j] = arena.b_dec.value[j] / scaleOf(transform, target + j) + shift;
+  }
   for (let latent = 0; latent < latents; latent++) {
     let square = 0;
     let shift = 0;
-    for (let j = 0; j < dIn; j++) {
-      const at = latent * dIn + j;
-      const scale = scaleOf(transform, j);
-      square += (arena.W_dec.value[at] / scale) ** 2;
-      if (!applyBDecToInput && mean !== undefined) shift += scale * mean[j] * arena.W_enc.value[at];
-    }
+    for (let j = 0; j < dOut; j++)
+      square += (arena.W_dec.value[latent * dOut + j] / scaleOf(transform, target + j)) ** 2;
+    if (!applyBDecToInput && mean !== undefined)
+      for (let j = 0; j < dIn; j++)
+        shift += scaleOf(transform, j) * mean[j] * arena.W_enc.value[latent * dIn + j];
     const factor = fold === "unit" && square > 0 ? Math.sqrt(square) : 1;
     for (let j = 0; j < dIn; j++) {
       const at = latent * dIn + j;
-      const scale = scaleOf(transform, j);
-      encoder[at] = arena.W_enc.value[at] * scale * factor;
-      W_dec[at] = arena.W_dec.value[at] / (scale * factor);
+      encoder[at] = arena.W_enc.value[at] * scaleOf(transform, j) * factor;
+    }
+    for (let j = 0; j < dOut; j++) {
+      const at = latent * dOut + j;
+      W_dec[at] = arena.W_dec.value[at] / (scaleOf(transform, target + j) * factor);
     }
     b_enc[latent] = (arena.b_enc.value[latent] - shift) * factor;
     // exp(r_mag) multiplies what W_enc gives, so that it stays, and the shift of W_enc's result comes with it.
@@ -338,5 +364,15 @@ export function foldedModel(
         : gate
           ? { kind: "gated", r_mag, b_mag }
           : { kind: "relu" };
-  return new SparseAutoencoder({ dIn, latents, activation, applyBDecToInput, encoder, b_enc, W_dec, b_dec });
+  return new SparseAutoencoder({
+    dIn,
+    latents,
+    activation,
+    applyBDecToInput,
+    encoder,
+    b_enc,
+    W_dec,
+    b_dec,
+    ...(arena.model.dOut === undefined ? {} : { dOut }),
+  });
 }

@@ -41,7 +41,7 @@ export interface Reference {
   readonly x: Float32Array;
   /** [rows, latents] */
   readonly features: Float32Array;
-  /** [rows, dIn] */
+  /** [rows, dIn], of a transcoder [rows, dOut] */
   readonly reconstruction: Float32Array;
 }
 
@@ -64,7 +64,7 @@ export async function checkSaeLens(
       const config: unknown = JSON.parse(await readFile(join(folder, "cfg.json"), "utf8"));
       const weights = await readFile(join(folder, "sae_weights.safetensors"));
       const model = SparseAutoencoder.fromFiles(config, weights);
-      const { dIn, latents } = model;
+      const { dIn, dOut, latents } = model;
       const x = rows ?? randomRows(weights, RANDOM_ROWS);
       const ours = { x, features: model.encodeDense(x), reconstruction: model.reconstruct(x) };
       const altered = alter(ours, index);
@@ -75,7 +75,7 @@ export async function checkSaeLens(
         encodeSafetensors({
           x: { shape: [count, dIn], data: altered.x },
           features: { shape: [count, latents], data: altered.features },
-          reconstruction: { shape: [count, dIn], data: altered.reconstruction },
+          reconstruction: { shape: [count, dOut], data: altered.reconstruction },
         }),
       );
       scriptArguments.push(folder, reference);
@@ -129,8 +129,8 @@ function randomRows(weights: Uint8Array, rows: number): Float32Array {
   if (W_enc === undefined || b_enc === undefined || b_dec === undefined) {
     throw new Error("sae_weights.safetensors lacks W_enc, b_enc or b_dec");
   }
-  const dIn = b_dec.length;
   const latents = b_enc.length;
+  const dIn = W_enc.length / latents;
   let width = 0;
   for (let latent = 0; latent < latents; latent++) {
     let squares = 0;
@@ -138,7 +138,11 @@ function randomRows(weights: Uint8Array, rows: number): Float32Array {
     width += (1 + Math.abs(b_enc[latent])) / (Math.sqrt(squares) + 1e-6) / latents;
   }
   const gaussian = gaussians(1);
-  const centre = b_dec.map((bias) => bias + width * gaussian());
+  // About b_dec, unless that is a transcoder's, which is of another place.
+  const centre = Array.from(
+    { length: dIn },
+    (_, i) => (b_dec.length === dIn ? b_dec[i] : 0) + width * gaussian(),
+  );
   return Float32Array.from({ length: rows * dIn }, (_, i) => centre[i % dIn] + width * gaussian());
 }
 

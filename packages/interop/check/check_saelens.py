@@ -3,7 +3,7 @@
 Usage: python3 check_saelens.py MODEL REFERENCE [MODEL REFERENCE ...]
 
 MODEL is a folder with cfg.json and sae_weights.safetensors; REFERENCE a safetensors file with float32 tensors
-x [rows, d_in], features [rows, d_sae] (our encoding of x) and reconstruction [rows, d_in] (our decoding of
+x [rows, d_in], features [rows, d_sae] (our encoding of x) and reconstruction [rows, d_out] (our decoding of
 features). Prints one line per model, starting "ok", "mismatch" or "skipped". Exit status: 0 all agree, or
 sae-lens is not installed; 1 a mismatch, or a model that sae-lens does not load.
 """
@@ -28,7 +28,10 @@ def compare(model_folder, reference_file):
     with torch.no_grad():
         features = sae.encode(ours["x"])
         reconstruction = sae.decode(ours["features"])
-    if features.shape != ours["features"].shape or reconstruction.shape != ours["x"].shape:
+        if hasattr(sae, "W_skip"):
+            # What its forward pass adds to what it decodes.
+            reconstruction = reconstruction + ours["x"] @ sae.W_skip.T
+    if features.shape != ours["features"].shape or reconstruction.shape != ours["reconstruction"].shape:
         return False, f"shapes {tuple(features.shape)} and {tuple(reconstruction.shape)} differ from ours"
 
     scale = features.abs().max().item()

@@ -8,6 +8,12 @@ import { encodeSafetensors, type SafetensorsInput, safetensorsParts } from "@spa
 /** The sae-lens release whose loader these files were checked with; loaders choose their reading rules by it. */
 export const SAE_LENS_VERSION = "6.54.12";
 
+/** The architecture of a transcoder's folder: SAELens's own for `standard` and `jumprelu`; others have names that it refuses. */
+function transcoderName(architecture: SaeLensArchitecture, skips: boolean): string {
+  const form = skips ? "skip_transcoder" : "transcoder";
+  return architecture === "standard" ? form : `${architecture}_${form}`;
+}
+
 /** The inference architectures that are written: ReLU (`standard`), TopK (`topk`), JumpReLU (`jumprelu`) and Gated (`gated`). */
 export type SaeLensArchitecture = "standard" | "topk" | "jumprelu" | "gated";
 
@@ -31,9 +37,13 @@ export interface SaeLensModel {
   readonly W_enc: Float32Array;
   /** [latents]; for `gated` the gate's bias. */
   readonly b_enc: Float32Array;
-  /** [latents, dIn], row-major. */
+  /** Of a transcoder: dimensions of what it rebuilds from x; it cannot subtract b_dec from that. */
+  readonly dOut?: number;
+  /** [dOut, dIn], row-major: what a skip transcoder adds W_skip·x by. */
+  readonly W_skip?: Float32Array;
+  /** [latents, dIn], of a transcoder [latents, dOut], row-major. */
   readonly W_dec: Float32Array;
-  /** [dIn] */
+  /** [dIn], of a transcoder [dOut] */
   readonly b_dec: Float32Array;
 }
 
@@ -128,7 +138,9 @@ function encodeConfig(
 
 function tensorsOf({
   dIn,
+  dOut = dIn,
   latents,
+  W_skip,
   W_enc,
   b_enc,
   W_dec,
@@ -141,8 +153,9 @@ function tensorsOf({
   return {
     W_enc: { shape: [dIn, latents], data: W_enc },
     [architecture === "gated" ? "b_gate" : "b_enc"]: { shape: [latents], data: b_enc },
-    W_dec: { shape: [latents, dIn], data: W_dec },
-    b_dec: { shape: [dIn], data: b_dec },
+    W_dec: { shape: [latents, dOut], data: W_dec },
+    b_dec: { shape: [dOut], data: b_dec },
+    ...(W_skip === undefined ? {} : { W_skip: { shape: [dOut, dIn], data: W_skip } }),
     ...(threshold === undefined ? {} : { threshold: { shape: [latents], data: threshold } }),
     ...(r_mag === undefined ? {} : { r_mag: { shape: [latents], data: r_mag } }),
     ...(b_mag === undefined ? {} : { b_mag: { shape: [latents], data: b_mag } }),
@@ -155,8 +168,12 @@ function tensorsOf({
  */
 function configOf(model: SaeLensModel, metadata: SaeLensMetadata): { [key: string]: JsonValue } {
   return {
-    architecture: model.architecture,
+    architecture:
+      model.dOut === undefined
+        ? model.architecture
+        : transcoderName(model.architecture, model.W_skip !== undefined),
     d_in: model.dIn,
+    ...(model.dOut === undefined ? {} : { d_out: model.dOut }),
     d_sae: model.latents,
     ...(model.k === undefined ? {} : { k: model.k, rescale_acts_by_decoder_norm: false }),
     dtype: "float32",
@@ -249,8 +266,19 @@ function checkModel(model: SaeLensModel): void {
   }
   checkTensor("W_enc", model.W_enc, dIn * latents);
   checkTensor("b_enc", model.b_enc, latents);
-  checkTensor("W_dec", model.W_dec, latents * dIn);
-  checkTensor("b_dec", model.b_dec, dIn);
+  const { dOut = dIn, W_skip } = model;
+  if (model.dOut !== undefined) {
+    checkCount("dOut", dOut);
+    if (model.applyBDecToInput)
+      throw new SaeLensError("applyBDecToInput", "is true, expected false in a transcoder");
+  }
+  if (W_skip !== undefined) {
+    if (model.dOut === undefined)
+      throw new SaeLensError("W_skip", "is for a transcoder, whose dOut is missing");
+    checkTensor("W_skip", W_skip, dOut * dIn);
+  }
+  checkTensor("W_dec", model.W_dec, latents * dOut);
+  checkTensor("b_dec", model.b_dec, dOut);
 }
 
 function checkCount(property: string, value: number): void {

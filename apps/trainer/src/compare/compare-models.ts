@@ -106,7 +106,7 @@ export async function compareModels(
         const floor = a.latents * b.latents <= MOST_CELLS ? 0 : LARGE_FLOOR;
         if (near === undefined || floor !== nearFloor) {
           await near?.[Symbol.asyncDispose]();
-          near = new NearDirections(a.parts.W_dec, a.dIn, floor, workers);
+          near = new NearDirections(a.parts.W_dec, a.dOut, floor, workers);
           nearFloor = floor;
         }
         const names = { a: models[i].name, b: models[j].name };

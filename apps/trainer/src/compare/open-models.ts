@@ -24,13 +24,17 @@ export async function openModels(paths: readonly string[]): Promise<ModelToCompa
   const short = all.map((path) => basename(path));
   const names = new Set(short).size === all.length ? short : all;
   const models: ModelToCompare[] = [];
-  let first: { readonly path: string; readonly dIn: number } | undefined;
+  let first: { readonly path: string; readonly dIn: number; readonly dOut: number } | undefined;
   for (const [i, path] of all.entries()) {
-    const { dIn } = await load(path);
-    first ??= { path, dIn };
+    const { dIn, dOut } = await load(path);
+    first ??= { path, dIn, dOut };
     if (dIn !== first.dIn)
       throw new RequestError(
         `${path} reads ${dIn} dimensions, but ${first.path} reads ${first.dIn}: only models of one place can be compared`,
+      );
+    if (dOut !== first.dOut)
+      throw new RequestError(
+        `${path} rebuilds ${dOut} dimensions, but ${first.path} rebuilds ${first.dOut}: only models of one place can be compared`,
       );
     const config = (await isFile(join(path, "config.json"))) ? await readRunConfig(path) : undefined;
     models.push({

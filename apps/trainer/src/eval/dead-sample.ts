@@ -82,6 +82,7 @@ export class DeadSample {
         encoder,
         b_enc,
         W_dec: arena.W_dec.value,
+        dOut: arena.b_dec.value.length,
         rows: sample,
         thresholds: this.#thresholds.subarray(0, rows),
         ...(history === undefined ? {} : { training: history }),

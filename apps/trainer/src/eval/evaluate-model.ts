@@ -14,6 +14,7 @@ import { startModelTeam } from "../model-team.ts";
 import { openInput } from "../open-corpus.ts";
 import { filtersForModel, type ModelFilterOptions, type RecordedFilters } from "../row-filters.ts";
 import { columnFor, columnsOf, type LoadedModel, readModel } from "../run/model-folder.ts";
+import { partOfRows } from "../slot-rows.ts";
 import { type DeadReport, DeadSample } from "./dead-sample.ts";
 import { findGroundTruth } from "./ground-truth.ts";
 import { type Quality, QualityMeter } from "./quality.ts";
@@ -82,10 +83,11 @@ export async function evaluateModel(
     (await readStatistics(corpus, filters)) ?? (await estimateStatistics(corpus, { ...split, split: "all" }));
   const { team: started, transform } = startModelTeam(loaded, corpus, statistics.mean, options.workers);
   await using team = started;
-  const truth = await findGroundTruth(corpus, options.features);
+  // True features are of one place.
+  const truth = corpus.columns.length > 1 ? undefined : await findGroundTruth(corpus, options.features);
   const meter = new QualityMeter(team.arena, transform, truth, columnsOf(loaded));
   await using stream = new RowStream(corpus, { ...split, shuffle: "window", epochs: 1, transform });
-  const sample = options.dead === true ? new DeadSample(corpus.dIn) : undefined;
+  const sample = options.dead === true ? new DeadSample(loaded.model.dIn) : undefined;
   const found = await evaluate(team, stream, options.rows, {
     onRows: (arena, rowIds, rows, slot) => {
       meter.add(arena, rowIds, rows, slot);
@@ -105,7 +107,9 @@ export async function evaluateModel(
   if (sample !== undefined && team.arena.kind === "sparse") {
     const { latents, applyBDecToInput } = team.arena.model;
     const centre =
-      recordOf(loaded).centred && !applyBDecToInput ? Float32Array.from(statistics.mean) : undefined;
+      recordOf(loaded).centred && !applyBDecToInput
+        ? partOfRows(Float32Array.from(statistics.mean), team.arena.model, "input")
+        : undefined;
     deadLatents = sample.diagnose(team.arena, found.fireCount, await readHistory(path, latents), centre);
   }
   return {

@@ -10,6 +10,7 @@ import {
   type CosineMatrix,
   countDetections,
   type DetectionCounts,
+  outputDimension,
   type ModelColumn,
   detectionMetrics,
   emptyDetections,
@@ -112,7 +113,8 @@ export class QualityMeter {
     this.#truth = truth;
     this.#decoderNorm = new Float64Array(arena.kind === "deep" ? 0 : arena.model.latents);
     if (arena.kind === "deep") return;
-    const { dIn, latents } = arena.model;
+    const { latents } = arena.model;
+    const dIn = outputDimension(arena.model);
     for (let latent = 0; latent < latents; latent++) {
       let at = latent * dIn;
       for (const part of columns ?? [{ dIn }])
@@ -206,7 +208,7 @@ export class QualityMeter {
   #reconstruct(arena: Arena, rows: number, slot: number): void {
     const dIn = arena.mean.length;
     const { mean, scale } = this.#transform;
-    const x = arena.slots[slot];
+    const x = arena.targets[slot];
     // Only evaluating, both kinds of model leave x̂ − x in place of what they reconstruct into.
     const error = arena.kind === "sparse" ? arena.residual : arena.layers[arena.layers.length - 1].activation;
     if (this.#x.length < rows * dIn) {

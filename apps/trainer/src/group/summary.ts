@@ -90,6 +90,6 @@ async function sparseModels(
 }
 
 async function meanCosine(load: () => Promise<SparseAutoencoder>): Promise<number> {
-  const { parts, dIn } = await load();
-  return pairwiseCosines(parts.W_dec, dIn, MOST_PRODUCTS).meanAbsolute;
+  const { parts, dOut } = await load();
+  return pairwiseCosines(parts.W_dec, dOut, MOST_PRODUCTS).meanAbsolute;
 }

@@ -15,6 +15,8 @@ import {
   type ModelSetup,
   type PAnnealSetup,
   columnsTransform,
+  inputDimension,
+  outputDimension,
   type RowTransform,
   rowTransform,
   type ScaleKind,
@@ -38,6 +40,7 @@ import { RequestError, RunError } from "../errors.ts";
 import type { TrainOptions } from "../options.ts";
 import type { Resampling } from "../resample.ts";
 import { type RecordedFilters, resolveFilterRequest } from "../row-filters.ts";
+import { partOfRows } from "../slot-rows.ts";
 import { VERSION } from "../version.ts";
 import { learningRateOf, updatesOf } from "./learning-rate.ts";
 
@@ -53,7 +56,7 @@ export interface RunConfig {
     readonly files: readonly string[];
     readonly fingerprint: string;
     readonly column: string;
-    /** Of a crosscoder: the columns whose vectors make a row. */
+    /** Of a crosscoder: the columns whose vectors make a row; of a transcoder what it reads, then what it rebuilds. */
     readonly columns?: readonly CorpusColumn[];
     readonly dIn: number;
     readonly rows: number;
@@ -188,7 +191,7 @@ function configOf(
       ...kAnnealing(options, model, totalSteps),
       ...pAnnealing(options, totalSteps),
       ...(options.multiTopk === true ? { multiTopK: true } : {}),
-      ...auxiliary(options, corpus.dIn, scaledVariance(statistics, transform)),
+      ...auxiliary(options, model, scaledVariance(statistics, transform, model)),
     },
   };
   // A preset's numbers, say, that were found on rows of another scale.
@@ -266,10 +269,15 @@ function transformFor(kind: ScaleKind, centre: boolean, statistics: CorpusStatis
   return columnsTransform(kind, centre, parts);
 }
 
-/** The total variance of the rows as they are trained on. */
-function scaledVariance({ variance, totalVariance }: CorpusStatistics, transform: RowTransform): number {
+/** The total variance of what is rebuilt, as rows are trained on. */
+function scaledVariance(
+  { variance, totalVariance }: CorpusStatistics,
+  transform: RowTransform,
+  model: ModelSetup,
+): number {
   if (transform.scales === undefined) return totalVariance * transform.scale ** 2;
-  return variance.reduce((sum, value, i) => sum + value * scaleOf(transform, i) ** 2, 0);
+  const scaled = Float32Array.from(variance, (value, i) => value * scaleOf(transform, i) ** 2);
+  return partOfRows(scaled, model, "target").reduce((sum, value) => sum + value, 0);
 }
 
 /** What the dimensions of each column have in common. */
@@ -278,7 +286,11 @@ function firstOfEach(values: Float32Array, columns: readonly CorpusColumn[]): nu
   return columns.map(({ dIn }) => values[(from += dIn) - dIn] as number);
 }
 
-function modelSetup(options: TrainOptions, { dIn, columns }: Corpus): ModelSetup {
+function modelSetup(options: TrainOptions, corpus: Corpus): ModelSetup {
+  const { columns } = corpus;
+  const [input, target] = columns;
+  const transcodes = options.target !== undefined && input !== undefined && target !== undefined;
+  const dIn = transcodes ? input.dIn : corpus.dIn;
   if (options.arch === "autoencoder") {
     const widths = options.widths ?? [];
     if (widths[0] !== dIn) {
@@ -302,7 +314,11 @@ function modelSetup(options: TrainOptions, { dIn, columns }: Corpus): ModelSetup
     k: hasK ? (options.k ?? DEFAULT_K) : 0,
     decoder: options.decoder ?? architecture.decoders[0] ?? "unit",
     applyBDecToInput: options.applyBDecToInput,
-    ...(columns.length > 1 ? { columns: columns.map((column) => column.dIn) } : {}),
+    ...(transcodes
+      ? { dOut: target.dIn }
+      : columns.length > 1
+        ? { columns: columns.map((column) => column.dIn) }
+        : {}),
     ...(architecture.prefixes === true ? { prefixes: options.prefixes ?? defaultPrefixes(latents) } : {}),
     ...(hasThresholds(architecture) ? { jump: jumpSetup(options) } : {}),
   };
@@ -349,12 +365,13 @@ function kAnnealing(
   return { kAnneal: { steps, shape, from } };
 }
 
-function auxiliary(options: TrainOptions, dIn: number, totalVariance: number): { auxK?: AuxKSetup } {
+function auxiliary(options: TrainOptions, model: ModelSetup, totalVariance: number): { auxK?: AuxKSetup } {
   const { auxK, auxMode: mode = "variance", auxCoefficient } = options;
   if (auxK === undefined) return {};
   // OpenAI's and SAELens's.
   const coefficient = auxCoefficient ?? (mode === "variance" ? 1 / 32 : 1);
-  return { auxK: { coefficient, k: auxK === "auto" ? defaultAuxK(dIn) : auxK, mode, totalVariance } };
+  const dimension = model.kind === "sparse" ? outputDimension(model) : inputDimension(model);
+  return { auxK: { coefficient, k: auxK === "auto" ? defaultAuxK(dimension) : auxK, mode, totalVariance } };
 }
 
 function penaltyPeak(model: ModelSetup, options: TrainOptions): number {

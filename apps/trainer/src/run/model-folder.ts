@@ -6,7 +6,9 @@ import {
   DeepAutoencoder,
   deepModel,
   foldedModel,
+  type FloatArray,
   type ModelColumn,
+  outputDimension,
   type SafetensorsInput,
   SafetensorsError,
   safetensorsParts,
@@ -48,17 +50,23 @@ export async function writeModel(
   if (arena.kind === "deep") return await writeDeepModel(path, deepModel(arena, transform), config);
   const fold = config.options.fold ?? (arena.model.decoder === "free" ? "unit" : "scale");
   const { latents, dIn } = arena.model;
-  const [first, second, third] = [arena.W_enc.m, arena.W_enc.v, arena.W_dec.m].map((moments) =>
-    moments instanceof Float32Array && moments.length === latents * dIn
+  const dOut = outputDimension(arena.model);
+  const memory = (moments: FloatArray, width: number): Float32Array =>
+    moments instanceof Float32Array && moments.length === latents * width
       ? moments
-      : new Float32Array(latents * dIn),
-  ) as [Float32Array, Float32Array, Float32Array];
-  const { parts } = foldedModel(arena, transform, fold, { encoder: first, W_dec: second });
+      : new Float32Array(latents * width);
+  const ofDecoder = memory(arena.W_dec.m, dOut);
+  const { parts } = foldedModel(arena, transform, fold, {
+    encoder: memory(arena.W_enc.m, dIn),
+    W_dec: ofDecoder,
+  });
   const { activation, applyBDecToInput, encoder, b_enc, W_dec, b_dec } = parts;
-  const W_enc = transpose(encoder, latents, dIn, third);
+  const W_enc = transpose(encoder, latents, dIn, memory(arena.W_enc.v, dIn));
   const model: SaeLensModel = {
     architecture: activation.kind === "relu" ? "standard" : activation.kind,
     dIn,
+    ...(parts.dOut === undefined ? {} : { dOut }),
+    ...(parts.W_skip === undefined ? {} : { W_skip: parts.W_skip }),
     latents,
     ...(activation.kind === "topk" ? { k: activation.k } : {}),
     ...(activation.kind === "jumprelu" ? { threshold: activation.threshold } : {}),
@@ -81,7 +89,9 @@ export async function writeModel(
   };
   const { columns } = config.corpus;
   const files =
-    columns === undefined ? saeLensParts(model, metadata) : crosscoderParts(model, columns, metadata);
+    columns === undefined || parts.dOut !== undefined
+      ? saeLensParts(model, metadata)
+      : crosscoderParts(model, columns, metadata);
   await writeFolder(path, files);
 }
 
@@ -95,6 +105,9 @@ function metadataOf(config: RunConfig) {
     dataSeed: options.dataSeed ?? options.seed,
     corpusFingerprint: config.corpus.fingerprint,
     column: config.corpus.column,
+    ...(config.corpus.columns === undefined
+      ? {}
+      : { columns: config.corpus.columns.map(({ name }) => name) }),
     heldOut: options.heldOut,
     documentColumn: options.documentColumn ?? null,
     // Of runs before there were filters the configuration has none.
@@ -151,6 +164,14 @@ export function columnsOf({ model }: LoadedModel): readonly ModelColumn[] | unde
   return model instanceof DeepAutoencoder ? undefined : model.parts.columns;
 }
 
+/** What a transcoder was trained on, its input and its target, where its metadata say so. */
+function transcoderColumns({ model, cfg }: LoadedModel): readonly string[] | undefined {
+  if (model instanceof DeepAutoencoder || model.parts.dOut === undefined) return undefined;
+  const metadata = (cfg["metadata"] ?? {}) as Record<string, unknown>;
+  const { columns } = (metadata["sparseloom"] ?? {}) as { columns?: unknown };
+  return Array.isArray(columns) && columns.length === 2 ? columns.map(String) : undefined;
+}
+
 /**
  * The columns of a corpus to open for a model: those asked for, or the model's own, where it reads several.
  *
@@ -160,7 +181,7 @@ export function columnFor(
   loaded: LoadedModel,
   asked: string | readonly string[] | undefined,
 ): string | readonly string[] | undefined {
-  const own = columnsOf(loaded)?.map(({ name }) => name);
+  const own = columnsOf(loaded)?.map(({ name }) => name) ?? transcoderColumns(loaded);
   if (own === undefined) return asked;
   if (asked === undefined) return own;
   if (typeof asked === "string" || asked.length !== own.length)

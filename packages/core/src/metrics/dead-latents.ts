@@ -38,6 +38,8 @@ export interface DeadLatentEvidence {
   readonly b_enc: FloatArray;
   /** [F, D]. */
   readonly W_dec: FloatArray;
+  /** Dimension of decoder rows. Default: dIn; a transcoder's are others. */
+  readonly dOut?: number;
   /** What the encoder saw [R, D]. */
   readonly rows: FloatArray;
   /** What a pre-activation had to exceed in each row [R]: 0, or the least selected of k. */
@@ -74,17 +76,19 @@ export interface DeadLatent {
 
 /** Finds a cause for each dead latent. Takes |dead|·(R + F)·D multiply-adds. */
 export function diagnoseDead(evidence: DeadLatentEvidence): DeadLatent[] {
-  const { dIn, dead, encoder, b_enc, W_dec, rows, thresholds, training } = evidence;
+  const { dIn, dOut = dIn, dead, encoder, b_enc, W_dec, rows, thresholds, training } = evidence;
   const isDead = new Set(dead);
   const alive = Array.from(b_enc.keys()).filter((latent) => !isDead.has(latent));
   const mean = meanOf(rows, dIn);
   const liveBias = median(alive.map((latent) => b_enc[latent]));
   const pick = (matrix: FloatArray, latents: readonly number[]): Float32Array => {
-    const picked = new Float32Array(latents.length * dIn);
-    latents.forEach((latent, at) => picked.set(matrix.subarray(latent * dIn, (latent + 1) * dIn), at * dIn));
+    const picked = new Float32Array(latents.length * dOut);
+    latents.forEach((latent, at) =>
+      picked.set(matrix.subarray(latent * dOut, (latent + 1) * dOut), at * dOut),
+    );
     return picked;
   };
-  const cosines = cosineMatrix(pick(W_dec, dead), pick(W_dec, alive), dIn);
+  const cosines = cosineMatrix(pick(W_dec, dead), pick(W_dec, alive), dOut);
   return dead.map((latent, at) => {
     const weights = encoder.subarray(latent * dIn, (latent + 1) * dIn);
     const bias = b_enc[latent];
