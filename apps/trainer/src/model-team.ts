@@ -110,7 +110,7 @@ function setupOf(model: SparseAutoencoder | DeepAutoencoder): ModelSetup {
   } as const;
   if (activation.kind === "topk") return { ...shared, architecture: "topk", decoder: "unit" };
   if (activation.kind === "relu") return { ...shared, architecture: "relu", decoder: "free" };
-  if (activation.kind === "gated") return { ...shared, architecture: "gated", decoder: "free" };
+  if (activation.kind === "gated") return { ...shared, architecture: "gated", decoder: "unit" };
   return { ...shared, architecture: "jumprelu", decoder: "unit", jump: UNTRAINED_JUMP };
 }
 

@@ -122,7 +122,7 @@ export const trainSchema = z.strictObject({
     .enum(["unit", "free"])
     .optional()
     .describe(
-      "decoder rows of norm 1, or free with the penalty weighted by their norms (default: relu free, gated unit; others have unit only)",
+      "decoder rows of norm 1, or free with the penalty weighted by their norms (relu; default free; others have unit only)",
     ),
   applyBDecToInput: z.boolean().default(true).describe("subtract b_dec from the encoder's input"),
   widths: list.optional().describe("layer widths, e.g. 768,256,64,256,768 (autoencoder)"),

@@ -72,7 +72,6 @@ const CASES: [string, TrainRequest][] = [
     { ...COMMON, arch: "relu", latents: 50, l1: 0.5, decoder: "unit", pAnnealStart: 60, pNorm: "root" },
   ],
   ["gated", { ...COMMON, arch: "gated", latents: 50, l1: 0.5 }],
-  ["gated with a free decoder", { ...COMMON, arch: "gated", latents: 50, l1: 0.5, decoder: "free" }],
   [
     "deep autoencoder with clipped gradients and a cosine of the learning rate",
     {

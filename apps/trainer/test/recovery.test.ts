@@ -22,16 +22,19 @@ async function trainOn(name: string, features: Float32Array, corpus: string, req
 }
 
 describe("16 orthogonal features", () => {
-  it("active with probability 0.25 are found by 16 ReLU latents with L1, none dead", async () => {
-    const corpus = join(folder, "bernoulli.arrow");
+  it.each([
+    ["ReLU latents with L1", { arch: "relu", l1: 0.05 }],
+    ["ReLU latents with an annealed power", { arch: "relu", l1: 0.05, decoder: "unit", pAnnealStart: 500 }],
+    ["Gated latents", { arch: "gated", l1: 0.5 }],
+  ] as const)("active with probability 0.25 are found by 16 %s, none dead", async (name, request) => {
+    const corpus = join(folder, `bernoulli ${name}.arrow`);
     const features = await writeSynthetic(corpus, 50_000, {
       ...SHAPE,
       active: { kind: "bernoulli", probability: 0.25 },
       magnitude: { kind: "normal", mean: 1, sd: 0.05 },
     });
-    const { result, cosine } = await trainOn("l1", features, corpus, {
-      arch: "relu",
-      l1: 0.05,
+    const { result, cosine } = await trainOn(name, features, corpus, {
+      ...request,
       normalize: "none",
       center: false,
       initBias: "zero",

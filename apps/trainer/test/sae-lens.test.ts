@@ -42,10 +42,10 @@ const RUNS: Record<string, TrainRequest> = {
     fold: "unit",
   },
   "gated, centred and scaled": { arch: "gated", l1: 0.3 },
-  "gated that sees x itself, with a free decoder folded to unit rows": {
+  "gated that sees x itself, folded to unit rows": {
     arch: "gated",
     l1: 0.3,
-    decoder: "free",
+    fold: "unit",
     applyBDecToInput: false,
     normalize: "unit-mean-square",
   },

@@ -210,8 +210,6 @@ export interface SparseArena extends CommonViews {
   readonly gateResidual: FloatArray;
   /** Σ over records of what flows back into W_enc·input [F]: `b_enc.gradient` itself, except with a gate. */
   readonly inputGradient: FloatArray;
-  /** Σ over records of what the L1 penalty weighs [F]: `activationSum` itself, except with a gate. */
-  readonly penaltySum: FloatArray;
   /** See `P_ANNEALING` in p-annealing.ts; empty without p-annealing, as is the rows' penalty with the next p [B]. */
   readonly pAnnealing: Float64Array;
   readonly rowNextPenalty: FloatArray;
@@ -397,7 +395,6 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     rowSecondError: float("rowSecondError"),
     gateResidual: float("gateResidual"),
     inputGradient: has("inputGradient") ? float("inputGradient") : float("b_enc.gradient"),
-    penaltySum: has("gateSum") ? float("gateSum") : float("activationSum"),
     pAnnealing: float64("pAnnealing"),
     rowNextPenalty: float("rowNextPenalty"),
     wideOffset: int32("wideOffset"),

@@ -39,8 +39,8 @@ export function completeGradients(
     const at = latent * dOut;
     const gradientAt = gradientRow(arena, step, latent) * dOut;
     if (decoder === "free") {
-      // ∂/∂W_dec,i of λ·mean(f_i)·‖W_dec,i‖; with a gate, of mean(π_i).
-      const size = round(step.penaltyScale * arena.penaltySum[latent]);
+      // ∂/∂W_dec,i of λ·mean(f_i)·‖W_dec,i‖.
+      const size = round(step.penaltyScale * arena.activationSum[latent]);
       for (const [from, width] of parts) {
         const norm = width === dOut ? arena.decoderNorm[latent] : on.norm(value, at + from, width);
         const pull = norm > 0 ? round(size / norm) : 0;

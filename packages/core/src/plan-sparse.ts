@@ -87,7 +87,6 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
     add("rowSecondError", "rows", "float", batchRows);
     add("gateResidual", "scratch", "float", workers, ROW_BLOCK, dOut);
     add("inputGradient", "gradients", "float", latents);
-    add("gateSum", "gradients", "float", latents);
   }
   if (purpose === "train" && setup.training.pAnneal !== undefined) {
     add("pAnnealing", "control", "float64", P_ANNEALING_FIELDS);
@@ -115,9 +114,9 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
 /** What is summed by latent beside the weights' gradients: regions of numbers per record, and where their sums go. */
 export function latentSums({ setup: { model }, purpose }: Plan): (readonly [string, string])[] {
   if (model.kind !== "sparse" || purpose === "evaluate") return [];
-  const kind = ARCHITECTURES[model.architecture];
-  const sums = pulledBy(kind).map((name) => [`recordPull.${name}`, `${name}.gradient`] as const);
-  return kind.gate === true ? [...sums, ["recordGate", "gateSum"]] : sums;
+  return pulledBy(ARCHITECTURES[model.architecture]).map(
+    (name) => [`recordPull.${name}`, `${name}.gradient`] as const,
+  );
 }
 
 /** Whether a run has AuxK: where records always fit, and only in training. */

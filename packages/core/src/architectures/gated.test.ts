@@ -95,7 +95,7 @@ describe("a folded Gated model", () => {
   );
 
   it("has its gate and magnitude biases multiplied by the decoder norms that are divided out, but not r_mag", () => {
-    const arena = arenaOf({ decoder: "free", applyBDecToInput: false });
+    const arena = arenaOf({ applyBDecToInput: false });
     for (let i = 0; i < arena.W_dec.value.length; i++) arena.W_dec.value[i] *= 1 + Math.floor(i / 7);
     const transform = { mean: normals(7, 9), scale: 2 };
     const scaled = foldedModel(arena, transform, "scale");

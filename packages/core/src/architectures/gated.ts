@@ -4,13 +4,13 @@
  *
  *   π = a + b_gate        m = exp(r_mag)·a + b_mag        f = 1[π > 0]·ReLU(m)
  *
- *   loss = mean over rows of (‖x − x̂‖² + λ·Σ ReLU(π_i)·‖W_dec,i‖ + ‖x − x̂_gate‖²),  x̂_gate = ReLU(π)·W_dec + b_dec
+ *   loss = mean over rows of (‖x − x̂‖² + λ·Σ ReLU(π_i) + ‖x − x̂_gate‖²),  x̂_gate = ReLU(π)·W_dec + b_dec
  *
  * with W_dec and b_dec held fixed in x̂_gate: its error trains the gate alone, as the step 1[π > 0] has no gradient.
  * b_gate is the arena's `b_enc`, so that π is its pre-activation; m follows from the rounded π. Records are all latents
- * with π > 0, those whose magnitude is 0 included, since they have the gate's gradient. A unit decoder's norms are 1.
+ * with π > 0, those whose magnitude is 0 included, since they have the gate's gradient. Decoder rows are kept at norm 1:
+ * a free decoder that the gate's error cannot hold would shrink under a penalty weighted by its norms (decision 018).
  */
-import type { SparseArena } from "../arena.ts";
 import type { Round, SparseArchitecture } from "./architecture.ts";
 
 /** ReLU(gain·(π − b_gate) + b_mag), each operation rounded once; gain is exp(r_mag). */
@@ -24,14 +24,9 @@ export function magnitude(
   return Math.max(0, round(round(gain * round(gate - gateBias)) + magnitudeBias));
 }
 
-/** Norms of a unit decoder are 1 by definition, whatever rounding left of them. */
-function normOf(arena: SparseArena, latent: number): number {
-  return arena.model.decoder === "free" ? arena.decoderNorm[latent] : 1;
-}
-
 export const gated: SparseArchitecture = {
   selection: "positive",
-  decoders: ["unit", "free"],
+  decoders: ["unit"],
   penalty: "l1",
   scalars: ["r_mag", "b_mag"],
   gate: true,
@@ -57,7 +52,7 @@ export const gated: SparseArchitecture = {
       const end = arena.rowOffset[row] + arena.rowCount[row];
       let penalty = 0;
       for (let record = arena.rowOffset[row]; record < end; record++)
-        penalty = round(penalty + arena.recordGate[record] * normOf(arena, arena.recordLatent[record]));
+        penalty = round(penalty + arena.recordGate[record]);
       return penalty;
     },
     gradients(arena, step, row, round) {
@@ -66,7 +61,7 @@ export const gated: SparseArchitecture = {
       for (let record = arena.rowOffset[row]; record < end; record++) {
         const latent = recordLatent[record];
         const gain = magnitudeGain[latent];
-        const ofGate = round(recordPull.b_enc[record] + round(step.penaltyScale * normOf(arena, latent)));
+        const ofGate = round(recordPull.b_enc[record] + step.penaltyScale);
         const ofMagnitude = recordValue[record] > 0 ? recordGradient[record] : 0;
         const scaled = round(gain * ofMagnitude);
         recordPull.b_enc[record] = ofGate;
