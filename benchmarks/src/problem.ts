@@ -62,7 +62,8 @@ function openProblem(
   const training = {
     batchRows: rows,
     learningRate: constant(LEARNING_RATE),
-    l1Coefficient: constant(L1_COEFFICIENT),
+    // A deep model would be penalised, too: the peers do not.
+    l1Coefficient: constant(model.kind === "deep" ? 0 : L1_COEFFICIENT),
     adam: DEFAULT_ADAM,
     deadWindow: 10_000_000,
   };

@@ -126,6 +126,17 @@ export const trainSchema = z.strictObject({
     ),
   applyBDecToInput: z.boolean().default(true).describe("subtract b_dec from the encoder's input"),
   widths: list.optional().describe("layer widths, e.g. 768,256,64,256,768 (autoencoder)"),
+  tied: z
+    .boolean()
+    .optional()
+    .describe(
+      "decoder weights are the transposes of the encoder's; widths mirrored (autoencoder; default false)",
+    ),
+  bottleneckL1: z
+    .number()
+    .min(0)
+    .optional()
+    .describe("λ of an L1 penalty on the narrowest hidden layer's activations (autoencoder; default 0)"),
   outputActivation: z
     .enum(["relu", "linear"])
     .default("relu")
@@ -394,7 +405,7 @@ const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOption
   initThreshold: JUMP,
   gradientToInput: JUMP,
   l1: ["relu", "gated"],
-  l1Warmup: ["relu", "gated"],
+  l1Warmup: ["relu", "gated", "autoencoder"],
   pAnnealStart: ["relu"],
   decoder: SPARSE,
   applyBDecToInput: SPARSE,
@@ -411,6 +422,8 @@ const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOption
   columns: SPARSE,
   target: SPARSE,
   widths: ["autoencoder"],
+  tied: ["autoencoder"],
+  bottleneckL1: ["autoencoder"],
   outputActivation: ["autoencoder"],
 };
 
@@ -474,6 +487,8 @@ export function checkTrainRequest(request: unknown): TrainOptions {
     throw new RequestError("--k-anneal needs --k-anneal-steps");
   onlyWith("targetL0", "quadratic");
   onlyWith("tanhScale", "tanh");
+  if (options.arch === "autoencoder" && options.l1Warmup !== undefined && options.bottleneckL1 === undefined)
+    throw new RequestError("--l1-warmup needs --bottleneck-l1 with --arch autoencoder");
   if (options.arch === "autoencoder" && options.widths === undefined) {
     throw new RequestError("--arch autoencoder needs --widths, e.g. 768,256,64,256,768");
   }

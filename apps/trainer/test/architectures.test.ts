@@ -140,6 +140,11 @@ describe("k-annealing", () => {
 it.each([
   [{ arch: "jumprelu", targetL0: 5 }, "--target-l0 is for --l0-penalty quadratic"],
   [{ arch: "jumprelu", l0Penalty: "step", tanhScale: 5 }, "--tanh-scale is for --l0-penalty tanh"],
+  [{ arch: "topk", tied: true }, "--tied is for --arch autoencoder, not for topk"],
+  [
+    { arch: "autoencoder", widths: [4, 2, 4], l1Warmup: 5 },
+    "--l1-warmup needs --bottleneck-l1 with --arch autoencoder",
+  ],
   [{ arch: "topk", bandwidth: 1 }, "--bandwidth is for --arch jumprelu, not for topk"],
   [{ arch: "topk", auxMode: "variance" }, "--aux-mode needs --aux-k"],
   [{ arch: "relu", pAnnealStart: 50 }, "--p-anneal-start needs --decoder unit"],

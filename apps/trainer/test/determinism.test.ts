@@ -89,6 +89,10 @@ const CASES: [string, TrainRequest][] = [
     "deep autoencoder",
     { ...COMMON, arch: "autoencoder", widths: [12, 20, 5, 20, 12], outputActivation: "linear" },
   ],
+  [
+    "deep autoencoder with tied layers and L1 on its code",
+    { ...COMMON, arch: "autoencoder", widths: [12, 60, 5, 60, 12], tied: true, bottleneckL1: 0.1, ema: 0.99 },
+  ],
 ];
 
 describe.each(CASES)("%s", (name, request) => {

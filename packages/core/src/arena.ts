@@ -1,4 +1,5 @@
 /** A run's memory and the typed-array views over its regions. Views are made once per thread. */
+import { tiedTo, transposeUnits } from "./deep-options.ts";
 import { assert } from "./errors.ts";
 import { ARCHITECTURES, type LatentScalar } from "./architectures/index.ts";
 import { latentSums } from "./plan-sparse.ts";
@@ -258,7 +259,9 @@ export interface LayerViews {
   readonly inputs: number;
   readonly outputs: number;
   readonly relu: boolean;
-  /** [outputs, inputs]. */
+  /** The layer of whose weights this one has the transposes, see deep-options.ts. */
+  readonly tiedTo: number | undefined;
+  /** [outputs, inputs]; only its values where it is tied. */
   readonly weight: ParameterViews;
   readonly bias: ParameterViews;
   /** [B, outputs]. */
@@ -345,6 +348,7 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
         inputs: model.widths[layer] as number,
         outputs: model.widths[layer + 1] as number,
         relu: layer < last || model.outputActivation === "relu",
+        tiedTo: tiedTo(model, layer),
         weight: parameter(`layers.${layer}.weight`),
         bias: parameter(`layers.${layer}.bias`),
         activation: float(`activation.${layer + 1}`),
@@ -438,17 +442,25 @@ export function parametersOf(arena: Arena): ParameterViews[] {
     const { scalars = [] } = ARCHITECTURES[arena.model.architecture];
     return [...weights, ...scalars.map((name) => arena[name])];
   }
-  return arena.layers.flatMap((layer) => [layer.weight, layer.bias]);
+  return arena.layers.flatMap(({ weight, bias, tiedTo }) => (tiedTo === undefined ? [weight, bias] : [bias]));
 }
 
-/** An arena's views with the averages of the parameters in their place, where training keeps them. Nothing is copied. */
+/** A tied layer's weight with the transposes of its encoder's averages, where there are any. */
+function averagedCopy({ weight }: LayerViews, { inputs, outputs, weight: of }: LayerViews): ParameterViews {
+  if (of.average.length === 0) return weight;
+  const value = weight.value.slice();
+  transposeUnits(value, of.average, inputs, outputs, 0, outputs);
+  return { ...weight, value };
+}
+
+/** An arena's views with the averages of the parameters in their place, where training keeps them; only tied weights are copied. */
 export function averagedViews(arena: Arena): Arena {
   const of = (parameter: ParameterViews): ParameterViews =>
     parameter.average.length > 0 ? { ...parameter, value: parameter.average } : parameter;
   if (arena.kind === "deep") {
     const layers = arena.layers.map((layer) => ({
       ...layer,
-      weight: of(layer.weight),
+      weight: of(layer.tiedTo === undefined ? layer.weight : averagedCopy(layer, arena.layers[layer.tiedTo])),
       bias: of(layer.bias),
     }));
     return { ...arena, layers };

@@ -1,5 +1,6 @@
 /** A trained deep autoencoder that works on raw activations. Its rows are transformed at run time: x′ = s·(x − μ). */
 import type { DeepArena } from "./arena.ts";
+import { bottleneckOf } from "./deep-options.ts";
 import { OptionError } from "./errors.ts";
 import { type RowTransform, transformRows } from "./normalisation.ts";
 import { chainProduct } from "./reference/chains.ts";
@@ -88,9 +89,9 @@ export class DeepAutoencoder {
     return new DeepAutoencoder({ layers, outputActivation: output_activation, transform });
   }
 
-  /** Activations of the narrowest layer [rows, bottleneck] for raw activations x [rows, dIn]. */
+  /** Activations of the narrowest hidden layer [rows, bottleneck] for raw activations x [rows, dIn]. */
   encode(x: Float32Array): Float32Array {
-    return this.#forward(x, this.widths.indexOf(Math.min(...this.widths)));
+    return this.#forward(x, bottleneckOf(this.widths));
   }
 
   /** Reconstruction [rows, dIn] of raw activations. A NaN in a row spreads over that row's reconstruction. */

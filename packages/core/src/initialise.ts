@@ -2,6 +2,7 @@
 import { type Arena, type DeepArena, type FloatArray, parametersOf, type SparseArena } from "./arena.ts";
 import { ARCHITECTURES } from "./architectures/index.ts";
 import { CONTROL } from "./control.ts";
+import { refreshMirror } from "./deep-options.ts";
 import { assert, OptionError } from "./errors.ts";
 import { outputDimension } from "./setup.ts";
 import { startCopies } from "./optimizers/index.ts";
@@ -64,7 +65,10 @@ export function takeAverages(arena: Arena): void {
 
 /** Derives what is not a parameter but follows from the parameters; needed after they were set or loaded. */
 export function refreshDerived(arena: Arena): void {
-  if (arena.kind !== "sparse") return;
+  if (arena.kind === "deep") {
+    arena.layers.forEach(({ outputs }, layer) => refreshMirror(arena, layer, 0, outputs));
+    return;
+  }
   const { latents, decoder } = arena.model;
   const lanes = laneScratch(arena.plan.precision);
   const round = arena.plan.precision === "float32" ? Math.fround : (value: number): number => value;
@@ -150,11 +154,13 @@ function lengthOf(direction: Float64Array): number {
 /** Weights normal with variance 2/inputs (He et al. 2015, for ReLU), biases zero. */
 function initialiseDeep(arena: DeepArena, seed: number): void {
   arena.layers.forEach((layer, index) => {
+    if (layer.tiedTo !== undefined) return;
     const deviation = Math.sqrt(2 / layer.inputs);
     const { value } = layer.weight;
     for (let i = 0; i < value.length; i++)
       value[i] = deviation * gaussian(seed, PURPOSE.layerWeight, index, i);
   });
+  refreshDerived(arena);
 }
 
 /**

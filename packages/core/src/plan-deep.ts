@@ -1,5 +1,6 @@
 /** The memory of a deep autoencoder. */
 import { DEEP_ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
+import { tiedTo } from "./deep-options.ts";
 import type { PlanOptions } from "./plan.ts";
 import { type Add, addParameter, COMBINE_SCRATCH, type Detail, gradientsFirst } from "./plan-parts.ts";
 
@@ -13,18 +14,16 @@ export function addDeep(add: Add, options: PlanOptions): Detail {
   for (let layer = 1; layer < widths.length; layer++) {
     const inputs = widths[layer - 1] as number;
     const outputs = widths[layer] as number;
-    addParameter(add, options, `layers.${layer - 1}.weight`, outputs, inputs);
+    // Tied weights are copies, without anything that training keeps for a parameter.
+    const tied = tiedTo(setup.model, layer - 1) !== undefined;
+    if (tied) add(`layers.${layer - 1}.weight`, "parameters", "float", outputs, inputs);
+    else addParameter(add, options, `layers.${layer - 1}.weight`, outputs, inputs);
     addParameter(add, options, `layers.${layer - 1}.bias`, outputs);
     add(`activation.${layer}`, "rows", "float", batchRows, outputs);
     if (purpose === "train") {
       add(`delta.${layer}`, "rows", "float", batchRows, outputs);
-      add(
-        `layers.${layer - 1}.weight.gradient`,
-        "gradients",
-        "float",
-        storeGradients ? outputs : workers * UNIT_BLOCK,
-        inputs,
-      );
+      const gradientRows = storeGradients ? outputs : workers * UNIT_BLOCK;
+      if (!tied) add(`layers.${layer - 1}.weight.gradient`, "gradients", "float", gradientRows, inputs);
       add(`layers.${layer - 1}.bias.gradient`, "gradients", "float", outputs);
     }
   }

@@ -54,6 +54,8 @@ export interface DeepModelSetup {
   readonly widths: readonly number[];
   /** Activation function of the last layer; all others have ReLU. */
   readonly outputActivation: "relu" | "linear";
+  /** Whether decoder weights are the transposes of the encoder's; widths are then mirrored about the middle. Default false. */
+  readonly tied?: boolean;
 }
 
 export type ModelSetup = SparseModelSetup | DeepModelSetup;
@@ -225,6 +227,13 @@ export function checkModel(model: ModelSetup): void {
       throw new OptionError(
         "widths",
         `widths must end as they begin (the output rebuilds the input), got ${model.widths.join("-")}`,
+      );
+    }
+    const mirrored = model.widths.every((width, i) => width === model.widths.at(-1 - i));
+    if (model.tied === true && (!mirrored || model.widths.length % 2 === 0)) {
+      throw new OptionError(
+        "widths",
+        `widths of tied layers must be mirrored about a middle one, such as 8-4-2-4-8, got ${model.widths.join("-")}`,
       );
     }
     return;

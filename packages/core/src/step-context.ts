@@ -54,7 +54,8 @@ export function setContext(context: ThreadContext, arena: Arena, slot: number): 
   context.byThreshold = batches[at + BATCH.byThreshold] === 1;
   context.examplesAfter = batches[at + BATCH.examplesBefore] + context.rows;
   context.gradientScale = round(2 / context.rows);
-  const penalised = model.kind === "sparse" && ARCHITECTURES[model.architecture].penalty !== undefined;
+  // A deep autoencoder's is that of its bottleneck, whose λ is 0 by default.
+  const penalised = model.kind === "deep" || ARCHITECTURES[model.architecture].penalty !== undefined;
   context.penaltyScale = penalised ? round(penaltyCoefficient(arena, step) / context.rows) : 0;
   setSelected(context, plan.setup, step, context.train);
   setExponents(context, plan.setup, step, context.train);

@@ -1,6 +1,7 @@
 /** The end of a deep autoencoder's step, for output units whose gradients are there. */
 import type { DeepArena } from "./arena.ts";
 import { UNIT_BLOCK } from "./block-sizes.ts";
+import { refreshMirror } from "./deep-options.ts";
 import { clipGradients, sumSquares } from "./gradient-norm.ts";
 import type { StepContext } from "./kernels.ts";
 import { updateParameter } from "./optimizers/index.ts";
@@ -19,7 +20,8 @@ export function completeUnits(
   first: number,
   last: number,
 ): void {
-  const { inputs, weight } = arena.layers[layer];
+  const { inputs, weight, tiedTo } = arena.layers[layer];
+  if (tiedTo !== undefined) return;
   for (let unit = first; unit < last; unit++) sumSquares(on, weight, unit, inputs);
 }
 
@@ -32,11 +34,14 @@ export function updateUnits(
   first: number,
   last: number,
 ): void {
-  const { inputs, weight, bias } = arena.layers[layer];
-  const at = unitGradientRow(arena, step, first) * inputs;
-  const length = (last - first) * inputs;
-  clipGradients(on, arena, weight, at, length);
-  updateParameter(on, arena, weight, first * inputs, length, at, step);
+  const { inputs, weight, bias, tiedTo } = arena.layers[layer];
+  if (tiedTo === undefined) {
+    const at = unitGradientRow(arena, step, first) * inputs;
+    const length = (last - first) * inputs;
+    clipGradients(on, arena, weight, at, length);
+    updateParameter(on, arena, weight, first * inputs, length, at, step);
+    refreshMirror(arena, layer, first, last);
+  }
   clipGradients(on, arena, bias, first, last - first);
   updateParameter(on, arena, bias, first, last - first, first, step);
 }

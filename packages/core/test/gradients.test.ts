@@ -9,6 +9,7 @@ import {
   type AuxKSetup,
   BATCH,
   createProgram,
+  type DeepModelSetup,
   initialise,
   type ModelSetup,
   openArena,
@@ -262,23 +263,31 @@ function straightThroughLoss(p: Tensors, at: Tensors, x: Float64Array, model: Sp
 function deepLoss(
   p: Tensors,
   x: Float64Array,
-  widths: readonly number[],
-  output: "relu" | "linear",
+  { widths, outputActivation: output, tied }: DeepModelSetup,
 ): { loss: number; active: string } {
   let loss = 0;
   let active = "";
+  const layers = widths.length - 1;
+  // The code: the narrowest layer between the first and the last.
+  let code = 1;
+  for (let layer = 1; layer < layers; layer++) if (widths[layer]! < widths[code]!) code = layer;
+  const weight = (layer: number, o: number, i: number): number =>
+    tied === true && layer >= layers / 2
+      ? p[`layers.${layers - 1 - layer}.weight`]![i * widths[layer + 1]! + o]!
+      : p[`layers.${layer}.weight`]![o * widths[layer]! + i]!;
   for (let r = 0; r < ROWS; r++) {
     const d = widths[0]!;
     let a = Array.from(x.subarray(r * d, (r + 1) * d));
-    for (let layer = 0; layer + 1 < widths.length; layer++) {
+    for (let layer = 0; layer < layers; layer++) {
       const inputs = widths[layer]!;
       a = Array.from({ length: widths[layer + 1]! }, (_, o) => {
-        let z = p[`layers.${layer}.bias`]![o];
-        for (let i = 0; i < inputs; i++) z += p[`layers.${layer}.weight`]![o * inputs + i] * a[i]!;
-        if (layer + 2 === widths.length && output === "linear") return z;
+        let z = p[`layers.${layer}.bias`]![o]!;
+        for (let i = 0; i < inputs; i++) z += weight(layer, o, i) * a[i]!;
+        if (layer + 1 === layers && output === "linear") return z;
         active += z > 0 ? "1" : "0";
         return Math.max(0, z);
       });
+      if (layer + 1 === code) loss += LAMBDA * a.reduce((sum, value) => sum + value, 0);
     }
     for (let j = 0; j < d; j++) loss += (a[j]! - x[r * d + j]) ** 2;
   }
@@ -390,7 +399,7 @@ JUMP_CASES.push([
   { ...jumpCase("quadratic", true)[1], dOut: 5, applyBDecToInput: false },
 ]);
 
-const DEEP_CASES: [string, ModelSetup & { kind: "deep" }][] = [
+const DEEP_CASES: [string, DeepModelSetup][] = [
   [
     "4-3-2-3-4 with ReLU after each layer",
     { kind: "deep", architecture: "autoencoder", widths: [4, 3, 2, 3, 4], outputActivation: "relu" },
@@ -398,6 +407,26 @@ const DEEP_CASES: [string, ModelSetup & { kind: "deep" }][] = [
   [
     "6-9-3-9-6 with linear output",
     { kind: "deep", architecture: "autoencoder", widths: [6, 9, 3, 9, 6], outputActivation: "linear" },
+  ],
+  [
+    "4-3-2-3-4 with tied layers",
+    {
+      kind: "deep",
+      architecture: "autoencoder",
+      widths: [4, 3, 2, 3, 4],
+      outputActivation: "relu",
+      tied: true,
+    },
+  ],
+  [
+    "6-9-3-9-6 with tied layers and linear output",
+    {
+      kind: "deep",
+      architecture: "autoencoder",
+      widths: [6, 9, 3, 9, 6],
+      outputActivation: "linear",
+      tied: true,
+    },
   ],
 ];
 
@@ -610,10 +639,10 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
     }
   });
 
-  it.each(DEEP_CASES)("deep autoencoder %s", (_, model) => {
+  it.each(DEEP_CASES)("deep autoencoder with L1 on its code, %s", (_, model) => {
     const { arena, before, gradients: found } = gradients(model, "float64");
     const x = Float64Array.from(arena.slots[0]!);
-    const loss = (p: Tensors) => deepLoss(p, x, model.widths, model.outputActivation);
+    const loss = (p: Tensors) => deepLoss(p, x, model);
     expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
     for (const name of Object.keys(before)) {
       expect(relativeError(found[name]!, centralDifferences(before, name, loss))).toBeLessThanOrEqual(1e-6);

@@ -184,17 +184,24 @@ const sparseModel = fc
     }),
   );
 
+/** Widths of a deep autoencoder; tied ones go back the way they came. */
+function deepWidths(dIn: number, hidden: readonly number[], tied: boolean): number[] {
+  return [dIn, ...hidden, ...(tied ? hidden.slice(0, -1).toReversed() : []), dIn];
+}
+
 const deepModel = fc
   .record({
     dIn: fc.integer({ min: 1, max: 30 }),
     hidden: fc.array(fc.integer({ min: 1, max: 70 }), { minLength: 1, maxLength: 3 }),
+    tied: fc.boolean(),
   })
   .map(
-    ({ dIn, hidden }): ModelSetup => ({
+    ({ dIn, hidden, tied }): ModelSetup => ({
       kind: "deep",
       architecture: "autoencoder",
-      widths: [dIn, ...hidden, dIn],
+      widths: deepWidths(dIn, hidden, tied),
       outputActivation: "linear",
+      tied,
     }),
   );
 
@@ -427,7 +434,7 @@ describe("the WebAssembly kernels give the reference's bits", () => {
     expectSameBits({ model, batchRows: 100, seed: 5, coarse: 0, recordBytes: 32 * 64 * 12 });
   });
 
-  it("for deep autoencoders of random widths", () => {
+  it("for deep autoencoders of random widths, some of them tied, with L1 on their code", () => {
     const widths = fc.tuple(
       fc.integer({ min: 1, max: 30 }),
       fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 4 }),
@@ -438,13 +445,15 @@ describe("the WebAssembly kernels give the reference's bits", () => {
         fc.constantFrom("relu" as const, "linear" as const),
         fc.integer({ min: 1, max: 70 }),
         fc.nat(1e6),
-        ([dIn, hidden], outputActivation, batchRows, seed) =>
+        fc.boolean(),
+        ([dIn, hidden], outputActivation, batchRows, seed, tied) =>
           expectSameBits({
             model: {
               kind: "deep",
               architecture: "autoencoder",
-              widths: [dIn, ...hidden, dIn],
+              widths: deepWidths(dIn, hidden, tied),
               outputActivation,
+              tied,
             },
             batchRows,
             seed,

@@ -224,7 +224,7 @@ function configOf(
     setup,
     totalExamples,
     totalSteps,
-    ...resamplingOf(options, batchRows, totalSteps),
+    ...resamplingOf(options, model, batchRows, totalSteps),
   };
 }
 
@@ -240,6 +240,7 @@ function resamplingOf(
     resampleWindow,
     resampleRows: rows = RESAMPLE_ROWS,
   }: TrainOptions,
+  model: ModelSetup,
   batchRows: number,
   totalSteps: number,
 ): { resampling?: Resampling } {
@@ -248,6 +249,8 @@ function resamplingOf(
     for (let step = resampleEvery; step <= (resampleUntil ?? totalSteps / 2); step += resampleEvery)
       steps.push(step);
   if (resampleAt === undefined && resampleEvery === undefined) return {};
+  if (model.kind === "sparse" && model.dOut !== undefined)
+    throw new RequestError("resampling is for models that rebuild what they read, not for transcoders");
   const last = steps.at(-1);
   if (last === undefined || last >= totalSteps) {
     const what = last === undefined ? `--resample-every ${resampleEvery}` : `step ${last}`;
@@ -298,7 +301,8 @@ function modelSetup(options: TrainOptions, corpus: Corpus): ModelSetup {
         `--widths must begin with the corpus's dimension ${dIn}, got ${widths.join(",")}`,
       );
     }
-    return { kind: "deep", architecture: "autoencoder", widths, outputActivation: options.outputActivation };
+    const { outputActivation, tied = false } = options;
+    return { kind: "deep", architecture: "autoencoder", widths, outputActivation, ...(tied ? { tied } : {}) };
   }
   const architecture = ARCHITECTURES[options.arch];
   const latents = options.latents ?? Math.round((options.expansion ?? DEFAULT_EXPANSION) * dIn);
@@ -375,7 +379,7 @@ function auxiliary(options: TrainOptions, model: ModelSetup, totalVariance: numb
 }
 
 function penaltyPeak(model: ModelSetup, options: TrainOptions): number {
-  if (model.kind === "deep") return 0;
+  if (model.kind === "deep") return options.bottleneckL1 ?? 0;
   const { penalty } = ARCHITECTURES[model.architecture];
   if (penalty === undefined) return 0;
   return penalty === "l1"

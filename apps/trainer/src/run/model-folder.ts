@@ -141,6 +141,7 @@ async function writeDeepModel(path: string, model: DeepAutoencoder, config: RunC
     architecture: "autoencoder",
     d_in: model.dIn,
     widths: model.widths,
+    tied: config.options.tied ?? false,
     output_activation: outputActivation,
     scale: transform.scale,
     dtype: "float32",

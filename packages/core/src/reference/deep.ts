@@ -3,6 +3,7 @@
  * ‖y − x‖², backward δ_l = (W_{l+1}ᵀ·δ_{l+1}) ⊙ [z_l > 0], ∂/∂W_l = Σ_rows δ_l ⊗ a_{l−1}. Sums are canonical.
  */
 import type { DeepArena, FloatArray, LayerViews } from "../arena.ts";
+import { measureBottleneck, mirrorOf, pullBottleneck } from "../deep-options.ts";
 import type { DeepKernels, StepContext } from "../kernels.ts";
 import { completeUnits, unitGradientRow, updateUnits } from "../unit-update.ts";
 import { chainLink, chainProduct, laneDot, type Round } from "./chains.ts";
@@ -16,7 +17,8 @@ export function referenceDeepKernels(round: Round, lanes: FloatArray): DeepKerne
     propagateRows(arena, step, first, last) {
       forward(arena, step, first, last, round);
       measureRows(arena, step, first, last, lanes, round);
-      if (step.train) backward(arena, first, last);
+      measureBottleneck(arena, first, last, round);
+      if (step.train) backward(arena, step, first, last, round);
     },
 
     gatherUnits(arena, step, layerIndex, first, last) {
@@ -24,24 +26,42 @@ export function referenceDeepKernels(round: Round, lanes: FloatArray): DeepKerne
       const { inputs, outputs } = layer;
       const input = layerInput(arena, step, layerIndex);
       const { gradient } = layer.weight;
+      const tied = layer.tiedTo !== undefined;
       for (let unit = first; unit < last; unit++) {
         const at = unitGradientRow(arena, step, unit) * inputs;
-        gradient.fill(0, at, at + inputs);
+        if (!tied) gradient.fill(0, at, at + inputs);
         let biasGradient = 0;
         for (let r = 0; r < step.rows; r++) {
           const delta = layer.delta[r * outputs + unit];
           // A zero delta adds nothing: skipping it changes no bit and most units of a ReLU layer are at rest.
           if (delta === 0) continue;
-          chainLink(gradient, at, delta, input, r * inputs, inputs);
+          if (!tied) chainLink(gradient, at, delta, input, r * inputs, inputs);
           biasGradient = round(biasGradient + delta);
         }
         layer.bias.gradient[unit] = biasGradient;
       }
+      gatherMirror(arena, step, layerIndex, first, last);
       completeUnits(updates, arena, layerIndex, first, last);
     },
 
     updateUnits: (arena, step, layer, first, last) => updateUnits(updates, arena, step, layer, first, last),
   };
+}
+
+/** A tied decoder's part of the gradient of its encoder's units: the chains go on over the rows once more. */
+function gatherMirror(arena: DeepArena, step: StepContext, layer: number, first: number, last: number): void {
+  const mirror = mirrorOf(arena.model, layer);
+  if (mirror === undefined) return;
+  const { inputs, outputs, delta } = arena.layers[mirror];
+  const input = layerInput(arena, step, mirror);
+  const { gradient } = arena.layers[layer].weight;
+  for (let unit = first; unit < last; unit++) {
+    const at = unitGradientRow(arena, step, unit) * outputs;
+    for (let r = 0; r < step.rows; r++) {
+      const value = input[r * inputs + unit];
+      if (value !== 0) chainLink(gradient, at, value, delta, r * outputs, outputs);
+    }
+  }
 }
 
 function layerInput(arena: DeepArena, step: StepContext, layer: number): FloatArray {
@@ -100,7 +120,7 @@ function measureRows(
   }
 }
 
-function backward(arena: DeepArena, first: number, last: number): void {
+function backward(arena: DeepArena, step: StepContext, first: number, last: number, round: Round): void {
   for (let index = arena.layers.length - 1; index > 0; index--) {
     const above = arena.layers[index];
     const below = arena.layers[index - 1];
@@ -117,5 +137,6 @@ function backward(arena: DeepArena, first: number, last: number): void {
         if (below.activation[j] <= 0) below.delta[j] = 0;
       }
     }
+    pullBottleneck(arena, step, index - 1, first, last, round);
   }
 }

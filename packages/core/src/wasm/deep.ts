@@ -1,5 +1,6 @@
 /** The stages of a deep autoencoder on the WebAssembly kernels. */
 import type { DeepArena } from "../arena.ts";
+import { measureBottleneck, mirrorOf, pullBottleneck, tiedTo } from "../deep-options.ts";
 import type { DeepKernels, StepContext } from "../kernels.ts";
 import { DEEP_ROW_BLOCK, UNIT_BLOCK } from "../block-sizes.ts";
 import { packedDeltaLength } from "../plan-deep.ts";
@@ -29,7 +30,11 @@ export function wasmDeepKernels(
   const layers = model.widths.slice(1).map((outputs, index) => ({
     outputs,
     inputs: model.widths[index] as number,
-    weight: parameterPointers(plan, `layers.${index}.weight`),
+    tied: tiedTo(model, index) !== undefined,
+    weight:
+      tiedTo(model, index) === undefined
+        ? parameterPointers(plan, `layers.${index}.weight`)
+        : { value: at(`layers.${index}.weight`), gradient: 0 },
     bias: parameterPointers(plan, `layers.${index}.bias`),
     activation: at(`activation.${index + 1}`),
     delta: training ? at(`delta.${index + 1}`) : 0,
@@ -98,6 +103,7 @@ export function wasmDeepKernels(
           (last - first) * below.outputs,
         );
       }
+      pullBottleneck(arena, step, index - 1, first, last, Math.fround);
     }
   };
 
@@ -105,30 +111,26 @@ export function wasmDeepKernels(
     propagateRows(arena, step, first, last) {
       forward(arena, step, first, last);
       measure(arena, step, first, last);
+      measureBottleneck(arena, first, last, Math.fround);
       if (step.train) backward(arena, step, first, last);
     },
 
     gatherUnits(arena, step, layerIndex, first, last) {
-      const { inputs, outputs, weight, bias, delta } = layers[layerIndex];
-      const input = inputOf(step, layerIndex);
+      const { inputs, outputs, weight, bias, delta, tied } = layers[layerIndex];
       const gradientRow = plan.storeGradients ? first : step.rank * UNIT_BLOCK;
       const gradient = weight.gradient + gradientRow * inputs * 4;
-      // A unit's deltas one after the other: the product reads them once for every eight inputs.
-      const deltas = packedDeltas + step.rank * UNIT_BLOCK * deltaBytes;
-      wasm.transposeColumns(deltas, deltaBytes, delta + first * 4, outputs * 4, step.rows, last - first);
-      wasm.combine(
-        gradient,
-        deltas,
-        deltaBytes,
-        4,
-        last - first,
-        input,
-        inputs,
-        step.rows,
-        packedOf(step),
-        wide,
-        1,
-      );
+      const units = last - first;
+      // Adds Σ_rows column ⊗ row to the units' gradients. A unit's column comes one number after the other: the product
+      // reads it once for every eight inputs.
+      const columns = packedDeltas + step.rank * UNIT_BLOCK * deltaBytes;
+      const addProduct = (from: number, width: number, rows: number, fresh: 0 | 1): void => {
+        wasm.transposeColumns(columns, deltaBytes, from + first * 4, width * 4, step.rows, units);
+        const packed = packedOf(step);
+        wasm.combine(gradient, columns, deltaBytes, 4, units, rows, inputs, step.rows, packed, wide, fresh);
+      };
+      if (!tied) addProduct(delta, outputs, inputOf(step, layerIndex), 1);
+      const mirror = mirrorOf(model, layerIndex);
+      if (mirror !== undefined) addProduct(inputOf(step, mirror), outputs, layers[mirror].delta, 0);
       wasm.sumRows(bias.gradient, delta, step.rows, outputs, first, last);
       completeUnits(updates, arena, layerIndex, first, last);
     },
