@@ -30,7 +30,8 @@ Which architecture for what (more in docs/architectures.md):
   jumprelu      a trained threshold for each latent; --l0-penalty quadratic --target-l0 20 aims at an L0
   gated         which latents are active is decided apart from how much: no shrinkage
   relu          the penalty --l1 decides L0; the oldest recipe
-  autoencoder   dense layers --widths; no features to inspect`;
+  autoencoder   dense layers --widths; no features to inspect
+Any but autoencoder: --columns a,b (a crosscoder over several columns), --target y (a transcoder).`;
 
 /** Adds the command to `program`. */
 export function addTrainCommand(program: Command): void {
