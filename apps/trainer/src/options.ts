@@ -100,6 +100,13 @@ export const trainSchema = z.strictObject({
     .optional()
     .describe("width of the window about a threshold in which it has a gradient (jumprelu; default 0.05)"),
   initThreshold: z.number().min(0).optional().describe("thresholds at the start (jumprelu; default 0.01)"),
+  preActLoss: z
+    .number()
+    .positive()
+    .optional()
+    .describe(
+      "coefficient of a loss that draws dead latents to their thresholds, Σ ‖W_dec‖·ReLU(θ − z) over them (jumprelu; default none, Anthropic's 3e-6)",
+    ),
   gradientToInput: z
     .boolean()
     .optional()
@@ -403,6 +410,7 @@ const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOption
   tanhScale: JUMP,
   bandwidth: JUMP,
   initThreshold: JUMP,
+  preActLoss: JUMP,
   gradientToInput: JUMP,
   l1: ["relu", "gated"],
   l1Warmup: ["relu", "gated", "autoencoder"],
@@ -542,7 +550,9 @@ function checkResampling(options: TrainOptions): void {
         ? "a free decoder goes without it"
         : (TOPK_FAMILY as readonly string[]).includes(arch)
           ? "take --aux-k"
-          : "it is not for this architecture";
+          : arch === "jumprelu"
+            ? "take --pre-act-loss"
+            : "it is not for this architecture";
     throw new RequestError(
       `${flagOf(given)} is for --arch relu --decoder unit, for which resampling is defined: ${instead}`,
     );

@@ -65,6 +65,18 @@ const CASES: [string, TrainRequest][] = [
       bandwidth: 0.5,
     },
   ],
+  [
+    "jumprelu with a pre-activation loss",
+    {
+      ...COMMON,
+      arch: "jumprelu",
+      latents: 100,
+      l0: 0.3,
+      initThreshold: 2,
+      preActLoss: 0.1,
+      deadWindow: 400,
+    },
+  ],
   ["relu with free decoder", { ...COMMON, arch: "relu", latents: 50, l1: 0.5 }],
   ["relu with unit decoder", { ...COMMON, arch: "relu", latents: 50, l1: 0.5, decoder: "unit" }],
   [

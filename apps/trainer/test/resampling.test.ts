@@ -139,6 +139,10 @@ it.each([
     "--resample-every is for --arch relu --decoder unit, for which resampling is defined: take --aux-k",
   ],
   [
+    { arch: "jumprelu", resampleAt: [5] },
+    "--resample-at is for --arch relu --decoder unit, for which resampling is defined: take --pre-act-loss",
+  ],
+  [
     { arch: "relu", decoder: "unit", resampleRows: 5 },
     "--resample-rows needs --resample-at or --resample-every",
   ],

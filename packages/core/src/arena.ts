@@ -222,6 +222,10 @@ export interface SparseArena extends CommonViews {
   readonly wideGradient: FloatArray;
   readonly wideSorted: FloatArray;
   readonly wideResidual: FloatArray;
+  /** Σ over rows of ‖W_dec,i‖·ReLU(θ − z) of each dead latent, and scratch for one block; empty without pre-activation loss. */
+  readonly silentSums: Float64Array;
+  readonly silentLatents: Int32Array;
+  readonly silentScores: FloatArray;
   /** AuxK's state, records and rows, see auxiliary.ts; empty without it. */
   readonly auxiliary: Float64Array;
   readonly deadLatents: Int32Array;
@@ -408,6 +412,9 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     wideGradient: float("wideGradient"),
     wideSorted: float("wideSorted"),
     wideResidual: float("wideResidual"),
+    silentSums: float64("silentSums"),
+    silentLatents: int32("silentLatents"),
+    silentScores: float("silentScores"),
     auxiliary: float64("auxiliary"),
     deadLatents: int32("deadLatents"),
     errorSum: float("errorSum"),

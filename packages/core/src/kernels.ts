@@ -75,6 +75,8 @@ export interface SparseKernels {
   gatherAuxiliary(arena: SparseArena, step: StepContext, first: number, last: number): void;
   /** Adds multi-TopK's contributions of all rows to the gradients of latents [first, last), after their records'. */
   gatherWide(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  /** Adds the pre-activation loss's gradients of dead ones among latents [first, last), after all others'. */
+  gatherPreActivations(arena: SparseArena, step: StepContext, first: number, last: number): void;
   /** Absent where the plan has no AuxK. */
   readonly auxiliary?: AuxiliaryKernels | undefined;
   /** Absent where rows are never screened. */

@@ -93,6 +93,11 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
     add("rowNextPenalty", "rows", "float", batchRows);
   }
   if (hasWide(setup, purpose)) addWide(add, setup, workers);
+  if (hasPreActLoss(setup, purpose)) {
+    add("silentSums", "rows", "float64", latents);
+    add("silentLatents", "scratch", "int32", workers, LATENT_BLOCK);
+    add("silentScores", "scratch", "float", workers, LATENT_BLOCK);
+  }
   if (hasAuxiliary(setup, purpose)) addAuxiliary(add, setup, workers);
   add("candidates", "scratch", "int32", workers, CANDIDATE_WORDS + 16 * candidateCapacity(selected));
   if (purpose === "train") {
@@ -124,6 +129,12 @@ export function hasAuxiliary(setup: Setup, purpose: "train" | "evaluate"): boole
   if (setup.model.kind !== "sparse" || purpose === "evaluate" || setup.training.auxK === undefined)
     return false;
   return ARCHITECTURES[setup.model.architecture].selection !== "positive";
+}
+
+/** Whether a run has the pre-activation loss: of latents with thresholds, and only in training. */
+export function hasPreActLoss(setup: Setup, purpose: "train" | "evaluate"): boolean {
+  if (setup.model.kind !== "sparse" || purpose === "evaluate") return false;
+  return setup.training.preActCoefficient !== undefined && setup.model.architecture === "jumprelu";
 }
 
 /** AuxK's records, one per row and k_aux, and what it keeps of rows and latents: see auxiliary.ts. */

@@ -127,6 +127,8 @@ export interface TrainingSetup {
   readonly ema?: number;
   /** The auxiliary loss against dead latents, see auxiliary.ts; absent: none. TopK and BatchTopK only. */
   readonly auxK?: AuxKSetup;
+  /** Coefficient of the pre-activation loss of dead latents, see pre-act-loss.ts; absent: none. JumpReLU only. */
+  readonly preActCoefficient?: number;
   /** Absent: the penalty is of the first power in all steps. */
   readonly pAnneal?: PAnnealSetup;
   /** Absent: k is the model's in all steps. */
@@ -189,6 +191,9 @@ export function checkTraining(training: TrainingSetup): void {
   const { epsilon } = adam;
   requireRange("epsilon", epsilon, Number.isFinite(epsilon) && epsilon >= 0, "a number of at least 0");
   checkUpdates(training);
+  const { preActCoefficient } = training;
+  if (preActCoefficient !== undefined)
+    requireRange("preActCoefficient", preActCoefficient, preActCoefficient > 0, "above 0");
   if (training.auxK !== undefined) {
     const { coefficient, k, mode, totalVariance } = training.auxK;
     requireRange("auxK.coefficient", coefficient, coefficient > 0, "above 0");

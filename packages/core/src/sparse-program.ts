@@ -24,7 +24,7 @@ import { CONTROL } from "./control.ts";
 import type { Kernels, StepContext } from "./kernels.ts";
 import { measureGradients } from "./gradient-norm.ts";
 import { DIMENSION_BLOCK, LATENT_BLOCK, ROW_BLOCK } from "./block-sizes.ts";
-import { hasAuxiliary, hasWide } from "./plan-sparse.ts";
+import { hasAuxiliary, hasPreActLoss, hasWide } from "./plan-sparse.ts";
 import { outputDimension } from "./setup.ts";
 import { checkUnscreened, equalise, startScreening } from "./screening.ts";
 import { blocksOf, PHASE, type Stage, type StepProgram } from "./stage.ts";
@@ -37,6 +37,7 @@ export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: num
   const dOut = outputDimension(arena.model);
   const context = emptyContext(rank, plan.setup);
   const overBatch = ARCHITECTURES[arena.model.architecture].selection === "batch";
+  const preActLoss = hasPreActLoss(plan.setup, plan.purpose);
   const auxK = hasAuxiliary(plan.setup, plan.purpose) ? plan.setup.training.auxK : undefined;
   const wide = hasWide(plan.setup, plan.purpose);
   const updates = plan.storeGradients ? PHASE.gather : PHASE.update;
@@ -151,6 +152,7 @@ export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: num
     if (wide) sparse.gatherWide(arena, context, first, last);
     if (auxK !== undefined && arena.auxiliary[AUXILIARY.factor] > 0)
       sparse.gatherAuxiliary(arena, context, first, last);
+    if (preActLoss) sparse.gatherPreActivations(arena, context, first, last);
     sparse.completeGradients(arena, context, first, last);
   };
   const gradients: Stage = {

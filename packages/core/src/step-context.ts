@@ -6,6 +6,7 @@ import type { StepContext } from "./kernels.ts";
 import { emptyAdamStep, setAdamStep } from "./optimizers/adam.ts";
 import { AverageWeights } from "./optimizers/schedule-free.ts";
 import { emptyUpdateStep, setUpdateStep } from "./optimizers/step.ts";
+import { preActivationLoss } from "./pre-act-loss.ts";
 import { adaptedBy, setExponents } from "./p-annealing.ts";
 import { BATCH_FIELDS, SUMMARY_FIELDS } from "./plan.ts";
 import { scheduledValue } from "./schedule.ts";
@@ -85,7 +86,10 @@ export function summarise(arena: Arena, context: StepContext): void {
   let fitted = prefixes ? 0 : squaredError;
   if (prefixes) for (let row = 0; row < context.rows; row++) fitted += arena.rowPrefixError[row];
   if (arena.kind === "sparse" && context.train) fitted += secondError(arena, context.rows);
-  const extra = arena.kind === "sparse" && context.train ? auxiliaryLoss(arena, context.rows) : 0;
+  const extra =
+    arena.kind === "sparse" && context.train
+      ? auxiliaryLoss(arena, context.rows) + preActivationLoss(arena)
+      : 0;
   summaries[at + SUMMARY.loss] = (fitted + lambda * penalty + extra) / context.rows;
   summaries[at + SUMMARY.squaredError] = squaredError;
   summaries[at + SUMMARY.squares] = squares;

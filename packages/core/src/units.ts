@@ -26,11 +26,15 @@ function convertJump(jump: JumpSetup, ratio: number): JumpSetup {
  */
 export function convertUnits(setup: Setup, ratio: number): Setup {
   const { model, training } = setup;
-  const { l1Coefficient } = training;
+  const { l1Coefficient, preActCoefficient } = training;
   const peak = l1Coefficient.peak * ratio ** penaltyPower(model);
   const jump = model.kind === "sparse" ? model.jump : undefined;
   return {
     model: jump === undefined ? model : ({ ...model, jump: convertJump(jump, ratio) } as ModelSetup),
-    training: { ...training, l1Coefficient: { ...l1Coefficient, peak } },
+    training: {
+      ...training,
+      l1Coefficient: { ...l1Coefficient, peak },
+      ...(preActCoefficient === undefined ? {} : { preActCoefficient: preActCoefficient * ratio }),
+    },
   };
 }

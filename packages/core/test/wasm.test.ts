@@ -434,6 +434,41 @@ describe("the WebAssembly kernels give the reference's bits", () => {
     expectSameBits({ model, batchRows: 100, seed: 5, coarse: 0, recordBytes: 32 * 64 * 12 });
   });
 
+  it("for JumpReLU with a pre-activation loss of latents that were silent in the mini-batch before", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 20 }),
+        fc.integer({ min: 1, max: 120 }),
+        fc.integer({ min: 1, max: 70 }),
+        fc.boolean(),
+        fc.nat(1e6),
+        (dIn, latents, batchRows, applyBDecToInput, seed) => {
+          const jump = {
+            bandwidth: 0.5,
+            initialThreshold: 1,
+            penalty: "step",
+            tanhScale: 4,
+            targetL0: 3,
+            gradientToInput: false,
+          } as const;
+          const model = {
+            kind: "sparse",
+            architecture: "jumprelu",
+            dIn,
+            latents,
+            k: 0,
+            decoder: "unit",
+            applyBDecToInput,
+            jump,
+          } as const;
+          const training = { preActCoefficient: 0.2, deadWindow: 1 };
+          expectSameBits({ model, batchRows, seed, coarse: 0, training });
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
   it("for deep autoencoders of random widths, some of them tied, with L1 on their code", () => {
     const widths = fc.tuple(
       fc.integer({ min: 1, max: 30 }),

@@ -10,7 +10,8 @@ const REMEDIES: Readonly<Record<DeadCause, string>> = {
   duplicate: "fewer --latents: it has nothing of its own to say",
   mean: "no --no-center, --init-bias median; lower --lr holds b_dec there",
   bias: "lower --lr; with relu lower --l1, or more --l1-warmup",
-  "never selected": "--aux-k auto with --k, lower --l1 with relu; --init data; larger --k",
+  "never selected":
+    "--aux-k auto with --k, --pre-act-loss with jumprelu, lower --l1 with relu; --init data; larger --k",
 };
 
 /** Latents that are shown. */

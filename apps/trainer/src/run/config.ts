@@ -188,6 +188,7 @@ function configOf(
       adam: { beta1: options.beta1, beta2: options.beta2, epsilon: options.epsilon },
       ...updatesOf(options),
       deadWindow: options.deadWindow ?? defaultDeadWindow(batchRows, totalExamples),
+      ...(options.preActLoss === undefined ? {} : { preActCoefficient: options.preActLoss }),
       ...kAnnealing(options, model, totalSteps),
       ...pAnnealing(options, totalSteps),
       ...(options.multiTopk === true ? { multiTopK: true } : {}),

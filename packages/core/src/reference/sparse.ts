@@ -15,6 +15,7 @@ import { chainDot, chainLink, chainProduct, LANES, laneDot, type Round } from ".
 import { decodeGate } from "./gate.ts";
 import { partWide } from "../multi-topk.ts";
 import { decodePrefixes, prefixGradients, prefixRow } from "./prefixes.ts";
+import { gatherPreActivations } from "../pre-act-loss.ts";
 import { selectLargest, sortByLatent } from "./select.ts";
 import { referenceUpdates } from "./update.ts";
 import { decodeWide } from "./wide.ts";
@@ -124,6 +125,19 @@ export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseK
       const { wideLatent, wideValue, wideGradient, wideResidual, wideOffset, wideCount } = arena;
       const records = { rowOffset: wideOffset, rowCount: wideCount, recordLatent: wideLatent };
       gatherMore(arena, step, first, last, records, wideValue, wideGradient, wideResidual);
+    },
+
+    gatherPreActivations(arena, step, first, last) {
+      const input = encoderInput(arena, step);
+      const { silentLatents, silentScores, b_enc, W_enc } = arena;
+      const { dIn } = arena.model;
+      gatherPreActivations(updates, arena, step, first, last, round, input, (row, at, count) => {
+        for (let i = at; i < at + count; i++) {
+          const latent = silentLatents[i];
+          const start = b_enc.value[latent];
+          silentScores[i] = chainDot(start, input, row * dIn, W_enc.value, latent * dIn, dIn, round);
+        }
+      });
     },
 
     auxiliary: referenceAuxiliary(round, lanes),

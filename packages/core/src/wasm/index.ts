@@ -31,6 +31,7 @@ export function wasmKernels(
           decodeRows: absent("sparse"),
           gatherLatents: absent("sparse"),
           gatherAuxiliary: absent("sparse"),
+          gatherPreActivations: absent("sparse"),
           completeGradients: absent("sparse"),
           gatherWide: absent("sparse"),
           updateLatents: absent("sparse"),

@@ -14,6 +14,7 @@ import type { KernelExports } from "./instance.ts";
 import { denseProducts } from "./dense.ts";
 import { exactEncoder } from "./encode.ts";
 import { wasmGate } from "./gate.ts";
+import { gatherPreActivations } from "../pre-act-loss.ts";
 import { inputGradientPointer, parameterPointers, pointersOf } from "./pointers.ts";
 import { wasmPrefixes } from "./prefixes.ts";
 import { screenedEncoder } from "./screen.ts";
@@ -203,6 +204,15 @@ export function wasmSparseKernels(
     gatherAuxiliary: (arena, step, first, last) => gatherMore("aux", arena, step, first, last),
 
     gatherWide: (arena, step, first, last) => gatherMore("wide", arena, step, first, last),
+
+    gatherPreActivations(arena, step, first, last) {
+      const input = arena.centredInput ?? arena.slots[step.slot];
+      const [latentsAt, scoresAt, biases] = [at("silentLatents"), at("silentScores"), at("b_enc")];
+      gatherPreActivations(updates, arena, step, first, last, Math.fround, input, (row, from, count) => {
+        const ofRow = inputOf(step) + row * 4 * dIn;
+        wasm.chains(scoresAt + 4 * from, latentsAt + 4 * from, count, ofRow, biases, W_enc.value, dIn);
+      });
+    },
 
     auxiliary: hasAuxiliary(plan.setup, plan.purpose) ? wasmAuxiliary(plan, model, wasm, inputOf) : undefined,
 
