@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { alignTable, digits } from "../src/table.ts";
 import { COMMAND, type StepLine, Trainer } from "../src/trainer.ts";
 import { MODELS } from "./claims.ts";
-import { measuredOf, type ModelLine } from "./measures.ts";
+import { measuredOf, type ModelLine, spreadOf } from "./measures.ts";
 import type { Recipe } from "./studies.ts";
 
 /** A run's size. */
@@ -28,7 +28,12 @@ export interface FullSize {
 
 /** Share of rows that are held out. */
 const HELD_OUT = 0.0005;
-const UNCOUNTED_STEPS = 10;
+const UNCOUNTED_STEPS = 20;
+/**
+ * ReLU begins with half of all latents active, at which a step takes many times what it does later. The short run gets
+ * there by a rate and a λ that leave a few active after its uncounted steps.
+ */
+const SPARSE_AT_ONCE = { "--lr": "0.01", "--l1": "8" } as const;
 
 /** The published size; λ is the one that the study at scale 1/16 finds, where magnitudes are the same. */
 export const FULL_SIZE: FullSize = {
@@ -96,6 +101,8 @@ export interface Prediction {
   readonly run: FullRun;
   /** Of the short run, making the rows included. */
   readonly activationsPerSecond: number;
+  /** Mean L0 of its counted steps. */
+  readonly l0: number;
   readonly seconds: number;
 }
 
@@ -114,11 +121,12 @@ export async function predict(
     const changes: Record<string, string> = {
       "--out": out,
       "--examples": String(size.batch * (UNCOUNTED_STEPS + size.steps)),
+      ...(run.recipe.l1 === undefined ? {} : SPARSE_AT_ONCE),
     };
     const words = run.words.map((word, i) => changes[run.words[i - 1] ?? ""] ?? word);
-    const short = ["--log-every", "1", "--eval-rows", "1", "--threshold", "ema"];
-    const last = run.recipe.l1 === undefined ? short : short.slice(0, -2);
-    await trainer.command(...words, ...last, "--workers", String(workers));
+    const others = run.recipe.l1 === undefined ? ["--threshold", "ema"] : ["--l1-warmup", "0"];
+    const short = ["--log-every", "1", "--eval-rows", "1", "--workers", String(workers)];
+    await trainer.command(...words, ...short, ...others);
     const lines = (await readFile(join(out, "metrics.jsonl"), "utf8"))
       .trim()
       .split("\n")
@@ -127,7 +135,8 @@ export async function predict(
     if (first === undefined || end === undefined)
       throw new Error("internal: the short run logged too little");
     const activationsPerSecond = (1000 * size.steps * size.batch) / (end.elapsedMs - first.elapsedMs);
-    predictions.push({ run, activationsPerSecond, seconds: size.examples / activationsPerSecond });
+    const l0 = spreadOf(lines.slice(UNCOUNTED_STEPS).map((line) => line.l0)).mean;
+    predictions.push({ run, activationsPerSecond, l0, seconds: size.examples / activationsPerSecond });
   }
   return predictions;
 }
@@ -137,10 +146,11 @@ export function formatPredictions(size: FullSize, predictions: readonly Predicti
   const { examples, latents, batch, lr, preset } = size;
   const count = (value: number): string => value.toLocaleString("en-US");
   const table = alignTable(
-    ["model", "activations/s", "predicted"],
-    predictions.map(({ run, activationsPerSecond, seconds }) => [
+    ["model", "activations/s", "at L0", "predicted"],
+    predictions.map(({ run, activationsPerSecond, l0, seconds }) => [
       run.recipe.name,
       digits(activationsPerSecond),
+      digits(l0),
       seconds >= 7200 ? `${digits(seconds / 3600)} h` : `${digits(seconds)} s`,
     ]),
     1,

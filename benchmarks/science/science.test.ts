@@ -182,7 +182,7 @@ await test("the full run prints its commands with a predicted time, and with --r
     const words = [RUN, "--full", "--quick", "--run", "--workers", "1", "--out", join(folder, "runs")];
     const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: "utf8" });
     assert.equal(status, 0, stderr);
-    assert.match(stdout, /^BatchTopK +[\d.,]+ +[\d.,]+ s$/m);
+    assert.match(stdout, /^BatchTopK +[\d.,]+ +2\.00 +[\d.,]+ s$/m);
     assert.match(stdout, /^pnpm sparseloom train synth:synthsaebench-16k:1\/256@\d+ .*--arch batch-topk /m);
     assert.match(stdout, /^synthsaebench-16k:1\/256 +BatchTopK +Sparseloom +1 +2\.\d\d ± 0\.00 /m);
     for (const arch of ["relu", "batch-topk"])
