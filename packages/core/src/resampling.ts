@@ -3,7 +3,7 @@
  * one row that the model rebuilds badly, drawn with probability proportional to the square of the row's loss. Its
  * decoder row is the row's direction from b_dec, its encoder the same direction with 0.2 of the living encoders' mean
  * norm, its bias 0, and the optimiser begins anew for all of them. For plain L1 with unit decoder rows, where a dead
- * latent gets no gradient at all.
+ * latent gets no gradient at all. See decision 020.
  */
 import type { FloatArray, SparseArena } from "./arena.ts";
 import { CONTROL } from "./control.ts";
