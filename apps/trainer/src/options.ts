@@ -156,7 +156,7 @@ export const trainSchema = z.strictObject({
     .union([z.number().positive(), z.literal("auto")])
     .default("auto")
     .describe(
-      "learning rate; auto: 2e-4/√(latents/16384) for topk, batch-topk and matryoshka, found at batches of 65,000 rows and more; 3e-4 for relu, gated and jumprelu, 1e-3 for autoencoder",
+      "learning rate; auto: 2e-4/√(latents/16384) for topk, batch-topk and matryoshka, found at batches of 65,000 rows and more; 3e-4 for relu, gated and jumprelu, 1e-3 for autoencoder; other optimizers: see the start message",
     ),
   lrWarmup: whole(0).default(0).describe("steps of warm-up of the learning rate"),
   lrWarmupStart: z
@@ -175,20 +175,27 @@ export const trainSchema = z.strictObject({
     .describe("how the learning rate decays at the end (default linear)"),
   lrDecay: whole(0)
     .optional()
-    .describe("steps of decay at the end (default: linear 20 % of the steps, cosine all after the warm-up)"),
+    .describe(
+      "steps of decay at the end (default: linear 20 % of the steps; cosine, and muon, all after the warm-up)",
+    ),
   lrEnd: z.number().min(0).optional().describe("learning rate that the decay leads to (default 0)"),
   optimizer: z
-    .enum(["adam", "signum", "signum-schedule-free"])
+    .enum(["adam", "signum", "signum-schedule-free", "muon"])
     .default("adam")
     .describe(
-      "what turns gradients into updates; signum: against the sign of their running mean; signum-schedule-free: sign descent whose average is the model (sparsify's default)",
+      "what turns gradients into updates; signum: against the sign of their running mean; signum-schedule-free: sign descent whose average is the model (sparsify's default); muon: matrices by their orthogonalised momentum, at a cost that the start message tells",
     ),
   momentum: z
     .number()
     .min(0)
     .lt(1)
     .optional()
-    .describe("β of the momentum (signum: default 0.9; signum-schedule-free: 0.95)"),
+    .describe("β of the momentum (signum: default 0.9; signum-schedule-free and muon: 0.95)"),
+  weightDecay: z
+    .number()
+    .min(0)
+    .optional()
+    .describe("decoupled weight decay of matrices (muon; default 0.1)"),
   beta1: z.number().min(0).lt(1).default(0.9).describe("Adam's β1"),
   beta2: z.number().min(0).lt(1).default(0.999).describe("Adam's β2"),
   epsilon: z.number().positive().default(1e-8).describe("Adam's ε"),
@@ -582,11 +589,14 @@ function checkSchedule(options: TrainOptions): void {
 function checkOptimizer(options: TrainOptions, given: Readonly<Record<string, unknown>>): void {
   const { optimizer, lrSchedule, ema } = options;
   for (const key of ["beta1", "beta2", "epsilon"] as const) {
-    if (given[key] !== undefined && optimizer !== "adam")
+    // Muon updates vectors by Adam.
+    if (given[key] !== undefined && optimizer !== "adam" && optimizer !== "muon")
       throw new RequestError(`${flagOf(key)} is for --optimizer adam, not for ${optimizer}`);
   }
   if (options.momentum !== undefined && optimizer === "adam")
     throw new RequestError("--momentum is for the other optimizers: adam has --beta1");
+  if (options.weightDecay !== undefined && optimizer !== "muon")
+    throw new RequestError(`--weight-decay is for --optimizer muon, not for ${optimizer}`);
   if (optimizer !== "signum-schedule-free") return;
   const decays = (["lrDecay", "lrEnd"] as const).find((key) => (options[key] ?? 0) > 0);
   if (decays !== undefined || (lrSchedule ?? "constant") !== "constant")

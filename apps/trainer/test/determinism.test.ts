@@ -51,6 +51,14 @@ const CASES: [string, TrainRequest][] = [
     "gated by signum with a moving average",
     { ...COMMON, arch: "gated", latents: 50, l1: 0.5, optimizer: "signum", ema: 0.97 },
   ],
+  [
+    "relu with free decoder by muon",
+    { ...COMMON, arch: "relu", latents: 50, l1: 0.5, optimizer: "muon", clipNorm: 1, ema: 0.9 },
+  ],
+  [
+    "deep autoencoder by muon",
+    { ...COMMON, arch: "autoencoder", widths: [12, 70, 5, 20, 12], optimizer: "muon" },
+  ],
   ["topk with clipped gradients", { ...COMMON, arch: "topk", latents: 50, k: 4, clipNorm: 0.5 }],
   ["jumprelu", { ...COMMON, arch: "jumprelu", latents: 50, l0: 0.3, bandwidth: 0.5 }],
   [

@@ -28,6 +28,7 @@ describe("a run", () => {
   it.each([
     ["signum", { optimizer: "signum", lr: 2e-3 }],
     ["schedule-free signum", { optimizer: "signum-schedule-free", lr: 1e-2 }],
+    ["muon", { optimizer: "muon", lr: 2e-2 }],
     ["adam with a moving average", { lr: 4e-3, ema: 0.99 }],
   ] as const)("by %s learns to reconstruct", async (name, request) => {
     const { heldOut } = await run(name, { examples: 120_000, ...request });
@@ -74,8 +75,18 @@ it("an automatic learning rate is printed with what it was found for", async () 
   );
 });
 
+it("what Muon costs is printed", async () => {
+  const out = join(folder, "cost");
+  const shape = ["--latents", "96", "--k", "3", "--batch", "200", "--examples", "400", "--out", out];
+  const { stderr } = await runCli(["train", corpus, ...shape, "--optimizer", "muon"]);
+  // 2·2·(2·96·24² + 17·24³) operations; the encoder's product has 2·200·96·24.
+  expect(stderr).toContain("muon (0.00138 GFLOP more per step, 1.5 times the encoder's product)");
+  expect(stderr).toContain("learning rate 0.00200 (auto; found for TopK");
+});
+
 it.each([
   [{ beta1: 0.5, optimizer: "signum" }, "--beta1 is for --optimizer adam, not for signum"],
+  [{ weightDecay: 0.1, optimizer: "signum" }, "--weight-decay is for --optimizer muon, not for signum"],
   [{ momentum: 0.5 }, "--momentum is for the other optimizers: adam has --beta1"],
   [{ momentum: 1, optimizer: "signum" }, "--momentum must be below 1, got 1"],
   [{ ema: 1 }, "--ema must be below 1, got 1"],
@@ -92,7 +103,7 @@ it.each([
     { optimizer: "signum-schedule-free", ema: 0.9 },
     "--ema is not for --optimizer signum-schedule-free: its model is an average already",
   ],
-  [{ optimizer: "sgd" }, '--optimizer must be adam or signum or signum-schedule-free, got "sgd"'],
+  [{ optimizer: "sgd" }, '--optimizer must be adam or signum or signum-schedule-free or muon, got "sgd"'],
 ])("refuses %o", (request, message) => {
   expect(() => checkTrainRequest(request)).toThrow(message);
 });

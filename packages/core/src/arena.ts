@@ -153,6 +153,25 @@ export interface ParameterViews {
   readonly gradient: FloatArray;
   /** Of a matrix: its gradient's rows squared, where their norm is asked for. */
   readonly squares: FloatArray;
+  /** Of a matrix: what Muon works with. */
+  readonly matrix: MatrixViews;
+}
+
+/** Muon's work on one matrix with D columns, see optimizers/muon.ts; empty without it. */
+export interface MatrixViews {
+  /** G [D, D]. */
+  readonly gram: FloatArray;
+  /** M [D, D]. */
+  readonly factor: FloatArray;
+  /** G·M [D, D]. */
+  readonly turned: FloatArray;
+  /** P and the one before or after it [D, D]. */
+  readonly products: readonly [FloatArray, FloatArray];
+  /** Scratch for rows of an update, `rowsPerWorker` numbers for each worker. */
+  readonly rows: FloatArray;
+  readonly rowsPerWorker: number;
+  /** ‖u‖ [1]. */
+  readonly norm: Float64Array;
 }
 
 /** Views of a sparse autoencoder's run. B batchRows, D dIn, F latents. */
@@ -309,6 +328,7 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     const { byteOffset, length } = regionOf(plan, name);
     return new Float64Array(buffer, byteOffset, length);
   };
+  const matrixRows = float("matrixRows");
   const parameter = (name: string): ParameterViews => ({
     name,
     shape: has(name) ? regionOf(plan, name).shape : [0],
@@ -319,6 +339,15 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     average: float(`${name}.average`),
     gradient: float(`${name}.gradient`),
     squares: float(`${name}.squares`),
+    matrix: {
+      gram: float(`${name}.gram`),
+      factor: float(`${name}.factor`),
+      turned: float(`${name}.turned`),
+      products: [float(`${name}.product`), float(`${name}.nextProduct`)],
+      rows: matrixRows,
+      rowsPerWorker: matrixRows.length / plan.workers,
+      norm: float64(`${name}.norm`),
+    },
   });
 
   const slots = float("slots");

@@ -21,3 +21,6 @@ export const UNIT_BLOCK = 48;
 
 /** Dimensions of one block of work of the decoder-bias stage. */
 export const DIMENSION_BLOCK = 64;
+
+/** Rows of one block of work of Muon's stages: eight tiles of six. */
+export const MATRIX_BLOCK = 48;

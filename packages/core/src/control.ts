@@ -32,4 +32,6 @@ export const CONTROL = {
   floorTries: 14,
   /** Latents that the step's auxiliary loss calls dead. */
   deadLatents: 15,
+  /** Which of Muon's stages comes next. */
+  matrixStage: 16,
 } as const;

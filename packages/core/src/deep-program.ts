@@ -1,17 +1,23 @@
-/** The stages of a deep autoencoder's step: rows → units, or rows → gradients → units where gradients are clipped by their norm. */
+/**
+ * The stages of a deep autoencoder's step: rows → units, or rows → gradients → units where gradients are clipped
+ * by their norm, with Muon's stages before the last.
+ */
 import type { DeepArena } from "./arena.ts";
 import { CONTROL } from "./control.ts";
 import { measureGradients } from "./gradient-norm.ts";
 import type { Kernels } from "./kernels.ts";
+import { muonStages } from "./optimizers/muon.ts";
+import { hasMuon } from "./plan-parts.ts";
 import { DEEP_ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
 import { blocksOf, PHASE, type Stage, type StepProgram } from "./stage.ts";
 import { emptyContext, setContext, summarise } from "./step-context.ts";
 
 /** The program of one thread for a deep autoencoder. */
-export function deepProgram(arena: DeepArena, { deep }: Kernels, rank: number): StepProgram {
+export function deepProgram(arena: DeepArena, { deep, updates }: Kernels, rank: number): StepProgram {
   const { control } = arena;
   const context = emptyContext(rank, arena.plan.setup);
   const gradientsFirst = arena.gradientNorm.length > 0;
+  const matrices = hasMuon(arena.plan) ? muonStages(arena, updates, context) : [];
   let started = false;
   const rows: Stage = {
     name: "rows",
@@ -45,7 +51,7 @@ export function deepProgram(arena: DeepArena, { deep }: Kernels, rank: number): 
     finish() {
       measureGradients(arena);
       summarise(arena, context);
-      control[CONTROL.phase] = PHASE.update;
+      control[CONTROL.phase] = matrices.length > 0 ? PHASE.matrices : PHASE.update;
     },
   };
   const update: Work = (layer, first, last) => {
@@ -72,6 +78,7 @@ export function deepProgram(arena: DeepArena, { deep }: Kernels, rank: number): 
         return rows;
       }
       if (control[CONTROL.phase] === PHASE.gradients) return gradients;
+      if (control[CONTROL.phase] === PHASE.matrices) return matrices[control[CONTROL.matrixStage]];
       return control[CONTROL.phase] === PHASE.update ? units : undefined;
     },
   };

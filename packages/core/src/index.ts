@@ -101,6 +101,7 @@ export {
 export { integerProductRate, multiplyAddLimit } from "./limits.ts";
 export { defaultPrefixes } from "./architectures/matryoshka.ts";
 export { defaultAuxK } from "./auxiliary.ts";
+export { muonCost } from "./optimizers/muon.ts";
 export { latentsSilentFor, resampleLatents, WeightedRows } from "./resampling.ts";
 export { chooseEncoder } from "./encoder.ts";
 export {

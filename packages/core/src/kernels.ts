@@ -5,6 +5,7 @@
  */
 import type { DeepArena, SparseArena } from "./arena.ts";
 import type { AdamStep } from "./optimizers/adam.ts";
+import type { UpdateKernels } from "./optimizers/optimizer.ts";
 import type { UpdateStep } from "./optimizers/step.ts";
 
 /** What is constant during one step, computed by every thread for itself from the mini-batch's description. */
@@ -113,4 +114,6 @@ export interface Kernels {
   readonly variant: string;
   readonly sparse: SparseKernels;
   readonly deep: DeepKernels;
+  /** The arithmetic of updates. */
+  readonly updates: UpdateKernels;
 }

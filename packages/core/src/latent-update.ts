@@ -6,7 +6,7 @@ import { ARCHITECTURES } from "./architectures/index.ts";
 import type { FloatArray, SparseArena } from "./arena.ts";
 import { LATENT_BLOCK } from "./block-sizes.ts";
 import { decoderNormOf, decoderParts } from "./decoder-parts.ts";
-import { clipGradients, sumSquares } from "./gradient-norm.ts";
+import { sumSquares } from "./gradient-norm.ts";
 import type { StepContext } from "./kernels.ts";
 import { updateParameter } from "./optimizers/index.ts";
 import type { Constrain, UpdateKernels } from "./optimizers/optimizer.ts";
@@ -63,7 +63,6 @@ export function updateDecoderBias(
   first: number,
   last: number,
 ): void {
-  clipGradients(on, arena, arena.b_dec, first, last - first);
   updateParameter(on, arena, arena.b_dec, first, last - first, first, step);
 }
 
@@ -78,18 +77,19 @@ export function updateLatents(
 ): void {
   const { dIn, decoder } = arena.model;
   const dOut = outputDimension(arena.model);
-  const constrainRow: Constrain | undefined =
-    decoder === "unit" ? (values, at, length) => on.normalise(values, at, length) : undefined;
+  const unitRows: Constrain = (values, offset, length) => {
+    for (let at = offset; at < offset + length; at += dOut) on.normalise(values, at, dOut);
+  };
   const normOf = (values: FloatArray, offset: number, length: number): number =>
     on.norm(values, offset, length);
+  const latents = last - first;
+  const row = gradientRow(arena, step, first);
+  const constrain = decoder === "unit" ? unitRows : undefined;
+  updateParameter(on, arena, arena.W_enc, first * dIn, latents * dIn, row * dIn, step);
+  updateParameter(on, arena, arena.W_dec, first * dOut, latents * dOut, row * dOut, step, constrain);
   let heat = 0;
   for (let latent = first; latent < last; latent++) {
     const at = latent * dOut;
-    const row = gradientRow(arena, step, latent);
-    clipGradients(on, arena, arena.W_enc, row * dIn, dIn);
-    clipGradients(on, arena, arena.W_dec, row * dOut, dOut);
-    updateParameter(on, arena, arena.W_enc, latent * dIn, dIn, row * dIn, step);
-    updateParameter(on, arena, arena.W_dec, at, dOut, row * dOut, step, constrainRow);
     arena.decoderNorm[latent] =
       decoder === "free" ? decoderNormOf(arena.model, arena.W_dec.value, at, round, normOf) : 1;
     const count = arena.activeCount[latent];
@@ -99,11 +99,9 @@ export function updateLatents(
       arena.fireCount[latent] += count;
     }
   }
-  clipGradients(on, arena, arena.b_enc, first, last - first);
   updateParameter(on, arena, arena.b_enc, first, last - first, first, step);
   const { scalars = [], finish } = ARCHITECTURES[arena.model.architecture];
   for (const name of scalars) {
-    clipGradients(on, arena, arena[name], first, last - first);
     const constrain = name === "threshold" ? atLeast0 : undefined;
     updateParameter(on, arena, arena[name], first, last - first, first, step, constrain);
   }

@@ -4,7 +4,7 @@
  */
 import { OptionError } from "./errors.ts";
 import { addDeep } from "./plan-deep.ts";
-import { type Add, gradientsFirst } from "./plan-parts.ts";
+import { type Add, addMatrixWork, gradientsFirst, hasMuon } from "./plan-parts.ts";
 import { checkPAnnealing } from "./p-annealing.ts";
 import { addScreening, addSparse } from "./plan-sparse.ts";
 import { checkSelection } from "./selection.ts";
@@ -150,6 +150,7 @@ function layOut(options: PlanOptions): Plan {
   const detail = setup.model.kind === "sparse" ? addSparse(add, options, floatBytes) : addDeep(add, options);
   const common = { setup, workers, slots, precision, purpose, encoder, auditShare };
   if (encoder === "screened") addScreening(add, setup, workers);
+  if (hasMuon({ setup, purpose })) addMatrixWork(add, regions, workers);
   const byteLength = Math.ceil(end / 65536) * 65536;
   return { ...common, ...detail, byteLength, regions };
 }

@@ -64,6 +64,7 @@ it("the names that @sparseloom/core exports", () => {
       "meanMaximumCosine",
       "metricsOf",
       "multiplyAddLimit",
+      "muonCost",
       "openArena",
       "outputDimension",
       "pairwiseCosines",

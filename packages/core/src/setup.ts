@@ -69,10 +69,10 @@ export interface AdamSetup {
 
 /** An optimiser other than Adam; formulas in optimizers/. */
 export interface OptimizerSetup {
-  readonly name: "signum" | "signum-schedule-free";
+  readonly name: "signum" | "signum-schedule-free" | "muon";
   /** β of the momentum. */
   readonly momentum: number;
-  /** Decoupled weight decay of matrices. Default 0. */
+  /** Decoupled weight decay of matrices; Muon only. Default 0. */
   readonly weightDecay?: number;
 }
 

@@ -7,6 +7,7 @@
  *   rows+ → decode → latents → decoder bias  (BatchTopK: its threshold is found at the end of rows)
  *   … rows or decode → errors → dead latents → latents → …  (AuxK, where latents are dead)
  *   (rows → gather)* → gradients → decoder bias gradient → update → decoder bias  (gradients are clipped by their norm)
+ *   … decoder bias gradient → momentum → gram matrix → polynomial → … → update → decoder bias  (Muon)
  */
 import { ARCHITECTURES } from "./architectures/index.ts";
 import { AUXILIARY, BATCH_THRESHOLD, type SparseArena } from "./arena.ts";
@@ -25,13 +26,19 @@ import type { Kernels, StepContext } from "./kernels.ts";
 import { measureGradients } from "./gradient-norm.ts";
 import { DIMENSION_BLOCK, LATENT_BLOCK, ROW_BLOCK } from "./block-sizes.ts";
 import { hasAuxiliary, hasPreActLoss, hasWide } from "./plan-sparse.ts";
+import { muonStages } from "./optimizers/muon.ts";
+import { hasMuon } from "./plan-parts.ts";
 import { outputDimension } from "./setup.ts";
 import { checkUnscreened, equalise, startScreening } from "./screening.ts";
 import { blocksOf, PHASE, type Stage, type StepProgram } from "./stage.ts";
 import { emptyContext, setContext } from "./step-context.ts";
 
 /** The program of one thread for a sparse autoencoder. */
-export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: number): StepProgram {
+export function sparseProgram(
+  arena: SparseArena,
+  { sparse, updates: arithmetic }: Kernels,
+  rank: number,
+): StepProgram {
   const { control, plan } = arena;
   const { latents } = arena.model;
   const dOut = outputDimension(arena.model);
@@ -42,6 +49,7 @@ export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: num
   const wide = hasWide(plan.setup, plan.purpose);
   const updates = plan.storeGradients ? PHASE.gather : PHASE.update;
   const gradientsFirst = arena.gradientNorm.length > 0;
+  const matrices = hasMuon(plan) ? muonStages(arena, arithmetic, context) : [];
   const screening = plan.encoder === "screened" ? sparse.screening : undefined;
   let started = false;
 
@@ -173,7 +181,7 @@ export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: num
     run: gatherBias,
     finish() {
       measureGradients(arena);
-      control[CONTROL.phase] = PHASE.update;
+      control[CONTROL.phase] = matrices.length > 0 ? PHASE.matrices : PHASE.update;
     },
   };
   const updateRange = (first: number, last: number): void => {
@@ -246,6 +254,8 @@ export function sparseProgram(arena: SparseArena, { sparse }: Kernels, rank: num
           return gradients;
         case PHASE.biasGradient:
           return biasGradient;
+        case PHASE.matrices:
+          return matrices[control[CONTROL.matrixStage]];
         case PHASE.update:
           return update;
         case PHASE.bias:

@@ -31,6 +31,7 @@ export const PHASE = {
   auxiliary: 8,
   gradients: 9,
   biasGradient: 10,
+  matrices: 11,
 } as const;
 
 /** Blocks of `block` elements that cover `length`. */

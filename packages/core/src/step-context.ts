@@ -98,7 +98,7 @@ export function summarise(arena: Arena, context: StepContext): void {
   summaries[at + SUMMARY.learningRate] = scheduledValue(plan.setup.training.learningRate, step);
   summaries[at + SUMMARY.rows] = context.rows;
   summaries[at + SUMMARY.gradientNorm] =
-    context.train && arena.gradientNorm.length > 0 ? arena.gradientNorm[GRADIENT_NORM.norm] : 0;
+    context.train && plan.setup.training.clipNorm !== undefined ? arena.gradientNorm[GRADIENT_NORM.norm] : 0;
 }
 
 /** λ of a step, adapted where p is annealed. */

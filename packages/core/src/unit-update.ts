@@ -2,7 +2,7 @@
 import type { DeepArena } from "./arena.ts";
 import { UNIT_BLOCK } from "./block-sizes.ts";
 import { refreshMirror } from "./deep-options.ts";
-import { clipGradients, sumSquares } from "./gradient-norm.ts";
+import { sumSquares } from "./gradient-norm.ts";
 import type { StepContext } from "./kernels.ts";
 import { updateParameter } from "./optimizers/index.ts";
 import type { UpdateKernels } from "./optimizers/optimizer.ts";
@@ -38,10 +38,8 @@ export function updateUnits(
   if (tiedTo === undefined) {
     const at = unitGradientRow(arena, step, first) * inputs;
     const length = (last - first) * inputs;
-    clipGradients(on, arena, weight, at, length);
     updateParameter(on, arena, weight, first * inputs, length, at, step);
     refreshMirror(arena, layer, first, last);
   }
-  clipGradients(on, arena, bias, first, last - first);
   updateParameter(on, arena, bias, first, last - first, first, step);
 }

@@ -215,6 +215,11 @@ const updates: fc.Arbitrary<NonNullable<Problem["updates"]>> = fc.oneof(
     ...average,
     optimizer: { name: "signum" as const, momentum },
   })),
+  fc.tuple(clipping, averaging, momentum).map(([clip, average, momentum]) => ({
+    ...clip,
+    ...average,
+    optimizer: { name: "muon" as const, momentum, weightDecay: 0.1 },
+  })),
   fc.tuple(clipping, momentum).map(([clip, momentum]) => ({
     ...clip,
     optimizer: { name: "signum-schedule-free" as const, momentum },

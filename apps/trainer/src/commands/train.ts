@@ -15,7 +15,7 @@ import { formatCount, Progress } from "../progress.ts";
 import { readRunConfig, type RunConfig } from "../run/config.ts";
 import { describeRate } from "../run/learning-rate.ts";
 import { describeWindows } from "../run/describe-windows.ts";
-import type { ModelSetup } from "@sparseloom/core";
+import { type ModelSetup, muonCost, type TrainingSetup } from "@sparseloom/core";
 import type { StepMetrics } from "../run/metrics-log.ts";
 import type { ScreeningReport, TrainResult } from "../run/result.ts";
 import type { TrainHooks } from "../session.ts";
@@ -161,6 +161,15 @@ async function watchedGroup(run: (hooks: TrainHooks) => Promise<GroupResult>): P
   }
 }
 
+/** An optimiser's name, and what it costs where that is not little. */
+function describeOptimizer({ optimizer, batchRows }: TrainingSetup, model: ModelSetup): string {
+  const name = optimizer?.name ?? "adam";
+  if (name !== "muon") return name;
+  const { multiplyAdds, share } = muonCost(model, batchRows);
+  const of = model.kind === "deep" ? "the forward products" : "the encoder's product";
+  return `muon (${((2 * multiplyAdds) / 1e9).toPrecision(3)} GFLOP more per step, ${share.toPrecision(2)} times ${of})`;
+}
+
 function describeRun({ setup, corpus, totalExamples, totalSteps, options }: RunConfig): string {
   const { model, training } = setup;
   const shape =
@@ -168,7 +177,7 @@ function describeRun({ setup, corpus, totalExamples, totalSteps, options }: RunC
       ? `autoencoder ${model.widths.join("-")}`
       : `${model.architecture}, ${formatCount(model.latents)} latents${model.k > 0 ? `, k ${model.k}` : ""}`;
   const rate = describeRate(options, model, training.learningRate);
-  const optimizer = training.optimizer === undefined ? "" : `${training.optimizer.name}, `;
+  const optimizer = training.optimizer === undefined ? "" : `${describeOptimizer(training, model)}, `;
   return (
     `${shape} on ${formatCount(corpus.rows)} × ${corpus.dIn} activations: ${formatCount(totalExamples)} examples, ` +
     `${formatCount(totalSteps)} steps of ${formatCount(training.batchRows)}, ${optimizer}learning rate ${rate}, seed ${options.seed}; shuffle: ` +

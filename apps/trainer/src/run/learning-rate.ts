@@ -14,7 +14,7 @@ import type { TrainOptions } from "../options.ts";
 const DECAY_SHARE = 0.2;
 
 /**
- * The schedule that the options ask for. A cosine decay takes all steps after the warm-up, as SAELens's
+ * The schedule that the options ask for. Muon's linear decay takes all steps after the warm-up, as sparsify's. A cosine decay takes all steps after the warm-up, as SAELens's
  * `cosineannealing` does; `--lr-decay` shortens it to the last steps.
  *
  * @throws RequestError where the automatic rate is below --lr-end
@@ -26,10 +26,11 @@ export function learningRateOf(options: TrainOptions, model: ModelSetup, totalSt
   const peak = lr === "auto" ? automaticRate(model, optimizer).rate : lr;
   if (lrEnd > peak)
     throw new RequestError(`--lr-end must be at most the learning rate ${peak.toPrecision(3)}, got ${lrEnd}`);
+  const afterWarmup = Math.max(0, totalSteps - warmupSteps);
   const decaySteps = {
     constant: 0,
-    linear: options.lrDecay ?? Math.round(DECAY_SHARE * totalSteps),
-    cosine: options.lrDecay ?? Math.max(0, totalSteps - warmupSteps),
+    linear: options.lrDecay ?? (optimizer === "muon" ? afterWarmup : Math.round(DECAY_SHARE * totalSteps)),
+    cosine: options.lrDecay ?? afterWarmup,
   }[lrSchedule];
   return {
     peak,
@@ -51,6 +52,7 @@ interface AutomaticRate {
 
 function automaticRate(model: ModelSetup, optimizer: TrainOptions["optimizer"]): AutomaticRate {
   const large = "found for TopK at mini-batches of 65,000 rows and more";
+  if (optimizer === "muon") return { rate: 2e-3, validity: large };
   if (optimizer !== "adam") {
     if (model.kind === "deep") return { rate: DEEP_SIGN_RATE, validity: "a start: half of Adam's" };
     const validity = optimizer === "signum" ? "that of signum-schedule-free, a start" : large;
@@ -72,17 +74,28 @@ export function describeRate({ lr, optimizer }: TrainOptions, model: ModelSetup,
 }
 
 /** β of the momentum: Bernstein et al. 2018; sparsify. */
-const MOMENTUM = { signum: 0.9, "signum-schedule-free": 0.95 } as const;
+const MOMENTUM = { signum: 0.9, "signum-schedule-free": 0.95, muon: 0.95 } as const;
+/** Muon's weight decay: torch.optim.Muon, sparsify. */
+const WEIGHT_DECAY = 0.1;
 
 /** The optimiser, clipping and averaging that the options ask for. */
 export function updatesOf({
   optimizer: name,
   momentum,
+  weightDecay = WEIGHT_DECAY,
   clipNorm,
   ema,
 }: TrainOptions): Pick<TrainingSetup, "optimizer" | "clipNorm" | "ema"> {
   return {
-    ...(name === "adam" ? {} : { optimizer: { name, momentum: momentum ?? MOMENTUM[name] } }),
+    ...(name === "adam"
+      ? {}
+      : {
+          optimizer: {
+            name,
+            momentum: momentum ?? MOMENTUM[name],
+            ...(name === "muon" ? { weightDecay } : {}),
+          },
+        }),
     ...(clipNorm === undefined ? {} : { clipNorm }),
     ...(ema === undefined ? {} : { ema }),
   };

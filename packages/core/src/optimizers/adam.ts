@@ -52,7 +52,6 @@ export function emptyAdamStep(): AdamStep {
 
 /** Adam without weight decay. */
 export const adam: Optimizer = {
-  keeps: () => ["m", "v"],
   update(on, parameter, offset, length, gradientOffset, step, constrain) {
     on.adam(parameter, offset, length, gradientOffset, step.adam);
     constrain?.(parameter.value, offset, length);

@@ -1,28 +1,24 @@
 /** The optimisers by name, and what they do to parameters. */
 import type { Arena, ParameterViews } from "../arena.ts";
+import { clipGradients } from "../gradient-norm.ts";
 import type { StepContext } from "../kernels.ts";
-import type { OptimizerSetup, TrainingSetup } from "../setup.ts";
+import type { TrainingSetup } from "../setup.ts";
 import { adam } from "./adam.ts";
-import type { Constrain, Kept, Optimizer, UpdateKernels } from "./optimizer.ts";
+import type { OptimizerName } from "./kept.ts";
+import type { Constrain, Optimizer, UpdateKernels } from "./optimizer.ts";
+import { muon } from "./muon.ts";
 import { scheduleFreeSignum } from "./schedule-free.ts";
 import { signum } from "./signum.ts";
-
-export type OptimizerName = "adam" | OptimizerSetup["name"];
 
 export const OPTIMIZERS: Readonly<Record<OptimizerName, Optimizer>> = {
   adam,
   signum,
   "signum-schedule-free": scheduleFreeSignum,
+  muon,
 };
 
 export function optimizerOf({ optimizer }: TrainingSetup): Optimizer {
   return OPTIMIZERS[optimizer?.name ?? "adam"];
-}
-
-/** What a run keeps for each element of a parameter of `shape`, beside its value. */
-export function keptOf(training: TrainingSetup, shape: readonly number[]): readonly Kept[] {
-  const kept = optimizerOf(training).keeps(shape.length > 1);
-  return training.ema === undefined ? kept : [...kept, "average"];
 }
 
 /**
@@ -38,7 +34,10 @@ export function startCopies(
     if (copy.length > 0) copy.set(value.subarray(offset, offset + length), offset);
 }
 
-/** Updates elements [offset, offset + length) of a parameter, and the moving average of them where there is one. */
+/**
+ * Updates elements [offset, offset + length) of a parameter, whose gradient is clipped before where gradients are, and the
+ * moving average of them where there is one.
+ */
 export function updateParameter(
   on: UpdateKernels,
   arena: Arena,
@@ -51,6 +50,8 @@ export function updateParameter(
 ): void {
   const { training } = arena.plan.setup;
   const { update } = step;
+  // Muon has clipped the gradients of matrices, and made something else of them.
+  if (parameter.matrix.gram.length === 0) clipGradients(on, arena, parameter, gradientOffset, length);
   optimizerOf(training).update(on, parameter, offset, length, gradientOffset, step, constrain);
   if (training.ema === undefined) return;
   const { value, average } = parameter;

@@ -6,9 +6,6 @@ import type { FloatArray, ParameterViews } from "../arena.ts";
 import type { StepContext } from "../kernels.ts";
 import type { AdamStep } from "./adam.ts";
 
-/** What may be kept for each element of a parameter, beside its value: regions `<name>.<kept>`. */
-export type Kept = "m" | "v" | "z" | "average";
-
 /** Brings elements [offset, offset + length) of a parameter, or of a copy of it, back to what its architecture asks for. */
 export type Constrain = (values: FloatArray, offset: number, length: number) => void;
 
@@ -69,14 +66,40 @@ export interface UpdateKernels {
   square(values: FloatArray, offset: number, length: number): number;
   /** ‖values‖, by lane order. */
   norm(values: FloatArray, offset: number, length: number): number;
+  /**
+   * Rows [rows, length] of left·right, each element a chain from 0: left [rows, depth], right [depth, length]. `rank`: the
+   * calling thread's, for its scratch. At most MATRIX_BLOCK rows.
+   */
+  multiply(
+    rank: number,
+    out: FloatArray,
+    outOffset: number,
+    left: FloatArray,
+    leftOffset: number,
+    rows: number,
+    right: FloatArray,
+    depth: number,
+    length: number,
+  ): void;
+  /** Rows [first, last) of xᵀx, at most MATRIX_BLOCK, each element a chain from 0 over the rows of x [rows, columns]. */
+  gram(
+    rank: number,
+    out: FloatArray,
+    outOffset: number,
+    x: FloatArray,
+    rows: number,
+    columns: number,
+    first: number,
+    last: number,
+  ): void;
+  /** To the arena's precision. */
+  round(value: number): number;
   /** values /= ‖values‖, unless that is 0. */
   normalise(values: FloatArray, offset: number, length: number): void;
 }
 
 /** An optimiser. */
 export interface Optimizer {
-  /** What it keeps for each element of a matrix, or of a vector. */
-  readonly keeps: (matrix: boolean) => readonly Kept[];
   /**
    * Updates elements [offset, offset + length) of a parameter from its gradient at `gradientOffset`. Of a matrix they are
    * one row or several.

@@ -17,6 +17,7 @@ import { referenceKernels } from "../reference/index.ts";
 import { type Schedule, scheduledValue } from "../schedule.ts";
 import type { ModelSetup, TrainingSetup } from "../setup.ts";
 import { createProgram, runStep } from "../stages.ts";
+import { muonCost } from "./muon.ts";
 import { AverageWeights } from "./schedule-free.ts";
 
 const ROWS = 16;
@@ -43,7 +44,8 @@ interface Rule {
 function expectRule(
   model: ModelSetup,
   training: Partial<TrainingSetup>,
-  ruleOf: (start: Float64Array) => Rule,
+  ruleOf: (start: Float64Array, shape: readonly number[]) => Rule,
+  tolerance = 1e-12,
 ) {
   const setup = setupOf(model, { learningRate, ...training });
   const arena = randomArena(setup, 1, { precision: "float64", storeGradients: true });
@@ -51,7 +53,7 @@ function expectRule(
   // Random parameters were set after the copies were started.
   for (const { value, z, average } of parametersOf(arena))
     for (const copy of [z, average]) if (copy.length > 0) copy.set(value);
-  const rules = parametersOf(arena).map(({ value }) => ruleOf(Float64Array.from(value)));
+  const rules = parametersOf(arena).map(({ value, shape }) => ruleOf(Float64Array.from(value), shape));
   const close = (found: ArrayLike<number>, expected: ArrayLike<number>): number =>
     Math.max(...Array.from(found, (value, i) => Math.abs(value - expected[i]!)));
   for (let step = 0; step < STEPS; step++) {
@@ -59,14 +61,36 @@ function expectRule(
     runStep(program, 0);
     parametersOf(arena).forEach(({ name, value, gradient }, i) => {
       rules[i]!.step(gradient, scheduledValue(setup.training.learningRate, step));
-      expect(close(value, rules[i]!.value), `${name} after step ${step}`).toBeLessThan(1e-12);
+      expect(close(value, rules[i]!.value), `${name} after step ${step}`).toBeLessThan(tolerance);
     });
   }
   takeAverages(arena);
   parametersOf(arena).forEach(({ name, value }, i) => {
     const { finished = rules[i]!.value } = rules[i]!;
-    expect(close(value, finished), `${name} of the finished model`).toBeLessThan(1e-12);
+    expect(close(value, finished), `${name} of the finished model`).toBeLessThan(tolerance);
   });
+}
+
+type Matrix = number[][];
+const times = (a: Matrix, b: Matrix): Matrix =>
+  a.map((row) => b[0]!.map((_, j) => row.reduce((sum, value, t) => sum + value * b[t]![j]!, 0)));
+const transposed = (a: Matrix): Matrix => a[0]!.map((_, j) => a.map((row) => row[j]!));
+const sumOf = (...parts: [number, Matrix][]): Matrix =>
+  parts[0]![1].map((row, i) =>
+    row.map((_, j) => parts.reduce((sum, [scale, m]) => sum + scale * m[i]![j]!, 0)),
+  );
+
+/** Five Newton–Schulz steps on the matrix itself, as torch.optim.Muon takes them, wide matrices as they are. */
+function orthogonalised(u: Matrix): Matrix {
+  if (u.length > u[0]!.length) return transposed(orthogonalised(transposed(u)));
+  const norm = Math.max(1e-7, Math.hypot(...u.flat()));
+  let x = u.map((row) => row.map((value) => value / norm));
+  for (let k = 0; k < 5; k++) {
+    const gram = times(x, transposed(x));
+    const polynomial = sumOf([-4.775, gram], [2.0315, times(gram, gram)]);
+    x = sumOf([3.4445, x], [1, times(polynomial, x)]);
+  }
+  return x;
 }
 
 describe.each([
@@ -114,6 +138,73 @@ describe.each([
     });
   });
 
+  it("moves by Muon: matrices by what Newton–Schulz makes of their momentum, vectors by Adam", () => {
+    // Clipped, too: the momentum is of clipped gradients, which are clipped once.
+    const optimizer = { name: "muon", momentum: 0.9, weightDecay: 0.1 } as const;
+    const rule = (value: Float64Array, [n = 0, d]: readonly number[]): Rule => {
+      const m = new Float64Array(value.length);
+      const v = new Float64Array(value.length);
+      let t = 0;
+      return {
+        value,
+        step(gradient, rate) {
+          t++;
+          const g = gradient;
+          if (d === undefined) {
+            for (let i = 0; i < n; i++) {
+              m[i] = 0.9 * m[i]! + 0.1 * g[i]!;
+              v[i] = 0.999 * v[i]! + 0.001 * g[i]! ** 2;
+              const root = Math.sqrt(v[i]! / (1 - 0.999 ** t)) + 1e-8;
+              value[i]! -= (rate * m[i]!) / (1 - 0.9 ** t) / root;
+            }
+            return;
+          }
+          // The stages leave u in the gradient's place: what it is made of follows from it.
+          const u = Array.from({ length: n }, (_row, i) =>
+            Array.from({ length: d }, (_, j) => g[i * d + j]!),
+          );
+          const update = orthogonalised(u);
+          const scale = rate * 0.2 * Math.sqrt(Math.max(n, d));
+          for (let i = 0; i < value.length; i++)
+            value[i] = (1 - 0.1 * rate) * value[i]! - scale * update[Math.floor(i / d)]![i % d]!;
+        },
+      };
+    };
+    expectRule(model, { optimizer }, rule, 1e-9);
+  });
+
+  it("gives Muon Nesterov's momentum of clipped gradients", () => {
+    const limit = 0.05;
+    const optimizer = { name: "muon", momentum: 0.9 } as const;
+    const arenaOf = (training: Partial<TrainingSetup>) =>
+      randomArena(setupOf(model, training), 1, { precision: "float64", storeGradients: true });
+    const arena = arenaOf({ optimizer, clipNorm: limit });
+    const program = createProgram(arena, referenceKernels("float64"), 0);
+    const momenta = parametersOf(arena).map(({ value }) => new Float64Array(value.length));
+    for (let step = 0; step < 3; step++) {
+      // Gradients at the same parameters, neither clipped nor turned into anything.
+      const plain = arenaOf({});
+      parametersOf(plain).forEach(({ value }, i) => value.set(parametersOf(arena)[i]!.value));
+      if (arena.kind === "sparse" && plain.kind === "sparse") plain.decoderNorm.set(arena.decoderNorm);
+      for (const each of [plain, arena]) setBatch(each, normals(ROWS * 7, 100 + step), step);
+      runStep(createProgram(plain, referenceKernels("float64"), 0), 0);
+      runStep(program, 0);
+      const norm = Math.hypot(...parametersOf(plain).flatMap(({ gradient }) => [...gradient]));
+      const factor = Math.min(1, limit / (norm + 1e-6));
+      expect(factor).toBeLessThan(1);
+      parametersOf(arena).forEach(({ shape, gradient }, at) => {
+        if (shape.length === 1) return;
+        const m = momenta[at]!;
+        const unclipped = parametersOf(plain)[at]!.gradient;
+        for (let i = 0; i < m.length; i++) {
+          const g = factor * unclipped[i]!;
+          m[i] = 0.9 * m[i]! + 0.1 * g;
+          expect(Math.abs(gradient[i]! - (0.1 * g + 0.9 * m[i]!))).toBeLessThan(1e-12);
+        }
+      });
+    }
+  });
+
   it("keeps a moving average without bias, which is the finished model", () => {
     expectRule(model, { ema: 0.8, optimizer: { name: "signum", momentum: 0 } }, (value) => {
       const points: Float64Array[] = [];
@@ -131,6 +222,41 @@ describe.each([
         },
       };
     });
+  });
+});
+
+describe("Muon in float32", () => {
+  it("is as exact as in float64 to a part in a thousand, though its polynomial squares condition numbers", () => {
+    const shape = sparseModel({ latents: 100, dIn: 40, k: 5 });
+    const moved = (["float32", "float64"] as const).map((precision) => {
+      const setup = setupOf(shape, { optimizer: { name: "muon", momentum: 0 } });
+      const arena = randomSparseArena(setup, 1, { precision });
+      const before = arena.W_enc.value.slice();
+      setBatch(arena, normals(ROWS * 40, 3), 0);
+      runStep(createProgram(arena, referenceKernels(precision), 0), 0);
+      return arena.W_enc.value.map((value, i) => value - before[i]!);
+    }) as [Float32Array, Float64Array];
+    const difference = Math.hypot(...moved[1].map((value, i) => value - moved[0][i]!));
+    expect(difference / Math.hypot(...moved[1])).toBeLessThan(1e-3);
+  });
+
+  it("leaves a matrix without gradient where it is", () => {
+    const arena = randomSparseArena(
+      setupOf(sparseModel(), { optimizer: { name: "muon", momentum: 0.9 } }),
+      1,
+    );
+    const before = arena.W_enc.value.slice();
+    // No latent is active.
+    arena.b_enc.value.fill(-1000);
+    setBatch(arena, normals(ROWS * 7, 3), 0);
+    runStep(createProgram(arena, referenceKernels(), 0), 0);
+    expect(arena.W_enc.value).toEqual(before);
+  });
+
+  it("costs what its two products with the matrices and those of squares cost", () => {
+    const { multiplyAdds, share } = muonCost(sparseModel({ latents: 12_288, dIn: 768, k: 32 }), 4096);
+    expect(multiplyAdds).toBe(2 * (2 * 12_288 * 768 ** 2 + 17 * 768 ** 3));
+    expect(share).toBeCloseTo(1.148, 3);
   });
 });
 

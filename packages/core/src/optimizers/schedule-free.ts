@@ -10,7 +10,6 @@
 import type { Optimizer } from "./optimizer.ts";
 
 export const scheduleFreeSignum: Optimizer = {
-  keeps: () => ["z", "average"],
   update(on, { value, z, average, gradient }, offset, length, gradientOffset, { update }, constrain) {
     const { rate, momentum, momentumRest, average: weight, averageRest } = update;
     on.signStep(z, offset, rate, gradient, gradientOffset, length);

@@ -2,7 +2,6 @@
 import type { Optimizer } from "./optimizer.ts";
 
 export const signum: Optimizer = {
-  keeps: () => ["m"],
   update(on, { value, m, gradient }, offset, length, gradientOffset, { update }, constrain) {
     const { momentum, momentumRest, rate } = update;
     on.mix(m, offset, momentum, m, offset, momentumRest, gradient, gradientOffset, length);

@@ -4,15 +4,14 @@
  */
 import type { DeepArena, FloatArray, LayerViews } from "../arena.ts";
 import { measureBottleneck, mirrorOf, pullBottleneck } from "../deep-options.ts";
+import type { UpdateKernels } from "../optimizers/optimizer.ts";
 import type { DeepKernels, StepContext } from "../kernels.ts";
 import { completeUnits, unitGradientRow, updateUnits } from "../unit-update.ts";
 import { chainLink, chainProduct, laneDot, type Round } from "./chains.ts";
 import { squaredDistance } from "./sparse.ts";
-import { referenceUpdates } from "./update.ts";
 
 /** The reference stages at one precision. `lanes` is scratch of the calling thread. */
-export function referenceDeepKernels(round: Round, lanes: FloatArray): DeepKernels {
-  const updates = referenceUpdates(round, lanes);
+export function referenceDeepKernels(round: Round, lanes: FloatArray, updates: UpdateKernels): DeepKernels {
   return {
     propagateRows(arena, step, first, last) {
       forward(arena, step, first, last, round);

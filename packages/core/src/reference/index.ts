@@ -3,14 +3,17 @@ import type { Kernels } from "../kernels.ts";
 import type { Precision } from "../plan.ts";
 import { referenceDeepKernels } from "./deep.ts";
 import { laneScratch, referenceSparseKernels } from "./sparse.ts";
+import { referenceUpdates } from "./update.ts";
 
 /** The reference kernels for arenas of `precision` (default float32). One instance per thread: it holds scratch. */
 export function referenceKernels(precision: Precision = "float32"): Kernels {
   const round = precision === "float32" ? Math.fround : (value: number): number => value;
   const lanes = laneScratch(precision);
+  const updates = referenceUpdates(round, lanes);
   return {
     variant: precision === "float32" ? "reference" : "reference-float64",
-    sparse: referenceSparseKernels(round, lanes),
-    deep: referenceDeepKernels(round, lanes),
+    sparse: referenceSparseKernels(round, lanes, updates),
+    deep: referenceDeepKernels(round, lanes, updates),
+    updates,
   };
 }

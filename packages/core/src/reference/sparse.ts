@@ -4,6 +4,7 @@
  */
 import { ARCHITECTURES, type RowRules } from "../architectures/index.ts";
 import type { FloatArray, SparseArena } from "../arena.ts";
+import type { UpdateKernels } from "../optimizers/optimizer.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
 import { LATENT_BLOCK, ROW_BLOCK } from "../block-sizes.ts";
 import { completeGradients, gradientRow, updateDecoderBias, updateLatents } from "../latent-update.ts";
@@ -17,7 +18,6 @@ import { partWide } from "../multi-topk.ts";
 import { decodePrefixes, prefixGradients, prefixRow } from "./prefixes.ts";
 import { gatherPreActivations } from "../pre-act-loss.ts";
 import { selectLargest, sortByLatent } from "./select.ts";
-import { referenceUpdates } from "./update.ts";
 import { decodeWide } from "./wide.ts";
 
 /** What the encoder sees: x − b_dec where the architecture subtracts it, else the mini-batch itself. */
@@ -26,8 +26,11 @@ function encoderInput(arena: SparseArena, step: StepContext): FloatArray {
 }
 
 /** The reference stages at one precision. `lanes` is scratch of the calling thread. */
-export function referenceSparseKernels(round: Round, lanes: FloatArray): SparseKernels {
-  const updates = referenceUpdates(round, lanes);
+export function referenceSparseKernels(
+  round: Round,
+  lanes: FloatArray,
+  updates: UpdateKernels,
+): SparseKernels {
   const made = new Map<SparseModelSetup, RowRules>();
   const rulesOf = ({ model }: SparseArena): RowRules | undefined => {
     const make = ARCHITECTURES[model.architecture].rules;

@@ -46,6 +46,26 @@ export function referenceUpdates(round: Round, lanes: FloatArray): UpdateKernels
     },
     square,
     norm,
+    round,
+    multiply(_rank, out, outOffset, left, leftOffset, rows, right, depth, length) {
+      out.fill(0, outOffset, outOffset + rows * length);
+      for (let row = 0; row < rows; row++)
+        for (let t = 0; t < depth; t++)
+          chainLink(
+            out,
+            outOffset + row * length,
+            left[leftOffset + row * depth + t],
+            right,
+            t * length,
+            length,
+          );
+    },
+    gram(_rank, out, outOffset, x, rows, columns, first, last) {
+      out.fill(0, outOffset, outOffset + (last - first) * columns);
+      for (let t = 0; t < rows; t++)
+        for (let i = first; i < last; i++)
+          chainLink(out, outOffset + (i - first) * columns, x[t * columns + i], x, t * columns, columns);
+    },
     normalise(values, offset, length) {
       const divisor = norm(values, offset, length);
       if (divisor > 0) for (let j = offset; j < offset + length; j++) values[j] = values[j] / divisor;

@@ -5,11 +5,11 @@ import type { DeepKernels, StepContext } from "../kernels.ts";
 import { DEEP_ROW_BLOCK, UNIT_BLOCK } from "../block-sizes.ts";
 import { packedDeltaLength } from "../plan-deep.ts";
 import { completeUnits, updateUnits } from "../unit-update.ts";
+import type { UpdateKernels } from "../optimizers/optimizer.ts";
 import { type Plan, regionOf } from "../plan.ts";
 import type { DeepModelSetup } from "../setup.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
-import { wasmUpdates } from "./update.ts";
 
 const PANEL = 8;
 
@@ -19,9 +19,9 @@ export function wasmDeepKernels(
   model: DeepModelSetup,
   wasm: KernelExports,
   wide: 0 | 1,
+  updates: UpdateKernels,
 ): DeepKernels {
   const at = pointersOf(plan);
-  const updates = wasmUpdates(wasm);
   const training = plan.purpose === "train";
   const widest = Math.max(...model.widths);
   const slots = at("slots");

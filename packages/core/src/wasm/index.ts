@@ -5,6 +5,7 @@ import type { Plan } from "../plan.ts";
 import { wasmDeepKernels } from "./deep.ts";
 import { instantiate, type KernelExports, type WasmVariant } from "./instance.ts";
 import { wasmSparseKernels } from "./sparse.ts";
+import { wasmUpdates } from "./update.ts";
 
 /** The stages of `plan`'s model over its `memory`, which must be a shared WebAssembly memory. One per thread. */
 export function wasmKernels(
@@ -18,6 +19,7 @@ export function wasmKernels(
   const wasm = wrap(instantiate(variant, memory));
   const { model } = plan.setup;
   const wide = wideSimd ? 1 : 0;
+  const updates = wasmUpdates(plan, wasm, wide);
   if (plan.encoder === "screened" && variant === "wasm-simd")
     throw new Error("internal: these kernels do not screen, see chooseEncoder");
   const absent = (kind: string) => (): never => {
@@ -25,7 +27,7 @@ export function wasmKernels(
   };
   const sparse: SparseKernels =
     model.kind === "sparse"
-      ? wasmSparseKernels(plan, model, wasm, wide)
+      ? wasmSparseKernels(plan, model, wasm, wide, updates)
       : {
           encodeRows: absent("sparse"),
           decodeRows: absent("sparse"),
@@ -40,7 +42,7 @@ export function wasmKernels(
         };
   const deep: DeepKernels =
     model.kind === "deep"
-      ? wasmDeepKernels(plan, model, wasm, wide)
+      ? wasmDeepKernels(plan, model, wasm, wide, updates)
       : { propagateRows: absent("deep"), gatherUnits: absent("deep"), updateUnits: absent("deep") };
-  return { variant, sparse, deep };
+  return { variant, sparse, deep, updates };
 }

@@ -6,6 +6,7 @@ import type { SparseKernels, StepContext } from "../kernels.ts";
 import { LATENT_BLOCK } from "../block-sizes.ts";
 import { completeGradients, gradientRow, updateDecoderBias, updateLatents } from "../latent-update.ts";
 import { partWide } from "../multi-topk.ts";
+import type { UpdateKernels } from "../optimizers/optimizer.ts";
 import { hasAuxiliary, hasWide, latentSums } from "../plan-sparse.ts";
 import type { Plan } from "../plan.ts";
 import { outputDimension, rowDimension, type SparseModelSetup } from "../setup.ts";
@@ -18,7 +19,6 @@ import { gatherPreActivations } from "../pre-act-loss.ts";
 import { inputGradientPointer, parameterPointers, pointersOf } from "./pointers.ts";
 import { wasmPrefixes } from "./prefixes.ts";
 import { screenedEncoder } from "./screen.ts";
-import { wasmUpdates } from "./update.ts";
 import { wasmWide } from "./wide.ts";
 
 /** The stages over the memory laid out by `plan`. `wide`: products in tiles of two panels. */
@@ -27,12 +27,12 @@ export function wasmSparseKernels(
   model: SparseModelSetup,
   wasm: KernelExports,
   wide: 0 | 1,
+  updates: UpdateKernels,
 ): SparseKernels {
   const { dIn, latents, applyBDecToInput, architecture } = model;
   const { selection, gate = false, rules: makeRules } = ARCHITECTURES[architecture];
   const rules = makeRules?.(model);
   const settle = rules?.settle;
-  const updates = wasmUpdates(wasm);
   const dOut = outputDimension(model);
   const outBytes = 4 * dOut;
   const at = pointersOf(plan);
@@ -97,7 +97,6 @@ export function wasmSparseKernels(
 
   return {
     screening,
-
     encodeRows(arena, step, first, last) {
       const encoder = step.screened && screening !== undefined ? screening : exact;
       if (!encoder.encodeRows(arena, step, first, last)) return false;
