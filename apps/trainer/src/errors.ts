@@ -39,6 +39,15 @@ function isSystemError(error: unknown): boolean {
   return error instanceof Error && "syscall" in error && "code" in error;
 }
 
+/** The flag or command that helps, where the packages below, which know neither, only say what is wrong. */
+export function hintOf(error: unknown): string {
+  if (isCorpusError(error, "ambiguous-column")) return " (--column)";
+  if (isCorpusError(error, "exists")) return " (--overwrite)";
+  return isCorpusError(error, "not-arrow") && error.message.endsWith("convert it first")
+    ? " (sparseloom corpus pack)"
+    : "";
+}
+
 /** The exit status for an error, and whether its stack helps: only for faults of our own. */
 export function judge(error: unknown): { status: number; showStack: boolean } {
   if (error instanceof RequestError || error instanceof OptionError)

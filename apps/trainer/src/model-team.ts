@@ -48,6 +48,7 @@ export function startModelTeam(
       `the model ${path} reads ${model.dIn} dimensions, but the corpus's column "${corpus.column}" has ${corpus.dIn}`,
     );
   }
+  if (!transcodes && !(model instanceof DeepAutoencoder)) requireWidths(path, model, corpus);
   const none = { peak: 0, warmupSteps: 0, decaySteps: 0, totalSteps: 1 };
   const training = {
     batchRows: EVALUATION_ROWS,
@@ -65,6 +66,16 @@ export function startModelTeam(
   const means = transformRows(mean, corpus.dIn, transform);
   team.arena.mean.set(partOfRows(means, setup.model, "target"));
   return { team, transform };
+}
+
+/** @throws RequestError where a crosscoder's columns were opened in another order, or are others */
+function requireWidths(path: string, { parts }: SparseAutoencoder, corpus: Corpus): void {
+  const wrong = (parts.columns ?? []).findIndex(({ dIn }, i) => dIn !== corpus.columns[i]?.dIn);
+  const [own, there] = [parts.columns?.[wrong], corpus.columns[wrong]];
+  if (own === undefined) return;
+  throw new RequestError(
+    `the model ${path} reads the column "${own.name}" of ${own.dIn} dimensions, but "${there?.name}" has ${there?.dIn}: give --columns in the model's order`,
+  );
 }
 
 /** @throws RequestError unless the corpus has a transcoder's input and its target */

@@ -516,6 +516,12 @@ export function checkTrainRequest(request: unknown): TrainOptions {
       `--decoder ${options.decoder} does not go with --arch ${options.arch}: it has ${ARCHITECTURES[options.arch].decoders.join(" or ")}`,
     );
   }
+  // A preset may give units as well, whether it has numbers in them or not.
+  if (
+    (request as TrainRequest).units !== undefined &&
+    (TOPK_FAMILY as readonly string[]).includes(options.arch)
+  )
+    throw new RequestError(`--units is for λ, thresholds and slopes, which --arch ${options.arch} has not`);
   return options;
 }
 

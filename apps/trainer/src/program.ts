@@ -9,7 +9,7 @@ import { addDoctorCommand } from "./commands/doctor.ts";
 import { addEvalCommand } from "./commands/eval.ts";
 import { addInspectCommand } from "./commands/inspect.ts";
 import { addTrainCommand } from "./commands/train.ts";
-import { EXIT, judge } from "./errors.ts";
+import { EXIT, hintOf, judge } from "./errors.ts";
 import "./team/worker.ts";
 import { VERSION } from "./version.ts";
 
@@ -48,7 +48,7 @@ try {
     process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.wrongRequest;
   } else {
     const { status, showStack } = judge(error);
-    const message = error instanceof Error ? error.message : String(error);
+    const message = error instanceof Error ? error.message + hintOf(error) : String(error);
     process.stderr.write(`error: ${showStack && error instanceof Error ? error.stack : message}\n`);
     process.exitCode = status;
   }

@@ -28,6 +28,7 @@ import {
 } from "./run/directory.ts";
 import { RunLock } from "./run/lock.ts";
 import type { TrainResult } from "./run/result.ts";
+import { warningsOf } from "./run/warnings.ts";
 import { type RunEnd, runToEnd, type TrainHooks } from "./session.ts";
 import { partOfRows } from "./slot-rows.ts";
 import { Team } from "./team/team.ts";
@@ -67,17 +68,6 @@ export async function train(
   await refuseTakenDirectory(runDirectory);
   const [end] = await trainTogether(patterns, [{ options, runDirectory }], hooks);
   return await resultOf(end);
-}
-
-/** What is likely to disappoint in a new run, though it is what was asked for. */
-function warningsOf({ setup: { model } }: RunConfig): string[] {
-  if (model.kind === "deep" || model.prefixes === undefined) return [];
-  const [smallest] = model.prefixes;
-  const least = Math.floor(model.latents / 16);
-  if (smallest >= least) return [];
-  return [
-    `the smallest prefix of ${smallest} latents is below 1/16 of all (${least}): prefixes so narrow mix correlated features into one latent (hedging, arXiv 2505.11756)`,
-  ];
 }
 
 /** A run to be made. */

@@ -194,7 +194,7 @@ describe("sparseloom compare", () => {
       /^error: .*small reads 12 dimensions, but .*seed-0 reads 24: only models of one place/,
     ],
     [["small", "deep"], /^error: .*deep is a deep autoencoder: it has no latents to match$/],
-    [["small", "nowhere"], /^error: .*nowhere is not a model: /],
+    [["small", "nowhere"], /^error: .*nowhere: no such folder; a model folder or run directory is needed/],
   ])("refuses %s", async (paths, message) => {
     const run = await runCli(["compare", ...paths.map(at)]);
     expect(run.stderr.trim()).toMatch(message);

@@ -86,10 +86,10 @@ describe("AuxK's number of latents by default", () => {
 
 describe("prefixes of a Matryoshka autoencoder", () => {
   it("are warned of where the smallest is below a sixteenth of the latents", async () => {
-    const request: TrainRequest = { arch: "matryoshka", k: 3, latents: 160 };
+    const request: TrainRequest = { arch: "matryoshka", k: 3, latents: 160, threshold: "ema" };
     const narrow = await run("narrow", { ...request, prefixes: [9, 80, 160] });
     expect(narrow.notices).toEqual([
-      "the smallest prefix of 9 latents is below 1/16 of all (10): prefixes so narrow mix correlated features into one latent (hedging, arXiv 2505.11756)",
+      "warning: the smallest prefix of 9 latents is below 1/16 of all (10): prefixes so narrow mix correlated features into one latent (hedging, arXiv 2505.11756)",
     ]);
     expect((await run("wide", { ...request, prefixes: [10, 80, 160] })).notices).toEqual([]);
     expect((await run("default", { ...request, latents: 100 })).notices).toEqual([]);

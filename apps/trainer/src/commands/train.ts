@@ -195,6 +195,13 @@ function describeScreening(report: ScreeningReport | undefined): string[] {
   ];
 }
 
+function describeDead({ dead, deadWindow, examples }: TrainResult, latents: number): string {
+  const window = formatCount(deadWindow);
+  return examples < deadWindow
+    ? `dead latents: not known yet (dead is who had no activation in the last ${window} examples, and there were fewer)`
+    : `dead latents: ${formatCount(dead)} of ${formatCount(latents)} (no activation in the last ${window} examples)`;
+}
+
 /** The result for people. */
 export function describeResult(result: TrainResult, model: ModelSetup): string {
   const sparse = model.kind === "sparse";
@@ -210,12 +217,7 @@ export function describeResult(result: TrainResult, model: ModelSetup): string {
     ...(result.heldOut === undefined
       ? []
       : [`${set("held-out rows", result.heldOut)} (${formatCount(result.heldOut.rows)} rows)`]),
-    ...(sparse
-      ? [
-          ...describeScreening(result.screening),
-          `dead latents: ${formatCount(result.dead)} of ${formatCount(model.latents)} (no activation in the last ${formatCount(result.deadWindow)} examples)`,
-        ]
-      : []),
+    ...(sparse ? [...describeScreening(result.screening), describeDead(result, model.latents)] : []),
     result.complete
       ? `run directory: ${result.runDirectory}`
       : `continue with: sparseloom train --resume ${shellQuoted(result.runDirectory)}`,

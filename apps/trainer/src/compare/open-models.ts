@@ -15,10 +15,13 @@ import type { ModelToCompare } from "./compare-models.ts";
  */
 export async function openModels(paths: readonly string[]): Promise<ModelToCompare[]> {
   const all = (await Promise.all(paths.map(runsIn))).flat();
-  if (all.length < 2)
+  if (all.length < 2) {
+    // What is not there at all is the nearer fault.
+    for (const path of all) await load(path);
     throw new RequestError(
       `compare needs at least two models, got ${all.length}: give run directories, or one of runs trained together`,
     );
+  }
   const twice = all.find((path, i) => all.indexOf(path) !== i);
   if (twice !== undefined) throw new RequestError(`${twice} is named twice`);
   const short = all.map((path) => basename(path));

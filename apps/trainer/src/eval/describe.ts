@@ -23,7 +23,9 @@ function measures(result: EvalResult): Row[] {
   const { mse, fvu, cosineSimilarity, shrinkage, relativeBias, l0, l1, dead, latents, decoder } = result;
   const rows: Row[] = [
     ["MSE", mse.toPrecision(5), "squared error per row, summed over dimensions, raw units"],
-    ["FVU", fvu.toFixed(4), `share of variance unexplained (explained ${(1 - fvu).toFixed(4)})`],
+    Number.isFinite(fvu)
+      ? ["FVU", fvu.toFixed(4), `share of variance unexplained (explained ${(1 - fvu).toFixed(4)})`]
+      : ["FVU", "–", "share of variance unexplained; these rows have no variance"],
     ["cosine", cosineSimilarity.toFixed(4), "between a row and its reconstruction, mean over rows"],
     ["shrinkage", shrinkage.toFixed(4), "length of reconstruction / row, mean over rows; 1: none"],
     ["bias γ", relativeBias.toFixed(4), "mean ‖x̂‖² / mean x·x̂; 1: none"],

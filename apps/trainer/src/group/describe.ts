@@ -18,7 +18,8 @@ export function describeGroup(result: GroupResult): string {
   const { models, diverged, directory, complete } = result;
   const measures = (model: GroupModel): (number | null)[] => [
     model.heldOut?.fvu ?? model.fvu,
-    model.dead,
+    // In fewer examples than that, none can be.
+    model.examples < model.deadWindow ? null : model.dead,
     model.stability,
     model.meanAbsoluteCosine,
   ];

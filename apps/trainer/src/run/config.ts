@@ -157,6 +157,8 @@ async function lookAtCorpus(
     );
   const saved = await readStatistics(corpus, filters ?? undefined);
   const statistics = saved ?? (await estimateStatistics(corpus, { ...split, split: "train", signal }));
+  if (statistics.totalVariance === 0)
+    throw new RequestError("there is nothing to learn: all rows of the corpus are equal");
   return { filters, trainRows, filteredRows, statistics };
 }
 
@@ -311,6 +313,8 @@ function modelSetup(options: TrainOptions, corpus: Corpus): ModelSetup {
   if (hasK && options.k === undefined && latents < DEFAULT_K) {
     throw new RequestError(`--k is ${DEFAULT_K} by default: give one of at most the ${latents} latents`);
   }
+  if (options.targetL0 !== undefined && options.targetL0 > latents)
+    throw new RequestError(`--target-l0 must be at most the ${latents} latents, got ${options.targetL0}`);
   return {
     kind: "sparse",
     architecture: options.arch,

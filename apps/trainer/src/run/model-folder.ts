@@ -22,10 +22,11 @@ import {
   type SaeLensModel,
   saeLensParts,
 } from "@sparseloom/interop";
-import { RequestError } from "../errors.ts";
+import { RequestError, shellQuoted } from "../errors.ts";
+import { isGroup, readGroup } from "../group/group-folder.ts";
 import { type RunConfig, transformOf } from "./config.ts";
 import type { ThresholdReport } from "./result.ts";
-import { isFolder } from "./entries.ts";
+import { isFile, isFolder } from "./entries.ts";
 import { writeFolder } from "./write-folder.ts";
 
 /** What evaluation found, for the model's metadata. */
@@ -192,6 +193,20 @@ export function columnFor(
   return asked;
 }
 
+/** Why there is no model at `path`: several together and runs that are not complete are what it is most often. */
+async function explainNoModel(path: string, file: string, error: NodeJS.ErrnoException): Promise<string> {
+  if (error.code === "ENOENT") {
+    if (!(await isFolder(path))) return `${path}: no such folder; a model folder or run directory is needed`;
+    if (await isGroup(path)) {
+      const [{ name }] = (await readGroup(path)).members;
+      return `${path} holds several models: name one, for example ${join(path, name)}`;
+    }
+    if (await isFile(join(path, "config.json")))
+      return `${path} has no model yet: the run is not complete; go on with sparseloom train --resume ${shellQuoted(path)}`;
+  }
+  return `${path} is not a model: ${file} cannot be read (${error.code})`;
+}
+
 /**
  * Reads a model folder, or the model of a run directory.
  *
@@ -201,8 +216,8 @@ export async function readModel(path: string): Promise<LoadedModel> {
   const inRun = join(path, "model");
   const folder = (await isFolder(inRun)) ? inRun : path;
   const read = async (name: string): Promise<Buffer> =>
-    await readFile(join(folder, name)).catch((error: NodeJS.ErrnoException) => {
-      throw new RequestError(`${path} is not a model: ${join(folder, name)} cannot be read (${error.code})`);
+    await readFile(join(folder, name)).catch(async (error: NodeJS.ErrnoException) => {
+      throw new RequestError(await explainNoModel(path, join(folder, name), error));
     });
   const text = (await read("cfg.json")).toString("utf8");
   const weights = await read("sae_weights.safetensors");

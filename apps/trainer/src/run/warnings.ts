@@ -1,0 +1,71 @@
+/**
+ * What is likely to disappoint in a new run, though it is what was asked for. Numbers that published recipes give for
+ * long runs (warm-ups, dead windows) come to nothing in short ones.
+ */
+import { formatCount } from "../progress.ts";
+import type { RunConfig } from "./config.ts";
+
+/** Rows held out below which a mean over them is off by more than about a tenth. */
+const FEW_ROWS = 100;
+
+/** One line for each reason to be careful, of the run `config`. */
+export function warningsOf(config: RunConfig): string[] {
+  return [...ofSchedules(config), ...ofModel(config), ...ofThreshold(config)].map(
+    (line) => `warning: ${line}`,
+  );
+}
+
+/** Parts of the training that the run is too short for. */
+function ofSchedules({ setup: { training }, totalSteps, totalExamples }: RunConfig): string[] {
+  const steps = `the run's ${formatCount(totalSteps)} steps`;
+  const { learningRate, l1Coefficient, deadWindow, auxK, preActCoefficient } = training;
+  const reviving =
+    auxK !== undefined ? "--aux-k" : preActCoefficient !== undefined ? "--pre-act-loss" : undefined;
+  const tooLong = (what: string, warmupSteps: number): string[] =>
+    warmupSteps > totalSteps
+      ? [`${what} warms up for ${formatCount(warmupSteps)} steps, ${steps} end before`]
+      : [];
+  return [
+    ...tooLong("the learning rate", learningRate.warmupSteps),
+    ...(l1Coefficient.peak > 0 ? tooLong("λ", l1Coefficient.warmupSteps) : []),
+    ...(learningRate.decaySteps > totalSteps
+      ? [
+          `the learning rate decays over ${formatCount(learningRate.decaySteps)} steps, more than ${steps}: it begins below --lr`,
+        ]
+      : []),
+    ...(reviving !== undefined && deadWindow >= totalExamples
+      ? [
+          `${reviving} does nothing: a latent is dead after ${formatCount(deadWindow)} examples without activation (--dead-window), ` +
+            `and the run has ${formatCount(totalExamples)}`,
+        ]
+      : []),
+  ];
+}
+
+function ofModel({ setup: { model }, options }: RunConfig): string[] {
+  if (model.kind === "deep")
+    return options.center && model.outputActivation === "relu"
+      ? [
+          "centred rows have negative values, which the last layer's ReLU cannot give: take --output-activation linear, or --no-center",
+        ]
+      : [];
+  const [smallest] = model.prefixes ?? [];
+  const least = Math.floor(model.latents / 16);
+  return smallest === undefined || smallest >= least
+    ? []
+    : [
+        `the smallest prefix of ${smallest} latents is below 1/16 of all (${least}): prefixes so narrow mix correlated features into one latent (hedging, arXiv 2505.11756)`,
+      ];
+}
+
+/** A threshold calibrated on few rows gives another L0 on others. */
+function ofThreshold({ setup: { model }, options, corpus }: RunConfig): string[] {
+  const heldOut = corpus.rows - corpus.trainRows - corpus.filteredRows;
+  if (model.kind === "deep" || options.threshold === "ema") return [];
+  if (model.architecture !== "batch-topk" && model.architecture !== "matryoshka") return [];
+  return heldOut === 0 || heldOut >= FEW_ROWS
+    ? []
+    : [
+        `the threshold will be calibrated on ${heldOut} held-out rows: on others L0 may be far from k; hold out more (--held-out), or take --threshold ema`,
+      ];
+}

@@ -1,0 +1,157 @@
+/** What the command says of requests that are odd: numbers of long runs in short ones, models that are not there, columns. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { writeCorpus } from "@sparseloom/data";
+import { beforeAll, describe, expect, it } from "vitest";
+import { describeGroup } from "../src/group/describe.ts";
+import { trainGroup } from "../src/group/train-group.ts";
+import { expandGrid } from "../src/group/grid.ts";
+import { describeResult } from "../src/commands/train.ts";
+import { evaluateModel } from "../src/eval/evaluate-model.ts";
+import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
+import { readRunConfig } from "../src/run/config.ts";
+import { readModel } from "../src/run/model-folder.ts";
+import { train } from "../src/train.ts";
+import { writePairedColumns } from "./paired-columns.ts";
+import { runCli, temporaryFolder, writeSmallCorpus } from "./support.ts";
+
+const folder = temporaryFolder();
+const at = (name: string): string => join(folder, name);
+const corpus = at("corpus.arrow");
+const BASE: TrainRequest = { latents: 20, batch: 100, examples: 1000, workers: 1 };
+beforeAll(async () => {
+  await writeSmallCorpus(corpus);
+  await writePairedColumns(at("paired.arrow"), 600);
+  await train(
+    [at("paired.arrow")],
+    checkTrainRequest({ ...BASE, columns: ["before", "after"], k: 3 }),
+    at("cross"),
+  );
+});
+
+describe("a warning", () => {
+  it.each<[string, TrainRequest, string[]]>([
+    ["none for a run in order", { k: 3, lrWarmup: 10, deadWindow: 500, auxK: 4 }, []],
+    [
+      "of a warm-up of the rate that the run is too short for",
+      { k: 3, lrWarmup: 11 },
+      ["warning: the learning rate warms up for 11 steps, the run's 10 steps end before"],
+    ],
+    [
+      "of a decay that the run is too short for",
+      { k: 3, lrDecay: 20 },
+      ["warning: the learning rate decays over 20 steps, more than the run's 10 steps: it begins below --lr"],
+    ],
+    [
+      "of a warm-up of λ that the run is too short for",
+      { arch: "relu", l1Warmup: 40 },
+      ["warning: λ warms up for 40 steps, the run's 10 steps end before"],
+    ],
+    [
+      "of an AuxK that never begins",
+      { k: 3, auxK: 4, deadWindow: 1000 },
+      [
+        "warning: --aux-k does nothing: a latent is dead after 1,000 examples without activation (--dead-window), and the run has 1,000",
+      ],
+    ],
+    [
+      "of a loss of dead latents that never begins",
+      { arch: "jumprelu", preActLoss: 1e-3, deadWindow: 2000 },
+      [expect.stringMatching(/^warning: --pre-act-loss does nothing: /) as string],
+    ],
+    [
+      "of a threshold calibrated on few rows",
+      { arch: "batch-topk", k: 3 },
+      [expect.stringMatching(/^warning: the threshold will be calibrated on \d\d held-out rows: /) as string],
+    ],
+    ["none of few rows where they decide no threshold", { arch: "batch-topk", k: 3, threshold: "ema" }, []],
+    [
+      "of a last layer that cannot rebuild centred rows",
+      { arch: "autoencoder", latents: undefined, widths: [12, 4, 12] },
+      [
+        expect.stringMatching(
+          /^warning: centred rows have negative values.*--output-activation linear/,
+        ) as string,
+      ],
+    ],
+  ])("%s", async (name, request, expected) => {
+    const notices: string[] = [];
+    const options = checkTrainRequest({ ...BASE, ...request });
+    await train([corpus], options, at(name), { onNotice: (line) => notices.push(line) });
+    expect(notices).toEqual(expected);
+  });
+});
+
+describe("dead latents of a run shorter than their window", () => {
+  const request: TrainRequest = { ...BASE, k: 3, deadWindow: 1001 };
+
+  it("are not known, which the result says", async () => {
+    const result = await train([corpus], checkTrainRequest(request), at("short"));
+    const { setup } = await readRunConfig(at("short"));
+    expect(describeResult(result, setup.model)).toContain(
+      "dead latents: not known yet (dead is who had no activation in the last 1,001 examples, and there were fewer)",
+    );
+  });
+
+  it("have no bar in a group's table", async () => {
+    const result = await trainGroup([corpus], expandGrid({ ...request, k: [3, 4] }), at("group"), {});
+    expect(describeGroup(result)).toMatch(/3\.0 +[\d.]+ [█·]+ +– /);
+  });
+});
+
+it("refuses to train on rows that are all equal", async () => {
+  const values = new Float32Array(12 * 200).fill(3);
+  await writeCorpus(at("equal.arrow"), { dIn: 12, type: "float32" }, [{ values }]);
+  const run = train([at("equal.arrow")], checkTrainRequest({ ...BASE, k: 3 }), at("never"));
+  await expect(run).rejects.toThrow("there is nothing to learn: all rows of the corpus are equal");
+});
+
+describe("where there is no model", () => {
+  it("says whether the folder is missing, holds several, or a run that is not complete", async () => {
+    await expect(readModel(at("nowhere"))).rejects.toThrow(/nowhere: no such folder; a model folder or run/);
+    await expect(readModel(at("group"))).rejects.toThrow(
+      /group holds several models: name one, .*group\/k-3$/,
+    );
+    await train([corpus], checkTrainRequest({ ...BASE, k: 3, stopAt: 2 }), at("stopped"));
+    await expect(readModel(at("stopped"))).rejects.toThrow(
+      /stopped has no model yet: .*train --resume .*stopped/,
+    );
+    await mkdir(at("empty"));
+    await expect(readModel(at("empty"))).rejects.toThrow(/empty is not a model: .*cfg\.json cannot be read/);
+  });
+
+  it("compare names the folder that is missing rather than the number of models", async () => {
+    const { status, stderr } = await runCli(["compare", at("nowhere")]);
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/nowhere: no such folder/)]);
+  });
+});
+
+describe("columns", () => {
+  it("in another order than the model's are refused where their widths tell", async () => {
+    const options = { split: "all", rows: 1000, workers: 1, column: ["after", "before"] } as const;
+    await expect(evaluateModel(at("cross"), [at("paired.arrow")], options)).rejects.toThrow(
+      /reads the column "before" of 12 dimensions, but "after" has 9: give --columns in the model's order/,
+    );
+  });
+
+  it("that are not named are asked for by the flag that names them", async () => {
+    const { status, stderr } = await runCli(["corpus", "info", at("paired.arrow")]);
+    expect([status, stderr]).toEqual([
+      2,
+      expect.stringMatching(/several columns hold vectors .*; name one \(--column\)\n$/),
+    ]);
+  });
+});
+
+it.each<[TrainRequest, string]>([
+  [{ k: 3, units: "none" }, "--units is for λ, thresholds and slopes, which --arch topk has not"],
+])("refuses %o", (request, message) => {
+  expect(() => checkTrainRequest(request)).toThrow(message);
+});
+
+it("refuses a target above the number of latents", async () => {
+  const options = checkTrainRequest({ ...BASE, arch: "jumprelu", l0Penalty: "quadratic", targetL0: 21 });
+  await expect(train([corpus], options, at("never"))).rejects.toThrow(
+    "--target-l0 must be at most the 20 latents, got 21",
+  );
+});
