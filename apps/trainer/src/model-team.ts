@@ -109,7 +109,7 @@ function setupOf(model: SparseAutoencoder | DeepAutoencoder): ModelSetup {
   }
   const { activation, applyBDecToInput } = model.parts;
   const k = activation.kind === "topk" ? activation.k : 0;
-  const { dOut } = model.parts;
+  const { dOut, W_skip } = model.parts;
   // The decoder's constraint matters to training only.
   const shared = {
     kind: "sparse",
@@ -117,7 +117,7 @@ function setupOf(model: SparseAutoencoder | DeepAutoencoder): ModelSetup {
     latents: model.latents,
     k,
     applyBDecToInput,
-    ...(dOut === undefined ? {} : { dOut }),
+    ...(dOut === undefined ? {} : { dOut, skip: W_skip !== undefined }),
   } as const;
   if (activation.kind === "topk") return { ...shared, architecture: "topk", decoder: "unit" };
   if (activation.kind === "relu") return { ...shared, architecture: "relu", decoder: "free" };
@@ -131,6 +131,7 @@ function fill(arena: Arena, model: SparseAutoencoder | DeepAutoencoder): void {
     arena.b_enc.value.set(model.parts.b_enc);
     arena.W_dec.value.set(model.parts.W_dec);
     arena.b_dec.value.set(model.parts.b_dec);
+    if (model.parts.W_skip !== undefined) arena.W_skip.value.set(model.parts.W_skip);
     const { activation } = model.parts;
     if (activation.kind === "jumprelu") arena.threshold.value.set(activation.threshold);
     if (activation.kind === "gated") {

@@ -296,6 +296,10 @@ export const trainSchema = z.strictObject({
     .describe(
       "vector column that is rebuilt from --column instead of that itself (a transcoder); has a mean and a scale of its own",
     ),
+  skip: z
+    .boolean()
+    .optional()
+    .describe("also learn a linear map from --column to --target, past the latents (a skip transcoder)"),
   documentColumn: z
     .string()
     .optional()
@@ -436,6 +440,7 @@ const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOption
   deadWindow: SPARSE,
   columns: SPARSE,
   target: SPARSE,
+  skip: SPARSE,
   widths: ["autoencoder"],
   tied: ["autoencoder"],
   bottleneckL1: ["autoencoder"],
@@ -527,6 +532,8 @@ export function checkTrainRequest(request: unknown): TrainOptions {
 
 /** What a transcoder needs, and cannot have; its b_dec begins at its target's mean, as sparsify's does. */
 function checkTarget(options: TrainOptions, given: Readonly<Record<string, unknown>>): void {
+  if (options.skip === true && options.target === undefined)
+    throw new RequestError("--skip needs --target: it is a map from one column to another");
   if (options.target === undefined) return;
   if (options.column === undefined)
     throw new RequestError("--target needs --column, the vectors it is rebuilt from");

@@ -63,6 +63,8 @@ const TRANSCODERS: Record<string, TrainRequest> = {
   "relu transcoder": { arch: "relu", l1: 0.1 },
   "relu transcoder, not centred": { arch: "relu", l1: 0.1, decoder: "unit", center: false },
   "batch-topk transcoder": { arch: "batch-topk", k: 4 },
+  "skip transcoder, not centred": { arch: "relu", l1: 0.1, skip: true, center: false },
+  "batch-topk skip transcoder, folded to unit rows": { arch: "batch-topk", k: 4, skip: true, fold: "unit" },
   "jumprelu transcoder, folded to unit rows": {
     arch: "jumprelu",
     l0: 0.05,

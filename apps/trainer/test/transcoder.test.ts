@@ -31,6 +31,18 @@ const RECIPES: Record<string, TrainRequest> = {
   "batch-topk": { arch: "batch-topk", k: 4 },
   relu: { arch: "relu", l1: 0.1 },
   "relu with unit decoder": { arch: "relu", l1: 0.05, decoder: "unit", normalize: "unit-mean-square" },
+  "topk with skip": { arch: "topk", k: 4, skip: true },
+  "relu with skip, not centred, clipped": {
+    arch: "relu",
+    l1: 0.1,
+    skip: true,
+    center: false,
+    clipNorm: 1,
+    optimizer: "signum",
+    lr: 1e-3,
+  },
+  "batch-topk with skip": { arch: "batch-topk", k: 4, skip: true, ema: 0.9 },
+  "topk with skip, by Muon": { arch: "topk", k: 4, skip: true, optimizer: "muon", lr: 1e-2 },
   jumprelu: { arch: "jumprelu", l0: 0.05, bandwidth: 0.5, initThreshold: 0.5 },
 };
 
@@ -89,6 +101,7 @@ it("a transcoder's folder is SAELens's, or has a name that it refuses; inspect o
     [{ arch: "relu" }, "transcoder"],
     [{ arch: "batch-topk", k: 4 }, "jumprelu_transcoder"],
     [{ arch: "topk", k: 4 }, "topk_transcoder"],
+    [{ arch: "relu", skip: true }, "skip_transcoder"],
   ] as const) {
     const out = join(folder, `folder ${architecture}`);
     const { runDirectory } = await train([corpus], checkTrainRequest({ ...COMMON, ...recipe }), out);
@@ -101,6 +114,7 @@ it("a transcoder's folder is SAELens's, or has a name that it refuses; inspect o
 
 it.each([
   [{ target: "after" }, "--target needs --column"],
+  [{ column: "before", skip: true }, "--skip needs --target"],
   [{ column: "a", target: "a" }, "--target and --column are both a"],
   [{ column: "a", target: "b", columns: ["a", "b"] }, "--column and --columns contradict each other"],
   [{ column: "a", target: "b", units: "none" }, "--units does not go with --target"],

@@ -183,6 +183,12 @@ export interface SparseArena extends CommonViews {
   readonly b_enc: ParameterViews;
   readonly W_dec: ParameterViews;
   readonly b_dec: ParameterViews;
+  /** [dOut, D]; empty unless a skip transcoder. */
+  readonly W_skip: ParameterViews;
+  /** y − W_skip·x [B, dOut]; empty unless a skip transcoder. */
+  readonly unskipped: FloatArray;
+  /** [dOut]. */
+  readonly skipZeros: FloatArray;
   /** θ [F], at least 0; empty where the architecture has no thresholds, as are the two that follow without a gate. */
   readonly threshold: ParameterViews;
   /** Logarithm of what multiplies W_enc for the magnitudes [F]. */
@@ -405,6 +411,9 @@ export function openArena(plan: Plan, buffer: ArenaBuffer): Arena {
     b_enc: parameter("b_enc"),
     W_dec: parameter("W_dec"),
     b_dec: parameter("b_dec"),
+    W_skip: parameter("W_skip"),
+    unskipped: float("unskipped"),
+    skipZeros: float("skipZeros"),
     threshold: parameter("threshold"),
     r_mag: parameter("r_mag"),
     b_mag: parameter("b_mag"),
@@ -476,7 +485,8 @@ export function parametersOf(arena: Arena): ParameterViews[] {
   if (arena.kind === "sparse") {
     const weights = [arena.W_enc, arena.b_enc, arena.W_dec, arena.b_dec];
     const { scalars = [] } = ARCHITECTURES[arena.model.architecture];
-    return [...weights, ...scalars.map((name) => arena[name])];
+    const skip = arena.model.skip === true ? [arena.W_skip] : [];
+    return [...weights, ...scalars.map((name) => arena[name]), ...skip];
   }
   return arena.layers.flatMap(({ weight, bias, tiedTo }) => (tiedTo === undefined ? [weight, bias] : [bias]));
 }

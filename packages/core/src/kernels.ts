@@ -78,6 +78,10 @@ export interface SparseKernels {
   gatherWide(arena: SparseArena, step: StepContext, first: number, last: number): void;
   /** Adds the pre-activation loss's gradients of dead ones among latents [first, last), after all others'. */
   gatherPreActivations(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  /** Gradients of output units [first, last) (at most UNIT_BLOCK, starting at a multiple) of a skip transcoder's W_skip. */
+  gatherSkip(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  /** Optimiser of output units [first, last) of W_skip. */
+  updateSkip(arena: SparseArena, step: StepContext, first: number, last: number): void;
   /** Absent where the plan has no AuxK. */
   readonly auxiliary?: AuxiliaryKernels | undefined;
   /** Absent where rows are never screened. */

@@ -66,6 +66,24 @@ export function updateDecoderBias(
   updateParameter(on, arena, arena.b_dec, first, last - first, first, step);
 }
 
+/** Sums the squares of the gradients of output units [first, last) of W_skip, where their norm is asked for. */
+export function completeSkip(on: UpdateKernels, arena: SparseArena, first: number, last: number): void {
+  for (let unit = first; unit < last; unit++) sumSquares(on, arena.W_skip, unit, arena.model.dIn);
+}
+
+/** Optimiser of output units [first, last) of W_skip. */
+export function updateSkip(
+  on: UpdateKernels,
+  arena: SparseArena,
+  step: StepContext,
+  first: number,
+  last: number,
+): void {
+  const { dIn } = arena.model;
+  const [at, length] = [first * dIn, (last - first) * dIn];
+  updateParameter(on, arena, arena.W_skip, at, length, at, step);
+}
+
 /** Optimiser and constraints of latents [first, last), whose gradients are complete. */
 export function updateLatents(
   on: UpdateKernels,

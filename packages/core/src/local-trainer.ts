@@ -85,6 +85,8 @@ export class LocalTrainer {
   /** @throws OptionError if an option is out of range or the model does not fit into memory */
   constructor(options: LocalTrainerOptions) {
     const { model, precision = "float32", seed, initialRows } = options;
+    if (model.kind === "sparse" && model.dOut !== undefined)
+      throw new OptionError("dOut", "dOut is not for LocalTrainer: it trains on rows of one place");
     // The fast kernels are compiled for shared memory; float64 and machines without them take the reference.
     const variant = options.kernels ?? (precision === "float32" ? bestKernelVariant() : "reference");
     const encoder = chooseEncoder(options.encoder ?? "auto", model, variant);

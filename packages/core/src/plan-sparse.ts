@@ -1,10 +1,11 @@
 /** The memory of a sparse autoencoder. */
 import { ARCHITECTURES, pulledBy } from "./architectures/index.ts";
-import { LATENT_BLOCK, ROW_BLOCK } from "./block-sizes.ts";
+import { LATENT_BLOCK, ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
+import { packedDeltaLength } from "./plan-deep.ts";
 import type { Plan, PlanOptions } from "./plan.ts";
 import { type Add, addParameter, COMBINE_SCRATCH, type Detail, gradientsFirst } from "./plan-parts.ts";
 import { mostK, mostSelected, usualSelected } from "./selection.ts";
-import { outputDimension, type Setup } from "./setup.ts";
+import { outputDimension, type Setup, type SparseModelSetup } from "./setup.ts";
 
 /** Bytes of sparse records at most; what does not fit is worked off in several chunks of rows. */
 const RECORD_BYTES_LIMIT = 64 * 2 ** 20;
@@ -40,6 +41,7 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
   addParameter(add, options, "b_enc", latents);
   addParameter(add, options, "W_dec", latents, dOut);
   addParameter(add, options, "b_dec", dOut);
+  if (setup.model.skip === true) addSkip(add, options, setup.model);
   for (const name of scalars) addParameter(add, options, name, latents);
   if (gate) add("magnitudeGain", "parameters", "float", latents);
   add("decoderNorm", "parameters", "float", latents);
@@ -180,6 +182,25 @@ function addWide(add: Add, setup: Setup, workers: number): void {
   // What gathering adds up beside gradients means nothing here.
   add("wideSum", "scratch", "float", latents);
   add("wideActive", "scratch", "int32", latents);
+}
+
+/** A skip transcoder's linear map, and what its products need: see reference/skip.ts. */
+function addSkip(add: Add, options: PlanOptions, model: SparseModelSetup): void {
+  const { setup, workers, purpose = "train" } = options;
+  const { dIn } = model;
+  const dOut = outputDimension(model);
+  const { batchRows } = setup.training;
+  addParameter(add, options, "W_skip", dOut, dIn);
+  add("unskipped", "rows", "float", batchRows, dOut);
+  add("skipZeros", "scratch", "float", dOut);
+  if (purpose === "train") {
+    add("W_skip.gradient", "gradients", "float", dOut, dIn);
+    add("skipCombine", "scratch", "float", workers, COMBINE_SCRATCH);
+    // Tiles of six units read past the last worker's, into what follows, and drop what comes of it.
+    add("skipDeltas", "scratch", "float", workers, UNIT_BLOCK, packedDeltaLength(batchRows));
+    add("skipPadding", "scratch", "float", 6, packedDeltaLength(batchRows));
+  }
+  add("skipProducts", "scratch", "float", workers, ROW_BLOCK, dOut);
 }
 
 /** What the screened encoder keeps: see assembly/quantise.ts and wasm/screen.ts. */

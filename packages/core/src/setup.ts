@@ -22,6 +22,8 @@ export interface SparseModelSetup {
   readonly applyBDecToInput: boolean;
   /** Of a transcoder: dimension of the vectors that it rebuilds, which are others than those it reads. Absent: the same. */
   readonly dOut?: number;
+  /** Of a transcoder: whether a linear map of the input, W_skip [dOut, dIn], is added to what it rebuilds. */
+  readonly skip?: boolean;
   /** Of a crosscoder: widths of the vectors that make an activation, side by side; their sum is dIn. Absent: one vector. */
   readonly columns?: readonly number[];
   /** Widths of the nested prefixes, ascending, the last all latents; Matryoshka only. */
@@ -270,7 +272,9 @@ export function checkModel(model: ModelSetup): void {
   }
 }
 
-function checkColumns({ columns, dIn, dOut, applyBDecToInput }: SparseModelSetup): void {
+function checkColumns({ columns, dIn, dOut, skip, applyBDecToInput }: SparseModelSetup): void {
+  if (skip === true && dOut === undefined)
+    throw new OptionError("skip", "skip is for a transcoder, whose dOut is missing");
   if (dOut !== undefined) {
     requireWhole("dOut", dOut, 1);
     if (applyBDecToInput)

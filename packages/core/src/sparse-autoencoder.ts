@@ -374,5 +374,22 @@ export function foldedModel(
     W_dec,
     b_dec,
     ...(arena.model.dOut === undefined ? {} : { dOut }),
+    ...(arena.model.skip === true ? { W_skip: foldedSkip(arena, transform, b_dec) } : {}),
   });
+}
+
+/** W_skip·s_x/s_y, which takes its share of the input's mean, −W_skip′·μ_x, to b_dec. */
+function foldedSkip(arena: SparseArena, transform: RowTransform, b_dec: Float32Array): Float32Array {
+  const { dIn } = arena.model;
+  const W_skip = new Float32Array(arena.W_skip.value.length);
+  for (let unit = 0; unit < b_dec.length; unit++) {
+    let shift = 0;
+    for (let j = 0; j < dIn; j++) {
+      const at = unit * dIn + j;
+      W_skip[at] = (arena.W_skip.value[at] * scaleOf(transform, j)) / scaleOf(transform, dIn + unit);
+      shift += W_skip[at] * (transform.mean?.[j] ?? 0);
+    }
+    b_dec[unit] -= shift;
+  }
+  return W_skip;
 }

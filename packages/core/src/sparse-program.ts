@@ -5,6 +5,7 @@
  *   rows → latents → decoder bias            (the records of the mini-batch fit at once)
  *   (rows → gather)* → update → decoder bias (they do not: chunks of rows, gradients stored)
  *   rows+ → decode → latents → decoder bias  (BatchTopK: its threshold is found at the end of rows)
+ *   … latents → skip → decoder bias          (a skip transcoder)
  *   … rows or decode → errors → dead latents → latents → …  (AuxK, where latents are dead)
  *   (rows → gather)* → gradients → decoder bias gradient → update → decoder bias  (gradients are clipped by their norm)
  *   … decoder bias gradient → momentum → gram matrix → polynomial → … → update → decoder bias  (Muon)
@@ -22,9 +23,9 @@ import {
 } from "./batch-threshold.ts";
 import { advanceChunk, finishStep, shrinkChunk } from "./chunks.ts";
 import { CONTROL } from "./control.ts";
-import type { Kernels, StepContext } from "./kernels.ts";
+import type { Kernels, SparseKernels, StepContext } from "./kernels.ts";
 import { measureGradients } from "./gradient-norm.ts";
-import { DIMENSION_BLOCK, LATENT_BLOCK, ROW_BLOCK } from "./block-sizes.ts";
+import { DIMENSION_BLOCK, LATENT_BLOCK, ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
 import { hasAuxiliary, hasPreActLoss, hasWide } from "./plan-sparse.ts";
 import { muonStages } from "./optimizers/muon.ts";
 import { hasMuon } from "./plan-parts.ts";
@@ -48,6 +49,7 @@ export function sparseProgram(
   const auxK = hasAuxiliary(plan.setup, plan.purpose) ? plan.setup.training.auxK : undefined;
   const wide = hasWide(plan.setup, plan.purpose);
   const updates = plan.storeGradients ? PHASE.gather : PHASE.update;
+  const skips = arena.model.skip === true;
   const gradientsFirst = arena.gradientNorm.length > 0;
   const matrices = hasMuon(plan) ? muonStages(arena, arithmetic, context) : [];
   const screening = plan.encoder === "screened" ? sparse.screening : undefined;
@@ -168,7 +170,32 @@ export function sparseProgram(
     blocks: gather.blocks,
     run: (block) => latentRange(block, completeRange),
     finish() {
+      control[CONTROL.phase] = skips ? PHASE.skipGradient : PHASE.biasGradient;
+    },
+  };
+  const units = (block: number, run: SparseKernels["gatherSkip"]): void => {
+    const first = block * UNIT_BLOCK;
+    run(arena, context, first, Math.min(first + UNIT_BLOCK, dOut));
+  };
+  const gatherSkip: SparseKernels["gatherSkip"] = (...range) => sparse.gatherSkip(...range);
+  const updateSkip: SparseKernels["updateSkip"] = (...range) => sparse.updateSkip(...range);
+  const skipGradient: Stage = {
+    name: "skip gradient",
+    blocks: blocksOf(dOut, UNIT_BLOCK),
+    run: (block) => units(block, gatherSkip),
+    finish() {
       control[CONTROL.phase] = PHASE.biasGradient;
+    },
+  };
+  const skip: Stage = {
+    name: "skip",
+    blocks: skipGradient.blocks,
+    run(block) {
+      if (!gradientsFirst) units(block, gatherSkip);
+      units(block, updateSkip);
+    },
+    finish() {
+      control[CONTROL.phase] = PHASE.bias;
     },
   };
   const gatherBias = (block: number): void => {
@@ -195,7 +222,7 @@ export function sparseProgram(
     run: (block) => latentRange(block, updateRange),
     finish: () => {
       if (context.screened) checkUnscreened(arena);
-      control[CONTROL.phase] = PHASE.bias;
+      control[CONTROL.phase] = skips ? PHASE.skip : PHASE.bias;
     },
   };
   const bias: Stage = {
@@ -260,6 +287,10 @@ export function sparseProgram(
           return update;
         case PHASE.bias:
           return bias;
+        case PHASE.skip:
+          return skip;
+        case PHASE.skipGradient:
+          return skipGradient;
         default:
           return undefined;
       }

@@ -32,6 +32,8 @@ export const PHASE = {
   gradients: 9,
   biasGradient: 10,
   matrices: 11,
+  skip: 12,
+  skipGradient: 13,
 } as const;
 
 /** Blocks of `block` elements that cover `length`. */

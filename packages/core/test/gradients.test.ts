@@ -74,6 +74,8 @@ function prepare(
   parametersOf(arena).forEach((parameter, index) => {
     if (parameter.name === "r_mag" || parameter.name === "b_mag")
       parameter.value.set(Float32Array.from(normals(parameter.value.length, 20 + index, 0.5)));
+    if (parameter.name === "W_skip")
+      parameter.value.set(Float32Array.from(normals(parameter.value.length, 20, 0.3)));
     if (parameter.name === "W_enc" || parameter.name.endsWith("bias") || parameter.name === "b_enc") {
       parameter.value.set(Float32Array.from(normals(parameter.value.length, 10 + index, 0.4)));
     }
@@ -145,9 +147,19 @@ function preActivationsOf(p: Tensors, x: Float64Array, model: SparseModelSetup):
   );
 }
 
-/** What is to be rebuilt of a mini-batch [ROWS, dIn]: itself, or of a transcoder what follows it [ROWS, dOut]. */
-function targetOf(_p: Tensors, x: Float64Array, { dIn, dOut }: SparseModelSetup): Float64Array {
-  return dOut === undefined ? x : x.slice(ROWS * dIn);
+/**
+ * What is to be rebuilt of a mini-batch [ROWS, dIn]: itself, or of a transcoder what follows it [ROWS, dOut], without what
+ * skips the latents.
+ */
+function targetOf(p: Tensors, x: Float64Array, { dIn, dOut }: SparseModelSetup): Float64Array {
+  if (dOut === undefined) return x;
+  const W_skip = p["W_skip"];
+  return x.slice(ROWS * dIn).map((y, at) => {
+    const [row, unit] = [Math.floor(at / dOut), at % dOut];
+    let rest = y;
+    if (W_skip !== undefined) for (let j = 0; j < dIn; j++) rest -= W_skip[unit * dIn + j] * x[row * dIn + j];
+    return rest;
+  });
 }
 
 /** ‖W_dec,i‖, or its sum over the columns of a crosscoder. */
@@ -204,6 +216,8 @@ function gatedLoss(
 ): { loss: number; active: string } {
   const { dOut: d = model.dIn } = model;
   const target = targetOf(p, x, model);
+  // What skips the latents is frozen for the gate, as the decoder is.
+  const frozen = targetOf(at, x, model);
   const z = preActivationsOf(p, x, model);
   let loss = 0;
   let active = "";
@@ -217,7 +231,7 @@ function gatedLoss(
     for (let j = 0; j < d; j++) {
       const rebuilt = f.reduce((y, value, i) => y + value * p["W_dec"]![i * d + j], p["b_dec"]![j]);
       const byGate = gates.reduce((y, gate, i) => y + gate * at["W_dec"]![i * d + j], at["b_dec"]![j]);
-      loss += (rebuilt - target[r * d + j]) ** 2 + (byGate - target[r * d + j]) ** 2;
+      loss += (rebuilt - target[r * d + j]) ** 2 + (byGate - frozen[r * d + j]) ** 2;
     }
     for (const gate of gates) loss += LAMBDA * gate;
   }
@@ -381,6 +395,7 @@ const GATED_CASES: [string, SparseModelSetup][] = [
   ["Gated", GATED],
   ["Gated whose encoder does not subtract b_dec", { ...GATED, applyBDecToInput: false }],
   ["Gated transcoder", { ...GATED, applyBDecToInput: false, dOut: 5 }],
+  ["Gated skip transcoder", { ...GATED, applyBDecToInput: false, dOut: 5, skip: true }],
 ];
 
 const transcoder = (part: Partial<SparseModelSetup>): SparseModelSetup =>
@@ -392,11 +407,22 @@ const TRANSCODER_CASES: [string, SparseModelSetup][] = [
   ["Matryoshka transcoder", transcoder({ architecture: "matryoshka", prefixes: [1, 9, 19] })],
   ["ReLU transcoder with unit decoder", transcoder({ architecture: "relu", decoder: "unit" })],
   ["ReLU transcoder with free decoder", transcoder({ architecture: "relu", decoder: "free" })],
+  ["TopK skip transcoder", transcoder({ skip: true })],
+  ["BatchTopK skip transcoder", transcoder({ architecture: "batch-topk", dOut: 9, skip: true })],
+  [
+    "Matryoshka skip transcoder",
+    transcoder({ architecture: "matryoshka", prefixes: [1, 9, 19], skip: true }),
+  ],
+  ["ReLU skip transcoder", transcoder({ architecture: "relu", decoder: "free", skip: true })],
 ];
 SPARSE_CASES.push(...TRANSCODER_CASES);
 JUMP_CASES.push([
   "quadratic, with gradient to the input, of a transcoder",
   { ...jumpCase("quadratic", true)[1], dOut: 5, applyBDecToInput: false },
+]);
+JUMP_CASES.push([
+  "tanh, of a skip transcoder",
+  { ...jumpCase("tanh", false)[1], dOut: 5, applyBDecToInput: false, skip: true },
 ]);
 
 const DEEP_CASES: [string, DeepModelSetup][] = [
@@ -501,6 +527,7 @@ function gradients(
     runUntil(arena, "none");
     if (arena.model.decoder === "free") found["W_dec"] = Float64Array.from(arena.W_dec.gradient);
     found["b_dec"] = Float64Array.from(arena.b_dec.gradient);
+    if (arena.model.skip === true) found["W_skip"] = Float64Array.from(arena.W_skip.gradient);
   }
   return { arena, before, gradients: found };
 }
@@ -511,7 +538,7 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
     const x = Float64Array.from(arena.slots[0]!);
     const loss = (p: Tensors) => sparseLoss(p, x, model);
     expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
-    for (const name of ["W_enc", "b_enc", "W_dec", "b_dec"]) {
+    for (const name of ["W_enc", "b_enc", "W_dec", "b_dec", ...("W_skip" in before ? ["W_skip"] : [])]) {
       expect(relativeError(found[name]!, centralDifferences(before, name, loss))).toBeLessThanOrEqual(1e-6);
     }
   });
@@ -527,6 +554,7 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
         { applyBDecToInput: true },
         { applyBDecToInput: false },
         { applyBDecToInput: false, dOut: 5 },
+        { applyBDecToInput: false, dOut: 5, skip: true },
       ]) {
         const prefixes = architecture === "matryoshka" ? { prefixes: [5, 19] } : {};
         const model = sparse({ architecture, ...shape, ...prefixes });
@@ -538,7 +566,7 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
           return { loss: squares + auxiliaryLoss(p, unperturbed, x, model, auxK), active };
         };
         expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
-        for (const name of ["W_enc", "b_enc", "W_dec", "b_dec"])
+        for (const name of ["W_enc", "b_enc", "W_dec", "b_dec", ...("W_skip" in before ? ["W_skip"] : [])])
           expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThan(
             1e-6,
           );
@@ -562,7 +590,7 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
       expect(annealed.k).toBeGreaterThan(2);
       const loss = (p: Tensors) => sparseLoss(p, x, annealed);
       expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
-      for (const name of ["W_enc", "b_enc", "W_dec", "b_dec"])
+      for (const name of ["W_enc", "b_enc", "W_dec", "b_dec", ...("W_skip" in before ? ["W_skip"] : [])])
         expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThan(1e-6);
     }
   });
@@ -584,7 +612,7 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
     };
     const loss = (p: Tensors) => sparseLoss(p, x, model, penaltyOf);
     expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
-    for (const name of ["W_enc", "b_enc", "W_dec", "b_dec"])
+    for (const name of ["W_enc", "b_enc", "W_dec", "b_dec", ...("W_skip" in before ? ["W_skip"] : [])])
       expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThan(1e-6);
   });
 
@@ -592,6 +620,7 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
     ["4k of the latents", sparse({ k: 2 })],
     ["more places than latents", sparse({ k: 6, applyBDecToInput: false })],
     ["of a transcoder", transcoder({ k: 2 })],
+    ["of a skip transcoder", transcoder({ k: 2, skip: true })],
   ] as const)("multi-TopK, %s", (_, model) => {
     const {
       arena,
@@ -607,7 +636,7 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
       return { loss: narrow.loss + second.loss / 8, active: narrow.active + second.active };
     };
     expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
-    for (const name of ["W_enc", "b_enc", "W_dec", "b_dec"])
+    for (const name of ["W_enc", "b_enc", "W_dec", "b_dec", ...("W_skip" in before ? ["W_skip"] : [])])
       expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThan(1e-6);
   });
 
@@ -617,7 +646,14 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
     const unperturbed = copyOf(arena);
     const loss = (p: Tensors) => ({ loss: straightThroughLoss(p, unperturbed, x, model), active: "" });
     expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
-    for (const name of ["W_enc", "b_enc", "W_dec", "b_dec", "threshold"]) {
+    for (const name of [
+      "W_enc",
+      "b_enc",
+      "W_dec",
+      "b_dec",
+      "threshold",
+      ...("W_skip" in before ? ["W_skip"] : []),
+    ]) {
       expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThanOrEqual(
         1e-6,
       );
@@ -632,7 +668,15 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
     expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
     // Some gates are open on latents of magnitude 0.
     expect(new Set(loss(before).active)).toEqual(new Set("012"));
-    for (const name of ["W_enc", "b_enc", "W_dec", "b_dec", "r_mag", "b_mag"]) {
+    for (const name of [
+      "W_enc",
+      "b_enc",
+      "W_dec",
+      "b_dec",
+      "r_mag",
+      "b_mag",
+      ...("W_skip" in before ? ["W_skip"] : []),
+    ]) {
       expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThanOrEqual(
         1e-6,
       );

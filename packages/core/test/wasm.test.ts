@@ -166,10 +166,11 @@ const sparseModel = fc
     free: fc.boolean(),
     applyBDecToInput: fc.boolean(),
     column: fc.nat(40),
-    dOut: fc.option(fc.integer({ min: 1, max: 40 }), { freq: 2, nil: undefined }),
+    dOut: fc.option(fc.integer({ min: 1, max: 60 }), { freq: 2, nil: undefined }),
+    skip: fc.boolean(),
   })
   .map(
-    ({ architecture, dIn, latents, k, free, applyBDecToInput, jump, column, dOut }): ModelSetup => ({
+    ({ architecture, dIn, latents, k, free, applyBDecToInput, jump, column, dOut, skip }): ModelSetup => ({
       kind: "sparse",
       architecture,
       dIn,
@@ -177,7 +178,7 @@ const sparseModel = fc
       k: ["relu", "jumprelu", "gated"].includes(architecture) ? 0 : Math.min(k, latents),
       decoder: architecture === "relu" && free ? "free" : "unit",
       applyBDecToInput: applyBDecToInput && dOut === undefined,
-      ...(dOut === undefined ? {} : { dOut }),
+      ...(dOut === undefined ? {} : { dOut, skip }),
       ...(dOut === undefined && column > 0 && column < dIn ? { columns: [column, dIn - column] } : {}),
       ...(architecture === "jumprelu" ? { jump } : {}),
       ...(architecture === "matryoshka" ? { prefixes: defaultPrefixes(latents) } : {}),
@@ -395,7 +396,7 @@ describe("the WebAssembly kernels give the reference's bits", () => {
               k: Math.min(from - 1, 3),
               decoder: "unit",
               applyBDecToInput: seed % 3 === 0,
-              ...(seed % 3 === 1 ? { dOut: 1 + (seed % 37) } : {}),
+              ...(seed % 3 === 1 ? { dOut: 1 + (seed % 37), skip: seed % 2 === 0 } : {}),
             },
             batchRows: 1 + (seed % 50),
             seed,

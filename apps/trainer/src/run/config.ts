@@ -324,7 +324,7 @@ function modelSetup(options: TrainOptions, corpus: Corpus): ModelSetup {
     decoder: options.decoder ?? architecture.decoders[0] ?? "unit",
     applyBDecToInput: options.applyBDecToInput,
     ...(transcodes
-      ? { dOut: target.dIn }
+      ? { dOut: target.dIn, ...(options.skip === true ? { skip: true } : {}) }
       : columns.length > 1
         ? { columns: columns.map((column) => column.dIn) }
         : {}),

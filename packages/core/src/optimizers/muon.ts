@@ -188,7 +188,11 @@ export function muonCost(
   const shapes =
     model.kind === "deep"
       ? layers.filter((_shape, layer) => tiedTo(model, layer) === undefined)
-      : [...layers, [model.latents, outputDimension(model)] as const];
+      : [
+          ...layers,
+          [model.latents, outputDimension(model)] as const,
+          ...(model.skip === true ? [[outputDimension(model), model.dIn] as const] : []),
+        ];
   // Of products [d, d]: two for each M and P, and two more for each next G; the first P is M.
   const squares = 2 * STEPS - 1 + 2 * (STEPS - 1);
   const multiplyAdds = shapes.reduce((sum, [n, d]) => sum + 2 * n * d * d + squares * d ** 3, 0);

@@ -3,6 +3,7 @@ import type { FloatArray, SparseArena } from "../arena.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";
 import type { StepContext } from "../kernels.ts";
 import { chainDot, chainLink, laneDot, type Round } from "./chains.ts";
+import { decoderTarget } from "./skip.ts";
 import { outputDimension } from "../setup.ts";
 
 /** Index in `gateResidual` of the calling thread's scratch for a row. */
@@ -23,7 +24,7 @@ export function decodeGate(
 ): void {
   const dOut = outputDimension(arena.model);
   const { gateResidual, recordGate, recordLatent } = arena;
-  const y = arena.targets[step.slot];
+  const y = decoderTarget(arena, step);
   const at = gateRow(arena, step, row);
   const begin = arena.rowOffset[row];
   const end = begin + arena.rowCount[row];

@@ -2,6 +2,7 @@
 import type { FloatArray, SparseArena } from "../arena.ts";
 import type { StepContext } from "../kernels.ts";
 import { chainDot, chainLink, laneDot, type Round } from "./chains.ts";
+import { decoderTarget } from "./skip.ts";
 import { outputDimension } from "../setup.ts";
 
 /** Offset of a row in what the latents of a prefix, that are in no smaller one, see of the errors. */
@@ -24,7 +25,7 @@ export function decodePrefixes(
   const { prefixes = [] } = arena.model;
   const dOut = outputDimension(arena.model);
   const { prefixResidual, recordLatent, recordValue } = arena;
-  const y = arena.targets[step.slot];
+  const y = decoderTarget(arena, step);
   const weight = round(1 / prefixes.length);
   const end = arena.rowOffset[row] + arena.rowCount[row];
   let record = arena.rowOffset[row];

@@ -7,7 +7,14 @@ import type { FloatArray, SparseArena } from "../arena.ts";
 import type { UpdateKernels } from "../optimizers/optimizer.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
 import { LATENT_BLOCK, ROW_BLOCK } from "../block-sizes.ts";
-import { completeGradients, gradientRow, updateDecoderBias, updateLatents } from "../latent-update.ts";
+import {
+  completeGradients,
+  gradientRow,
+  completeSkip,
+  updateDecoderBias,
+  updateSkip,
+  updateLatents,
+} from "../latent-update.ts";
 import { outputDimension, type SparseModelSetup } from "../setup.ts";
 import { CONTROL } from "../control.ts";
 import { decoderNormOf } from "../decoder-parts.ts";
@@ -17,6 +24,7 @@ import { decodeGate } from "./gate.ts";
 import { partWide } from "../multi-topk.ts";
 import { decodePrefixes, prefixGradients, prefixRow } from "./prefixes.ts";
 import { gatherPreActivations } from "../pre-act-loss.ts";
+import { decoderTarget, gatherSkipped, subtractSkipped } from "./skip.ts";
 import { selectLargest, sortByLatent } from "./select.ts";
 import { decodeWide } from "./wide.ts";
 
@@ -68,6 +76,7 @@ export function referenceSparseKernels(
     decodeRows(arena, step, first, last) {
       const rules = rulesOf(arena);
       const prefixes = arena.prefixResidual.length > 0;
+      if (arena.model.skip === true) subtractSkipped(arena, step, first, last, round);
       for (let row = first; row < last; row++) {
         decodeRow(arena, step, row, lanes, round);
         if (prefixes) decodePrefixes(arena, step, row, lanes, round);
@@ -171,6 +180,16 @@ export function referenceSparseKernels(
       }
     },
 
+    gatherSkip(arena, step, first, last) {
+      // As b_dec, in every prefix: what the first latents see.
+      const { errors } = seenBy(arena, 0);
+      const { wideResidual } = arena;
+      gatherSkipped(arena, step, first, last, wideResidual.length > 0 ? [errors, wideResidual] : [errors]);
+      completeSkip(updates, arena, first, last);
+    },
+
+    updateSkip: (arena, step, first, last) => updateSkip(updates, arena, step, first, last),
+
     updateDecoderBias: (arena, step, first, last) => updateDecoderBias(updates, arena, step, first, last),
   };
 }
@@ -273,6 +292,7 @@ function decodeRow(
   const dOut = outputDimension(arena.model);
   const { residual, recordLatent, recordValue } = arena;
   const y = arena.targets[step.slot];
+  const target = decoderTarget(arena, step);
   const at = row * dOut;
   const begin = arena.rowOffset[row];
   const end = begin + arena.rowCount[row];
@@ -280,7 +300,7 @@ function decodeRow(
   for (let record = begin; record < end; record++) {
     chainLink(residual, at, recordValue[record], arena.W_dec.value, recordLatent[record] * dOut, dOut);
   }
-  for (let j = at; j < at + dOut; j++) residual[j] = residual[j] - y[j];
+  for (let j = at; j < at + dOut; j++) residual[j] = residual[j] - target[j];
   // Added to what selection left there: 0, or NaN for a row whose pre-activations were not numbers.
   arena.rowSquaredError[row] += laneDot(lanes, residual, at, residual, at, dOut);
   arena.rowSquares[row] = squaredDistance(y, at, arena.mean, dOut, lanes, round);

@@ -4,6 +4,7 @@ import type { StepContext } from "../kernels.ts";
 import { WIDE_WEIGHT } from "../multi-topk.ts";
 import { outputDimension } from "../setup.ts";
 import { chainDot, chainLink, laneDot, type Round } from "./chains.ts";
+import { decoderTarget } from "./skip.ts";
 
 /** wideResidual = (2/B)·⅛·(x̂_4k − x) of a row, ⅛ of its squared error into rowSecondError, and ∂/∂z of its wide records. */
 export function decodeWide(
@@ -15,7 +16,7 @@ export function decodeWide(
 ): void {
   const dOut = outputDimension(arena.model);
   const { wideResidual, wideLatent, wideValue, wideGradient } = arena;
-  const y = arena.targets[step.slot];
+  const y = decoderTarget(arena, step);
   const at = row * dOut;
   const begin = arena.wideOffset[row];
   const end = begin + arena.wideCount[row];

@@ -39,6 +39,8 @@ export function wasmKernels(
           updateLatents: absent("sparse"),
           gatherDecoderBias: absent("sparse"),
           updateDecoderBias: absent("sparse"),
+          gatherSkip: absent("sparse"),
+          updateSkip: absent("sparse"),
         };
   const deep: DeepKernels =
     model.kind === "deep"

@@ -4,7 +4,14 @@ import type { SparseArena } from "../arena.ts";
 import { CONTROL } from "../control.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
 import { LATENT_BLOCK } from "../block-sizes.ts";
-import { completeGradients, gradientRow, updateDecoderBias, updateLatents } from "../latent-update.ts";
+import {
+  completeGradients,
+  gradientRow,
+  completeSkip,
+  updateDecoderBias,
+  updateSkip,
+  updateLatents,
+} from "../latent-update.ts";
 import { partWide } from "../multi-topk.ts";
 import type { UpdateKernels } from "../optimizers/optimizer.ts";
 import { hasAuxiliary, hasWide, latentSums } from "../plan-sparse.ts";
@@ -18,6 +25,7 @@ import { wasmGate } from "./gate.ts";
 import { gatherPreActivations } from "../pre-act-loss.ts";
 import { inputGradientPointer, parameterPointers, pointersOf } from "./pointers.ts";
 import { wasmPrefixes } from "./prefixes.ts";
+import { wasmSkip } from "./skip.ts";
 import { screenedEncoder } from "./screen.ts";
 import { wasmWide } from "./wide.ts";
 
@@ -59,6 +67,7 @@ export function wasmSparseKernels(
   const inputOf = (step: StepContext): number => (applyBDecToInput ? centred : xOf(step));
   const exact = exactEncoder(plan, model, wasm, wide);
   const screening = plan.encoder === "screened" ? screenedEncoder(plan, model, wasm, exact) : undefined;
+  const skip = model.skip === true ? wasmSkip(plan, model, wasm, wide) : undefined;
   const prefixes = model.prefixes === undefined ? undefined : wasmPrefixes(plan, model, wasm);
   const decodeGate = gate && training ? wasmGate(plan, model, wasm) : undefined;
   const wider = hasWide(plan.setup, plan.purpose) ? wasmWide(plan, model, wasm) : undefined;
@@ -107,12 +116,14 @@ export function wasmSparseKernels(
 
     decodeRows(arena, step, first, last) {
       const y = yOf(step);
+      skip?.subtract(step, first, last, xOf(step), y);
+      const decoded = skip?.unskipped ?? y;
       const all = dense?.paysForRows(arena, first, last) ? dense : undefined;
       all?.decodeRows(arena, step, first, last);
       for (let row = first; row < last; row++) {
         const records = 4 * arena.rowOffset[row];
         const at = residual + row * outBytes;
-        const target = y + row * outBytes;
+        const target = decoded + row * outBytes;
         const square = all
           ? wasm.subtractRow(at, target, dOut)
           : wasm.decodeRow(
@@ -127,7 +138,7 @@ export function wasmSparseKernels(
             );
         // Added to what selection left there: 0, or NaN for a row whose pre-activations were not numbers.
         arena.rowSquaredError[row] += square;
-        arena.rowSquares[row] = wasm.rowSquares(target, mean, dOut);
+        arena.rowSquares[row] = wasm.rowSquares(y + row * outBytes, mean, dOut);
         arena.rowPenalty[row] = rules?.penalty(arena, step, row, Math.fround) ?? 0;
         prefixes?.decodeRow(arena, step, row, target);
         if (step.train) wider?.decodeRow(arena, step, row, target);
@@ -135,7 +146,7 @@ export function wasmSparseKernels(
       }
       if (!step.train) return;
       all?.latentGradients(arena, step, first, last);
-      decodeGate?.(arena, step, first, last, y + first * outBytes, all);
+      decodeGate?.(arena, step, first, last, decoded + first * outBytes, all);
       for (let row = first; row < last; row++) {
         const records = 4 * arena.rowOffset[row];
         if (prefixes !== undefined) prefixes.gradients(arena, row);
@@ -231,6 +242,14 @@ export function wasmSparseKernels(
       if (applyBDecToInput)
         wasm.subtractRows(b_dec.gradient, partials, Math.ceil(latents / LATENT_BLOCK), dOut, first, last);
     },
+
+    gatherSkip(arena, step, first, last) {
+      const errors = [prefixes?.outermost ?? residual, ...(wider === undefined ? [] : [wider.residual])];
+      skip?.gather(step, first, last, xOf(step), errors);
+      completeSkip(updates, arena, first, last);
+    },
+
+    updateSkip: (arena, step, first, last) => updateSkip(updates, arena, step, first, last),
 
     updateDecoderBias: (arena, step, first, last) => updateDecoderBias(updates, arena, step, first, last),
   };

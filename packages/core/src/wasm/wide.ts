@@ -11,6 +11,8 @@ import { parameterPointers, pointersOf } from "./pointers.ts";
 export interface WideKernels {
   /** The error of a row's wider reconstruction, and its gradients. `y`: what is to be rebuilt. */
   decodeRow(arena: SparseArena, step: StepContext, row: number, y: number): void;
+  /** Pointer to the gradients of all rows' errors. */
+  readonly residual: number;
   /** Adds all rows' errors to a sum over dimensions [first, last) of numbers from pointer `sum` on. */
   addErrors(sum: number, rows: number, first: number, last: number): void;
 }
@@ -28,6 +30,7 @@ export function wasmWide(plan: Plan, model: SparseModelSetup, wasm: KernelExport
   const dOut = outputDimension(model);
   const rowBytes = 4 * dOut;
   return {
+    residual,
     decodeRow(arena, step, row, y) {
       const records = 4 * arena.wideOffset[row];
       const count = arena.wideCount[row];
