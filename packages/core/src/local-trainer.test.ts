@@ -53,11 +53,32 @@ const OPTIONS: LocalTrainerOptions = {
   initialRows: toyRows(9999),
 };
 
+describe("LocalTrainer with an average of the parameters", () => {
+  it.each([
+    ["TopK", topk],
+    ["a deep autoencoder", deep],
+  ] as const)("gives it as the model, and goes on training from where it was: %s", (_, model) => {
+    const averaged = new LocalTrainer({ ...OPTIONS, model, ema: 0.9 });
+    const plain = new LocalTrainer({ ...OPTIONS, model });
+    const same: boolean[] = [];
+    for (let step = 0; step < 5; step++) {
+      const { loss } = averaged.step(toyRows(step));
+      expect(loss).toBe(plain.step(toyRows(step)).loss);
+      const rebuilt = averaged.model().reconstruct(toyRows(7));
+      const unaveraged = plain.model().reconstruct(toyRows(7));
+      same.push(rebuilt.every((value, i) => value === unaveraged[i]));
+    }
+    // The average of one step is that step's parameters.
+    expect(same.slice(1)).toEqual([false, false, false, false]);
+  });
+});
+
 describe("LocalTrainer on rows made of a few directions", () => {
   const cases: [string, Partial<LocalTrainerOptions>, number][] = [
     ["TopK", {}, 0.2],
     ["ReLU with L1", { model: { ...topk, architecture: "relu", decoder: "free" }, l1Coefficient: 0.05 }, 0.2],
     ["a deep autoencoder", { model: deep, learningRate: 0.005 }, 0.2],
+    ["TopK by Muon", { optimizer: { name: "muon", momentum: 0.95 }, learningRate: 0.02 }, 0.2],
   ];
   it.each(cases)("lowers the loss: %s", (_, part, fraction) => {
     const trainer = new LocalTrainer({ ...OPTIONS, ...part });

@@ -13,7 +13,9 @@ import {
   type Setup,
 } from "@sparseloom/core";
 import { type Command, Option } from "commander";
+import type { TrainOptions } from "../options.ts";
 import { formatCount } from "../progress.ts";
+import { describeOptimizer, updatesOf } from "../run/learning-rate.ts";
 import { Team } from "../team/team.ts";
 import { parseCount } from "./arguments.ts";
 
@@ -23,6 +25,7 @@ interface DoctorFlags {
   readonly k: number;
   readonly batch: number;
   readonly workers: number;
+  readonly optimizer: TrainOptions["optimizer"];
   readonly experimentalWideSimd?: boolean;
   readonly json?: boolean;
 }
@@ -49,6 +52,8 @@ interface DoctorReport {
     readonly batch: number;
     readonly workers: number;
     readonly wideSimd: boolean;
+    /** The optimiser, with what it costs where that is not little. */
+    readonly optimizer: string;
     /** The encoder that `--encoder auto` takes for this model. */
     readonly encoder: Encoder;
     /** Memory of the run, in MB. */
@@ -77,6 +82,11 @@ export function addDoctorCommand(program: Command): void {
     .option("--k <n>", "active latents per row", parseCount, 32)
     .option("--batch <n>", "rows of a mini-batch", parseCount, 4096)
     .option("--workers <n>", "worker threads", parseCount, availableParallelism())
+    .addOption(
+      new Option("--optimizer <name>", "what turns gradients into updates")
+        .choices(["adam", "signum", "signum-schedule-free", "muon"])
+        .default("adam"),
+    )
     .addOption(new Option("--experimental-wide-simd", "with 256-bit vectors by an experimental flag of V8"))
     .option("--json", "print one JSON object")
     .action(async (flags: DoctorFlags) => {
@@ -114,6 +124,7 @@ async function examine(flags: DoctorFlags): Promise<DoctorReport> {
       batch,
       workers,
       wideSimd,
+      optimizer: describeOptimizer(setup.training, setup.model),
       encoder,
       arenaMb: bytesByRole(plan).reduce((sum, [, bytes]) => sum + bytes, 0) / 1e6,
       activationsPerSecond: batch / seconds,
@@ -122,7 +133,7 @@ async function examine(flags: DoctorFlags): Promise<DoctorReport> {
   };
 }
 
-function setupOf({ d, latents, k, batch }: DoctorFlags): Setup {
+function setupOf({ d, latents, k, batch, optimizer }: DoctorFlags): Setup {
   const schedule = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 2 * FIRST_STEP });
   return {
     model: {
@@ -140,6 +151,7 @@ function setupOf({ d, latents, k, batch }: DoctorFlags): Setup {
       l1Coefficient: schedule(0),
       adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
       deadWindow: 10 * batch,
+      ...updatesOf({ optimizer }),
     },
   };
 }
@@ -188,7 +200,7 @@ function describe({
       : [
           `limits   per core: ${limit.toFixed(1)} GFLOP/s of 128-bit float32 multiply-adds${describeIntegers(integers)}`,
         ]),
-    `step     TopK, d ${step.d}, ${formatCount(step.latents)} latents, k ${step.k}, batch ${formatCount(step.batch)}, ${step.workers} workers, ${step.encoder} encoder${step.wideSimd ? ", 256-bit vectors" : ""}:`,
+    `step     TopK, d ${step.d}, ${formatCount(step.latents)} latents, k ${step.k}, batch ${formatCount(step.batch)}, ${step.workers} workers, ${step.encoder} encoder${step.optimizer === "adam" ? "" : `, ${step.optimizer}`}${step.wideSimd ? ", 256-bit vectors" : ""}:`,
     `         ${formatCount(step.activationsPerSecond)} activations/s, arena ${formatCount(step.arenaMb)} MB`,
     ...(step.shareOfLimit === null
       ? []

@@ -13,9 +13,9 @@ import { listenForInterrupts } from "../interrupts.ts";
 import { checkTrainRequest, flagOf, RESUME_OPTIONS, type TrainOptions } from "../options.ts";
 import { formatCount, Progress } from "../progress.ts";
 import { readRunConfig, type RunConfig } from "../run/config.ts";
-import { describeRate } from "../run/learning-rate.ts";
+import { describeOptimizer, describeRate } from "../run/learning-rate.ts";
 import { describeWindows } from "../run/describe-windows.ts";
-import { type ModelSetup, muonCost, type TrainingSetup } from "@sparseloom/core";
+import type { ModelSetup } from "@sparseloom/core";
 import type { StepMetrics } from "../run/metrics-log.ts";
 import type { ScreeningReport, TrainResult } from "../run/result.ts";
 import type { TrainHooks } from "../session.ts";
@@ -159,15 +159,6 @@ async function watchedGroup(run: (hooks: TrainHooks) => Promise<GroupResult>): P
   } finally {
     progress.end();
   }
-}
-
-/** An optimiser's name, and what it costs where that is not little. */
-function describeOptimizer({ optimizer, batchRows }: TrainingSetup, model: ModelSetup): string {
-  const name = optimizer?.name ?? "adam";
-  if (name !== "muon") return name;
-  const { multiplyAdds, share } = muonCost(model, batchRows);
-  const of = model.kind === "deep" ? "the forward products" : "the encoder's product";
-  return `muon (${((2 * multiplyAdds) / 1e9).toPrecision(3)} GFLOP more per step, ${share.toPrecision(2)} times ${of})`;
 }
 
 function describeRun({ setup, corpus, totalExamples, totalSteps, options }: RunConfig): string {

@@ -4,6 +4,7 @@ import {
   automaticLearningRate,
   automaticSignRate,
   type ModelSetup,
+  muonCost,
   type Schedule,
   type TrainingSetup,
 } from "@sparseloom/core";
@@ -85,7 +86,10 @@ export function updatesOf({
   weightDecay = WEIGHT_DECAY,
   clipNorm,
   ema,
-}: TrainOptions): Pick<TrainingSetup, "optimizer" | "clipNorm" | "ema"> {
+}: Pick<TrainOptions, "optimizer" | "momentum" | "weightDecay" | "clipNorm" | "ema">): Pick<
+  TrainingSetup,
+  "optimizer" | "clipNorm" | "ema"
+> {
   return {
     ...(name === "adam"
       ? {}
@@ -99,4 +103,13 @@ export function updatesOf({
     ...(clipNorm === undefined ? {} : { clipNorm }),
     ...(ema === undefined ? {} : { ema }),
   };
+}
+
+/** An optimiser's name, and what it costs where that is not little. */
+export function describeOptimizer({ optimizer, batchRows }: TrainingSetup, model: ModelSetup): string {
+  const name = optimizer?.name ?? "adam";
+  if (name !== "muon") return name;
+  const { multiplyAdds, share } = muonCost(model, batchRows);
+  const of = model.kind === "deep" ? "the forward products" : "the encoder's product";
+  return `muon (${((2 * multiplyAdds) / 1e9).toPrecision(3)} GFLOP more per step, ${share.toPrecision(2)} times ${of})`;
 }
