@@ -48,10 +48,11 @@ function isTied({ layers }: Pick<DeepArena, "layers">): boolean {
 }
 
 describe("tied layers", () => {
-  it("stay transposes of each other, from the start and through training and clipping", () => {
+  it("stay transposes of each other, from the start and through training, clipping and Muon", () => {
     expect(isTied(trained(model, 0))).toBe(true);
     const before = trained(model, 0).layers[0]!.weight.value;
-    for (const more of [{}, { clipNorm: 0.1 }]) {
+    const muon = { name: "muon", momentum: 0.9 } as const;
+    for (const more of [{}, { clipNorm: 0.1 }, { optimizer: muon }]) {
       const after = trained(model, 5, more);
       expect(isTied(after)).toBe(true);
       expect(after.layers[0]!.weight.value).not.toEqual(before);
