@@ -202,3 +202,10 @@ describe("a trained model", () => {
     expect(new LocalTrainer({ ...OPTIONS, model: deep }).model()).toBeInstanceOf(DeepAutoencoder);
   });
 });
+
+it("refuses a transcoder: its rows are of one place", () => {
+  const transcoder = { ...OPTIONS.model, dOut: 3, applyBDecToInput: false };
+  expect(() => new LocalTrainer({ ...OPTIONS, model: transcoder } as LocalTrainerOptions)).toThrow(
+    "dOut is not for LocalTrainer",
+  );
+});

@@ -7,6 +7,8 @@ import {
   type DeepModelSetup,
   defaultDeadWindow,
   inputDimension,
+  outputDimension,
+  rowDimension,
   type ModelSetup,
   type SparseModelSetup,
   type TrainingSetup,
@@ -28,6 +30,8 @@ describe("checkModel", () => {
       sparseModel({ architecture: "relu", k: 0, decoder: "free" }),
     ],
     ["one hidden layer", deep([4, 2, 4])],
+    ["a crosscoder", sparseModel({ columns: [3, 4] })],
+    ["a skip transcoder", sparseModel({ dOut: 9, applyBDecToInput: false, skip: true })],
   ])("accepts %s", (_, model) => {
     expect(() => checkModel(model)).not.toThrow();
   });
@@ -44,6 +48,23 @@ describe("checkModel", () => {
       "architecture",
       "architecture must be relu or topk or batch-topk or matryoshka or jumprelu or gated, got top-k",
     ],
+    [sparseModel({ columns: [3, 3] }), "columns", "columns must sum to dIn (7), got 3 + 3"],
+    [
+      sparseModel({ dOut: 9 }),
+      "applyBDecToInput",
+      "applyBDecToInput must be false in a transcoder: b_dec is of its output",
+    ],
+    [
+      sparseModel({ dOut: 0, applyBDecToInput: false }),
+      "dOut",
+      "dOut must be a whole number of at least 1, got 0",
+    ],
+    [
+      sparseModel({ dOut: 9, columns: [3, 4], applyBDecToInput: false }),
+      "columns",
+      "columns and dOut contradict each other",
+    ],
+    [sparseModel({ skip: true }), "skip", "skip is for a transcoder, whose dOut is missing"],
     [deep([4, 4]), "widths", "widths must list at least input, one hidden layer and output, got 4-4"],
     [deep([4, 0, 4]), "widths", "widths must be a whole number of at least 1, got 0"],
     [deep([4, 2, 5]), "widths", "widths must end as they begin (the output rebuilds the input), got 4-2-5"],
@@ -80,6 +101,15 @@ describe("defaultDeadWindow", () => {
     expect(defaultDeadWindow(100, 1_000_000)).toBe(50_000);
     expect(defaultDeadWindow(4096, 100_000)).toBe(81_920);
     expect(defaultDeadWindow(4096, 1e9)).toBe(10_000_000);
+  });
+});
+
+describe("outputDimension and rowDimension", () => {
+  it("are dIn, or a transcoder's target, and both together", () => {
+    expect([outputDimension(sparseModel()), rowDimension(sparseModel())]).toEqual([7, 7]);
+    const transcoder = sparseModel({ dOut: 9, applyBDecToInput: false });
+    expect([outputDimension(transcoder), rowDimension(transcoder)]).toEqual([9, 16]);
+    expect(rowDimension(deep([6, 2, 6]))).toBe(6);
   });
 });
 
