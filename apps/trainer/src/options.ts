@@ -505,6 +505,8 @@ export function checkTrainRequest(request: unknown): TrainOptions {
   }
   if (options.kAnneal !== undefined && options.kAnnealSteps === undefined)
     throw new RequestError("--k-anneal needs --k-anneal-steps");
+  if (options.audit > 0 && options.encoder === "exact")
+    throw new RequestError("--audit is for the screened encoder, not for --encoder exact");
   onlyWith("targetL0", "quadratic");
   onlyWith("tanhScale", "tanh");
   if (options.arch === "autoencoder" && options.l1Warmup !== undefined && options.bottleneckL1 === undefined)

@@ -145,8 +145,15 @@ describe("columns", () => {
 
 it.each<[TrainRequest, string]>([
   [{ k: 3, units: "none" }, "--units is for λ, thresholds and slopes, which --arch topk has not"],
+  [{ k: 3, encoder: "exact", audit: 0.5 }, "--audit is for the screened encoder, not for --encoder exact"],
 ])("refuses %o", (request, message) => {
   expect(() => checkTrainRequest(request)).toThrow(message);
+});
+
+it("says at the start from what to what a transcoder goes", async () => {
+  const args = ["--column", "before", "--target", "after", "--latents", "20", "--k", "3", "--workers", "1"];
+  const { stderr } = await runCli(["train", at("paired.arrow"), ...args, "--out", at("transcoder")]);
+  expect(stderr).toContain("topk, 20 latents, k 3 on 600 × (12 → 9) activations: ");
 });
 
 it("refuses a target above the number of latents", async () => {

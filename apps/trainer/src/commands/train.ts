@@ -167,10 +167,12 @@ function describeRun({ setup, corpus, totalExamples, totalSteps, options }: RunC
     model.kind === "deep"
       ? `autoencoder ${model.widths.join("-")}`
       : `${model.architecture}, ${formatCount(model.latents)} latents${model.k > 0 ? `, k ${model.k}` : ""}`;
+  const width =
+    model.kind === "sparse" && model.dOut !== undefined ? `(${model.dIn} → ${model.dOut})` : `${corpus.dIn}`;
   const rate = describeRate(options, model, training.learningRate);
   const optimizer = training.optimizer === undefined ? "" : `${describeOptimizer(training, model)}, `;
   return (
-    `${shape} on ${formatCount(corpus.rows)} × ${corpus.dIn} activations: ${formatCount(totalExamples)} examples, ` +
+    `${shape} on ${formatCount(corpus.rows)} × ${width} activations: ${formatCount(totalExamples)} examples, ` +
     `${formatCount(totalSteps)} steps of ${formatCount(training.batchRows)}, ${optimizer}learning rate ${rate}, seed ${options.seed}; shuffle: ` +
     describeWindows(corpus.windows)
   );
