@@ -1,7 +1,7 @@
 import { type ModelSetup, scheduledValue } from "@sparseloom/core";
 import { describe, expect, it } from "vitest";
 import { checkTrainRequest, type TrainRequest } from "../options.ts";
-import { learningRateOf } from "./learning-rate.ts";
+import { describeRate, learningRateOf } from "./learning-rate.ts";
 
 const topk: ModelSetup = {
   kind: "sparse",
@@ -68,4 +68,25 @@ describe("options that belong to a schedule that is not there", () => {
   it("are refused where the automatic rate is below the end", () => {
     expect(() => ratesOf({ lrEnd: 1 })).toThrow("--lr-end must be at most the learning rate 0.000200, got 1");
   });
+});
+
+it.each<[string, ModelSetup, string]>([
+  [
+    "TopK, for which it was found",
+    topk,
+    "0.00200 (auto; found for TopK at mini-batches of 65,000 rows and more)",
+  ],
+  [
+    "ReLU, for which it is a start",
+    { ...topk, architecture: "relu", k: 0 },
+    "0.00200 (auto; a start: found for TopK at mini-batches of 65,000 rows and more)",
+  ],
+  [
+    "a deep autoencoder, for which it is a start",
+    { kind: "deep", architecture: "autoencoder", widths: [8, 2, 8], outputActivation: "linear" },
+    "0.00200 (auto; a start: found for TopK at mini-batches of 65,000 rows and more)",
+  ],
+])("Muon's automatic rate is told with %s", (_, model, expected) => {
+  const options = checkTrainRequest({ optimizer: "muon" });
+  expect(describeRate(options, model, learningRateOf(options, model, 10))).toBe(expected);
 });

@@ -52,7 +52,8 @@ interface AutomaticRate {
 }
 
 function automaticRate(model: ModelSetup, optimizer: TrainOptions["optimizer"]): AutomaticRate {
-  const large = "found for TopK at mini-batches of 65,000 rows and more";
+  const isTopK = model.kind === "sparse" && ARCHITECTURES[model.architecture].selection !== "positive";
+  const large = `${isTopK ? "" : "a start: "}found for TopK at mini-batches of 65,000 rows and more`;
   if (optimizer === "muon") return { rate: 2e-3, validity: large };
   if (optimizer !== "adam") {
     if (model.kind === "deep") return { rate: DEEP_SIGN_RATE, validity: "a start: half of Adam's" };
@@ -60,7 +61,7 @@ function automaticRate(model: ModelSetup, optimizer: TrainOptions["optimizer"]):
     return { rate: automaticSignRate(model.latents), validity };
   }
   if (model.kind === "deep") return { rate: 1e-3, validity: "Adam's usual one" };
-  return ARCHITECTURES[model.architecture].selection !== "positive"
+  return isTopK
     ? { rate: automaticLearningRate(model.latents), validity: large }
     : { rate: 3e-4, validity: "found at mini-batches of 4,096 rows" };
 }
