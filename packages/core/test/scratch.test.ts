@@ -42,6 +42,12 @@ const MODELS: [string, ModelSetup, Partial<TrainingSetup>?][] = [
   ["Matryoshka", sparseModel({ ...shape, architecture: "matryoshka", k: 5, prefixes: defaultPrefixes(70) })],
   ["ReLU, dense rows", sparseModel({ ...shape, architecture: "relu", decoder: "free", k: 0 })],
   ["Gated, dense rows", sparseModel({ ...shape, architecture: "gated", k: 0 })],
+  ["TopK by Muon", sparseModel({ ...shape, k: 5 }), { optimizer: { name: "muon", momentum: 0.9 } }],
+  [
+    "a deep autoencoder by Muon",
+    { kind: "deep", architecture: "autoencoder", widths: [40, 70, 9, 40], outputActivation: "linear" },
+    { optimizer: { name: "muon", momentum: 0.9 }, clipNorm: 1 },
+  ],
   [
     "a deep autoencoder",
     { kind: "deep", architecture: "autoencoder", widths: [40, 70, 9, 70, 40], outputActivation: "linear" },
