@@ -51,12 +51,12 @@ describe.each(Object.entries(RECIPES))("a crosscoder, %s,", (name, recipe) => {
   });
 
   it("has the same bytes with 1 and 3 workers, and across stop and resume", async () => {
-    const one = await run("one", { workers: 1 });
-    const three = await run("three", { workers: 3, stopAt: 50 });
+    const one = await run("one", { workers: 1, examples: 4050 });
+    const three = await run("three", { workers: 3, stopAt: 20, examples: 4050 });
     expect(three.complete).toBe(false);
     await resume(three.runDirectory, { workers: 2 });
-    const bytes = await stateBytes(one.runDirectory, 120);
-    expect((await stateBytes(three.runDirectory, 120)).equals(bytes)).toBe(true);
+    const bytes = await stateBytes(one.runDirectory, 41);
+    expect((await stateBytes(three.runDirectory, 41)).equals(bytes)).toBe(true);
     const model = async (path: string) => await readFile(join(path, "model", "sae_weights.safetensors"));
     expect((await model(three.runDirectory)).equals(await model(one.runDirectory))).toBe(true);
   });

@@ -83,16 +83,16 @@ describe.each(Object.entries(RECIPES))("a transcoder, %s,", (name, recipe) => {
   });
 
   it("has the same bytes with 1 and 3 workers, and across stop and resume", async () => {
-    const one = await run("one", { workers: 1 });
-    const three = await run("three", { workers: 3, stopAt: 50 });
+    const one = await run("one", { workers: 1, examples: 4050 });
+    const three = await run("three", { workers: 3, stopAt: 20, examples: 4050 });
     expect(three.complete).toBe(false);
     await resume(three.runDirectory, { workers: 2 });
-    const bytes = await stateBytes(one.runDirectory, 121);
-    expect((await stateBytes(three.runDirectory, 121)).equals(bytes)).toBe(true);
+    const bytes = await stateBytes(one.runDirectory, 41);
+    expect((await stateBytes(three.runDirectory, 41)).equals(bytes)).toBe(true);
     const model = async (path: string) => await readFile(join(path, "model", "sae_weights.safetensors"));
     expect((await model(three.runDirectory)).equals(await model(one.runDirectory))).toBe(true);
-    const screened = await run("screened", { encoder: "screened", audit: 1 });
-    expect((await stateBytes(screened.runDirectory, 121)).equals(bytes)).toBe(true);
+    const screened = await run("screened", { encoder: "screened", audit: 1, examples: 4050 });
+    expect((await stateBytes(screened.runDirectory, 41)).equals(bytes)).toBe(true);
   });
 });
 
