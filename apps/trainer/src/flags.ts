@@ -4,7 +4,8 @@ import { type Command, Option } from "commander";
 import { z } from "zod";
 import { RequestError } from "./errors.ts";
 import { LIST_OPTIONS } from "./group/grid.ts";
-import { describeIssue, flagOf, trainSchema } from "./options.ts";
+import { trainSchema } from "./options.ts";
+import { describeIssue, flagOf } from "./options/describe-issue.ts";
 import { type FilterRequest, filterShape } from "./row-filters.ts";
 
 type Kind = "number" | "numbers" | "texts" | "boolean" | "string";

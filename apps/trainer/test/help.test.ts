@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { flagOf, trainSchema } from "../src/options.ts";
+import { trainSchema } from "../src/options.ts";
+import { flagOf } from "../src/options/describe-issue.ts";
 import { runCli } from "./support.ts";
 
 const ARCHITECTURES = trainSchema.shape.arch.unwrap().options;

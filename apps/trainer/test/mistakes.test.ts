@@ -6,7 +6,8 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { evaluateModel } from "../src/eval/evaluate-model.ts";
 import { inspect } from "../src/inspect.ts";
 import { RequestError } from "../src/errors.ts";
-import { checkTrainRequest, MOST_WORKERS } from "../src/options.ts";
+import { checkTrainRequest } from "../src/options.ts";
+import { MOST_WORKERS } from "../src/options/running.ts";
 import { resume, train } from "../src/train.ts";
 import { CLI, temporaryFolder, writeSmallCorpus } from "./support.ts";
 

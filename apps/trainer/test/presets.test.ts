@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { checkTrainRequest, flagOf } from "../src/options.ts";
+import { checkTrainRequest } from "../src/options.ts";
+import { flagOf } from "../src/options/describe-issue.ts";
 import { PRESET_NAMES, PRESETS } from "../src/presets.ts";
 import { readRunConfig } from "../src/run/config.ts";
 import { runCli, temporaryFolder, writeSmallCorpus } from "./support.ts";

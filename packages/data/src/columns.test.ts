@@ -165,7 +165,7 @@ describe("mistakes are named: columns", () => {
   const open = async (
     columns: Parameters<typeof writeArrow>[1],
     column: readonly string[],
-  ): Promise<unknown> =>
+  ): Promise<Corpus> =>
     await openCorpus([await writeArrow(path("mistake.arrow"), columns, [4, 3])], { column });
   const a = vectorColumn({ dIn: 2 });
 
@@ -181,7 +181,8 @@ describe("mistakes are named: columns", () => {
       'holds float16, but "a" float32; columns read together must have one type',
     );
     const double = vectorColumn({ dIn: 2, item: new Float64() });
-    await expect(open({ a, b: double }, ["a", "b"])).resolves.toMatchObject({ dIn: 4, type: "float32" });
+    await using both = await open({ a, b: double }, ["a", "b"]);
+    expect(both).toMatchObject({ dIn: 4, type: "float32" });
   });
 
   it("with a number that is not finite, by its column and its place there", async () => {

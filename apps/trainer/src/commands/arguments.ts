@@ -1,7 +1,7 @@
 /** Parsers of command-line arguments that are not options of a training run. */
 import { type Command, InvalidArgumentError } from "commander";
 import { RequestError } from "../errors.ts";
-import { MOST_WORKERS } from "../options.ts";
+import { MOST_WORKERS } from "../options/running.ts";
 
 /** A whole number of at least 1; `1e6` is understood. */
 export function parseCount(text: string): number {

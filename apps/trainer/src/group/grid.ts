@@ -3,7 +3,8 @@
  * are trained in one pass over the data.
  */
 import { RequestError } from "../errors.ts";
-import { checkTrainRequest, flagOf, type TrainOptions } from "../options.ts";
+import { checkTrainRequest, type TrainOptions } from "../options.ts";
+import { flagOf } from "../options/describe-issue.ts";
 import { MOST_MODELS } from "../team/protocol.ts";
 
 /** Options of a training run that take a list. What they decide is the model's alone, and changes nothing about the data. */

@@ -13,7 +13,7 @@ import {
 import type { Command } from "commander";
 import { addFlags, givenFilters } from "../../flags.ts";
 import { openInput } from "../../open-corpus.ts";
-import { DEFAULT_WINDOW_MB } from "../../options.ts";
+import { DEFAULT_WINDOW_MB } from "../../options/rows.ts";
 import { formatCount } from "../../progress.ts";
 import {
   type FilterRequest,

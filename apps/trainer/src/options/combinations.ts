@@ -1,0 +1,223 @@
+/** Which options go together: checks beyond what a single option may be. */
+import { ARCHITECTURES } from "@sparseloom/core";
+import { RequestError } from "../errors.ts";
+import type { TrainOptions, TrainRequest } from "../options.ts";
+import { flagOf } from "./describe-issue.ts";
+
+/** Options that not every architecture has, with those that do. */
+const SPARSE = ["topk", "batch-topk", "matryoshka", "jumprelu", "relu", "gated"] as const;
+const TOPK_FAMILY = ["topk", "batch-topk", "matryoshka"] as const;
+const JUMP = ["jumprelu"] as const;
+/** Whose latents are active above a floor of their own, whatever the others do. */
+const OWN_FLOOR = ["jumprelu", "gated", "relu"] as const;
+const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOptions["arch"][]>>> = {
+  latents: SPARSE,
+  expansion: SPARSE,
+  k: TOPK_FAMILY,
+  threshold: ["batch-topk", "matryoshka"],
+  prefixes: ["matryoshka"],
+  auxK: TOPK_FAMILY,
+  kAnnealSteps: TOPK_FAMILY,
+  multiTopk: ["topk"],
+  l0Penalty: JUMP,
+  l0: JUMP,
+  l0Warmup: JUMP,
+  targetL0: JUMP,
+  tanhScale: JUMP,
+  bandwidth: JUMP,
+  initThreshold: JUMP,
+  preActLoss: JUMP,
+  gradientToInput: JUMP,
+  l1: ["relu", "gated"],
+  l1Warmup: ["relu", "gated", "autoencoder"],
+  pAnnealStart: ["relu"],
+  decoder: SPARSE,
+  applyBDecToInput: SPARSE,
+  encoder: SPARSE,
+  audit: SPARSE,
+  init: SPARSE,
+  decoderNorm: ["relu"],
+  initEncoder: SPARSE,
+  initEncoderBias: OWN_FLOOR,
+  initRate: OWN_FLOOR,
+  initBias: SPARSE,
+  fold: SPARSE,
+  deadWindow: SPARSE,
+  columns: SPARSE,
+  target: SPARSE,
+  skip: SPARSE,
+  widths: ["autoencoder"],
+  tied: ["autoencoder"],
+  bottleneckL1: ["autoencoder"],
+  outputActivation: ["autoencoder"],
+};
+
+/**
+ * Checks options against each other, and sets what follows from others.
+ *
+ * @param given options as they were given, a preset's among them
+ * @param request the same without the preset's
+ * @throws RequestError naming the first option at fault and what would be right
+ */
+export function checkCombinations(
+  options: TrainOptions,
+  given: Readonly<Record<string, unknown>>,
+  request: TrainRequest,
+): void {
+  for (const [key, architectures] of Object.entries(ONLY_FOR)) {
+    if (given[key] !== undefined && !architectures.includes(options.arch)) {
+      throw new RequestError(
+        `${flagOf(key)} is for --arch ${architectures.join(" and ")}, not for ${options.arch}`,
+      );
+    }
+  }
+  const both = (first: keyof TrainOptions, second: keyof TrainOptions): void => {
+    if (options[first] !== undefined && options[second] !== undefined) {
+      throw new RequestError(
+        `${flagOf(first)} and ${flagOf(second)} contradict each other: give one of them`,
+      );
+    }
+  };
+  both("latents", "expansion");
+  both("epochs", "examples");
+  both("resampleAt", "resampleEvery");
+  checkResampling(options);
+  both("column", "columns");
+  both("columns", "units");
+  checkTarget(options, given);
+  const onlyWith = (key: "targetL0" | "tanhScale", penalty: "quadratic" | "tanh"): void => {
+    if (options[key] !== undefined && options.l0Penalty !== penalty)
+      throw new RequestError(`${flagOf(key)} is for --l0-penalty ${penalty}`);
+  };
+  for (const key of ["auxMode", "auxCoefficient"] as const) {
+    if (options[key] !== undefined && options.auxK === undefined)
+      throw new RequestError(`${flagOf(key)} needs --aux-k`);
+  }
+  if (options.decoderNorm !== undefined && options.decoder === "unit")
+    throw new RequestError("--decoder-norm is for a free decoder: rows of --decoder unit have norm 1");
+  if (options.initRate !== undefined && options.initEncoderBias !== "sparse")
+    throw new RequestError("--init-rate is for --init-encoder-bias sparse");
+  checkSchedule(options);
+  checkOptimizer(options, given);
+  if (options.pAnnealStart !== undefined && options.decoder !== "unit")
+    throw new RequestError("--p-anneal-start needs --decoder unit");
+  for (const key of ["pEnd", "pNorm"] as const) {
+    if (options[key] !== undefined && options.pAnnealStart === undefined)
+      throw new RequestError(`${flagOf(key)} needs --p-anneal-start`);
+  }
+  if (options.kAnneal !== undefined && options.kAnnealSteps === undefined)
+    throw new RequestError("--k-anneal needs --k-anneal-steps");
+  if (options.audit > 0 && options.encoder === "exact")
+    throw new RequestError("--audit is for the screened encoder, not for --encoder exact");
+  onlyWith("targetL0", "quadratic");
+  onlyWith("tanhScale", "tanh");
+  if (options.arch === "autoencoder" && options.l1Warmup !== undefined && options.bottleneckL1 === undefined)
+    throw new RequestError("--l1-warmup needs --bottleneck-l1 with --arch autoencoder");
+  if (options.arch === "autoencoder" && options.widths === undefined) {
+    throw new RequestError("--arch autoencoder needs --widths, e.g. 768,256,64,256,768");
+  }
+  if (
+    options.decoder !== undefined &&
+    options.arch !== "autoencoder" &&
+    !ARCHITECTURES[options.arch].decoders.includes(options.decoder)
+  ) {
+    throw new RequestError(
+      `--decoder ${options.decoder} does not go with --arch ${options.arch}: it has ${ARCHITECTURES[options.arch].decoders.join(" or ")}`,
+    );
+  }
+  // A preset may give units as well, whether it has numbers in them or not.
+  if (request.units !== undefined && (TOPK_FAMILY as readonly string[]).includes(options.arch))
+    throw new RequestError(`--units is for λ, thresholds and slopes, which --arch ${options.arch} has not`);
+}
+
+/** What a transcoder needs, and cannot have; its b_dec begins at its target's mean, as sparsify's does. */
+function checkTarget(options: TrainOptions, given: Readonly<Record<string, unknown>>): void {
+  if (options.skip === true && options.target === undefined)
+    throw new RequestError("--skip needs --target: it is a map from one column to another");
+  if (options.target === undefined) return;
+  if (options.column === undefined)
+    throw new RequestError("--target needs --column, the vectors it is rebuilt from");
+  if (options.column === options.target)
+    throw new RequestError(
+      `--target and --column are both ${options.target}: leave out --target to rebuild it from itself`,
+    );
+  for (const key of ["columns", "units", "resampleAt", "resampleEvery"] as const)
+    if (options[key] !== undefined) throw new RequestError(`${flagOf(key)} does not go with --target`);
+  if (options.initEncoder !== undefined && options.initEncoder !== "random")
+    throw new RequestError(`--init-encoder of a --target must be random, got ${options.initEncoder}`);
+  if (given["applyBDecToInput"] === true)
+    throw new RequestError("--apply-b-dec-to-input does not go with --target: b_dec is of the target");
+  options.applyBDecToInput = false;
+  if (given["initBias"] === undefined) options.initBias = "mean";
+}
+
+const RESAMPLING = [
+  "resampleAt",
+  "resampleEvery",
+  "resampleUntil",
+  "resampleWindow",
+  "resampleRows",
+] as const;
+
+/** The procedure is for plain L1 with unit decoder rows; elsewhere there is something else against dead latents. */
+function checkResampling(options: TrainOptions): void {
+  const given = RESAMPLING.find((key) => options[key] !== undefined);
+  if (given === undefined) return;
+  const { arch, decoder } = options;
+  if (arch !== "relu" || decoder !== "unit") {
+    const instead =
+      arch === "relu"
+        ? "a free decoder goes without it"
+        : (TOPK_FAMILY as readonly string[]).includes(arch)
+          ? "take --aux-k"
+          : arch === "jumprelu"
+            ? "take --pre-act-loss"
+            : "it is not for this architecture";
+    throw new RequestError(
+      `${flagOf(given)} is for --arch relu --decoder unit, for which resampling is defined: ${instead}`,
+    );
+  }
+  if (options.resampleUntil !== undefined && options.resampleEvery === undefined)
+    throw new RequestError("--resample-until needs --resample-every");
+  if (options.resampleAt === undefined && options.resampleEvery === undefined)
+    throw new RequestError(`${flagOf(given)} needs --resample-at or --resample-every`);
+}
+
+/** What belongs to a warm-up or a decay needs one. */
+function checkSchedule(options: TrainOptions): void {
+  const { lr, lrWarmup, lrSchedule, lrEnd } = options;
+  for (const key of ["lrWarmupStart", "lrWarmupShape"] as const) {
+    if (options[key] !== undefined && lrWarmup === 0)
+      throw new RequestError(`${flagOf(key)} needs --lr-warmup, the steps of warm-up`);
+  }
+  for (const key of ["lrDecay", "lrEnd"] as const) {
+    if (options[key] !== undefined && options[key] !== 0 && lrSchedule === "constant")
+      throw new RequestError(`${flagOf(key)} is for --lr-schedule linear or cosine, not for constant`);
+  }
+  if (lrEnd !== undefined && lr !== "auto" && lrEnd > lr)
+    throw new RequestError(`--lr-end must be at most --lr ${lr}, got ${lrEnd}`);
+}
+
+/** What belongs to one optimiser is not for another. */
+function checkOptimizer(options: TrainOptions, given: Readonly<Record<string, unknown>>): void {
+  const { optimizer, lrSchedule, ema } = options;
+  for (const key of ["beta1", "beta2", "epsilon"] as const) {
+    // Muon updates vectors by Adam.
+    if (given[key] !== undefined && optimizer !== "adam" && optimizer !== "muon")
+      throw new RequestError(`${flagOf(key)} is for --optimizer adam, not for ${optimizer}`);
+  }
+  if (options.momentum !== undefined && optimizer === "adam")
+    throw new RequestError("--momentum is for the other optimizers: adam has --beta1");
+  if (options.weightDecay !== undefined && optimizer !== "muon")
+    throw new RequestError(`--weight-decay is for --optimizer muon, not for ${optimizer}`);
+  if (optimizer !== "signum-schedule-free") return;
+  const decays = (["lrDecay", "lrEnd"] as const).find((key) => (options[key] ?? 0) > 0);
+  if (decays !== undefined || (lrSchedule ?? "constant") !== "constant")
+    throw new RequestError(
+      `${flagOf(decays ?? "lrSchedule")} is not for --optimizer signum-schedule-free: averaging takes the place of a decay`,
+    );
+  if (ema !== undefined)
+    throw new RequestError(
+      "--ema is not for --optimizer signum-schedule-free: its model is an average already",
+    );
+}
