@@ -86,8 +86,8 @@ describe("a team", () => {
   });
 
   it("whose worker throws reports the error", async () => {
-    // The views do not depend on the architecture's name; the stages look it up and find nothing.
-    const model = { ...plan.setup.model, architecture: "no such architecture" as "topk" };
+    // Views are made of what regions there are; the kernels of this architecture miss some.
+    const model = { ...plan.setup.model, architecture: "relu" as "topk" };
     const broken = { ...plan, setup: { ...plan.setup, model } } as typeof plan;
     await using team = new Team(broken);
     team.publish(job);
