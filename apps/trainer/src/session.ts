@@ -6,6 +6,7 @@ import { basename, join } from "node:path";
 import { type KernelVariant, type Metrics, type Plan, takeAverages } from "@sparseloom/core";
 import { type Corpus, RowStream, type Split, type StreamPosition } from "@sparseloom/data";
 import { selectsOverBatch, settleThresholds } from "./calibrate-threshold.ts";
+import { collectGarbage } from "./collect-garbage.ts";
 import type { DivergedError } from "./errors.ts";
 import { evaluateTogether, type Evaluation } from "./evaluate.ts";
 import type { TrainOptions } from "./options.ts";
@@ -62,6 +63,7 @@ export async function runToEnd(session: Session): Promise<RunEnd[]> {
     trainees.push(stack.use(trainee));
   }
   const diverged = new Map<Trainee, DivergedError>();
+  collectGarbage();
   await trainingLoop({
     ...session,
     trainees,
