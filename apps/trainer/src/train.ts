@@ -18,7 +18,7 @@ import { initialiseArenas } from "./initialise-run.ts";
 import { openInput } from "./open-corpus.ts";
 import type { TrainOptions } from "./options.ts";
 import { listCheckpoints, loadCheckpoint, RUN_START, type RunState } from "./run/checkpoint.ts";
-import { BLOCK_BYTES, readRunConfig, resolveRuns, type RunConfig, transformOf } from "./run/config.ts";
+import { readRunConfig, type RunConfig, transformOf } from "./run/config.ts";
 import {
   claimRunDirectory,
   readResult,
@@ -27,6 +27,7 @@ import {
   writeConfig,
 } from "./run/directory.ts";
 import { RunLock } from "./run/lock.ts";
+import { BLOCK_BYTES, resolveRuns } from "./run/resolve.ts";
 import type { TrainResult } from "./run/result.ts";
 import { warningsOf } from "./run/warnings.ts";
 import { type RunEnd, runToEnd, type TrainHooks } from "./session.ts";

@@ -21,7 +21,7 @@ import {
   type RecordedFilters,
   resolveFilterRequest,
 } from "../../row-filters.ts";
-import { BLOCK_BYTES } from "../../run/config.ts";
+import { BLOCK_BYTES } from "../../run/resolve.ts";
 import { describeWindows } from "../../run/describe-windows.ts";
 import { formatTable } from "../../table.ts";
 import { TaskProgress } from "../../task-progress.ts";
