@@ -8,7 +8,8 @@
  * with e and the denominator held fixed, so that gradients reach the dead latents alone. Pre-activations are taken as
  * they are, negative ones too. A term that is not finite counts as 0.
  */
-import { AUXILIARY, type SparseArena } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
+import { AUXILIARY } from "./fields.ts";
 import { CONTROL } from "./control.ts";
 import type { StepContext } from "./kernels.ts";
 import type { AuxKSetup } from "./setup.ts";

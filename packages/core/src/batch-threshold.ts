@@ -5,7 +5,8 @@
  * threshold are the same under every floor that lets enough of them through.
  * Numbers are compared by their bits: those of positive floats are in the order of the floats.
  */
-import { BATCH_THRESHOLD, type SparseArena } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
+import { BATCH_THRESHOLD } from "./fields.ts";
 import { THRESHOLD_RATE } from "./architectures/batch-topk.ts";
 import { CONTROL } from "./control.ts";
 import { HISTOGRAM_BINS } from "./plan-sparse.ts";

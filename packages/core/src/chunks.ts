@@ -3,12 +3,12 @@
  * gradients' chains go on over rows from one chunk to the next.
  */
 import { ARCHITECTURES } from "./architectures/index.ts";
-import type { SparseArena } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
 import { CONTROL } from "./control.ts";
 import type { StepContext } from "./kernels.ts";
 import { adaptPenalty } from "./p-annealing.ts";
 import { mostRecordsPerRow } from "./plan-sparse.ts";
-import { SUMMARY_FIELDS } from "./plan.ts";
+import { SUMMARY_FIELDS } from "./fields.ts";
 import { summariseScreening } from "./screening.ts";
 import { PHASE } from "./stage.ts";
 import { summarise } from "./step-context.ts";

@@ -1,6 +1,5 @@
 /** The vectors side by side that a decoder row rebuilds, and the norms that the L1 penalty weighs with. */
-import type { FloatArray } from "./arena.ts";
-import type { Round } from "./reference/chains.ts";
+import type { FloatArray, Round } from "./precision.ts";
 import { outputDimension, type SparseModelSetup } from "./setup.ts";
 
 /** Where the vectors of a crosscoder's row begin, and their widths; else the row itself. */

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { normals, randomArena, setBatch, setupOf } from "../test/support.ts";
-import type { DeepArena } from "./arena.ts";
+import type { DeepArena } from "./arena-deep.ts";
 import { DeepAutoencoder, deepModel } from "./deep-autoencoder.ts";
 import { OptionError } from "./errors.ts";
 import { IDENTITY_TRANSFORM, type RowTransform, transformRows } from "./normalisation.ts";

@@ -1,5 +1,5 @@
 /** A trained deep autoencoder that works on raw activations. Its rows are transformed at run time: x′ = s·(x − μ). */
-import type { DeepArena } from "./arena.ts";
+import type { DeepArena } from "./arena-deep.ts";
 import { bottleneckOf } from "./deep-options.ts";
 import { OptionError } from "./errors.ts";
 import { type RowTransform, transformRows } from "./normalisation.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { normals, randomArena, runBits, setBatch, setupOf } from "../test/support.ts";
-import type { DeepArena } from "./arena.ts";
-import { averagedViews } from "./arena.ts";
+import type { DeepArena } from "./arena-deep.ts";
+import { averagedViews } from "./averages.ts";
 import { bottleneckOf } from "./deep-options.ts";
 import {
   createProgram,

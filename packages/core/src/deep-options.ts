@@ -3,9 +3,9 @@
  * mirrored about the middle; they are no parameters, but copies that whoever updates the encoder's weights keeps up to
  * date. An L1 penalty on the narrowest hidden layer: λ·mean over rows of Σ a, a being its activations after ReLU.
  */
-import type { DeepArena, FloatArray } from "./arena.ts";
+import type { DeepArena } from "./arena-deep.ts";
+import type { FloatArray, Round } from "./precision.ts";
 import type { StepContext } from "./kernels.ts";
-import type { Round } from "./reference/chains.ts";
 import type { DeepModelSetup, TrainingSetup } from "./setup.ts";
 
 /** The index in `widths` of the narrowest hidden layer, the first of them: what a deep autoencoder's code is. */

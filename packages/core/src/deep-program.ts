@@ -2,7 +2,7 @@
  * The stages of a deep autoencoder's step: rows → units, or rows → gradients → units where gradients are clipped
  * by their norm, with Muon's stages before the last.
  */
-import type { DeepArena } from "./arena.ts";
+import type { DeepArena } from "./arena-deep.ts";
 import { CONTROL } from "./control.ts";
 import { measureGradients } from "./gradient-norm.ts";
 import type { Kernels } from "./kernels.ts";

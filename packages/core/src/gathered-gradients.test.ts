@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { bits, normals, randomSparseArena, setBatch, setupOf, sparseModel } from "../test/support.ts";
-import type { SparseArena } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
 import { LATENT_BLOCK } from "./block-sizes.ts";
 import { referenceKernels } from "./reference/index.ts";
 import type { SparseModelSetup } from "./setup.ts";

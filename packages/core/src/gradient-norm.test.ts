@@ -1,7 +1,8 @@
 /** Clipping by the gradients' norm, against torch's clip_grad_norm_ followed by Adam, written anew in float64. */
 import { describe, expect, it } from "vitest";
 import { normals, randomArena, setBatch, setupOf, sparseModel } from "../test/support.ts";
-import { type Arena, GRADIENT_NORM, parametersOf } from "./arena.ts";
+import { type Arena, parametersOf } from "./arena.ts";
+import { GRADIENT_NORM } from "./fields.ts";
 import { referenceKernels } from "./reference/index.ts";
 import type { DeepModelSetup, ModelSetup, TrainingSetup } from "./setup.ts";
 import { createProgram, runStep } from "./stages.ts";

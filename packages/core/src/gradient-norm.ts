@@ -4,8 +4,11 @@
  * order by whoever completes it; the rows' squares, then those of biases, are added in float64 in a fixed order, so that
  * no bit depends on who computed what.
  */
-import { type Arena, GRADIENT_NORM, parametersOf, type ParameterViews } from "./arena.ts";
+import { type Arena, parametersOf } from "./arena.ts";
+import { GRADIENT_NORM } from "./fields.ts";
+import type { ParameterViews } from "./views.ts";
 import type { UpdateKernels } from "./optimizers/optimizer.ts";
+import { roundingTo } from "./precision.ts";
 
 /** Keeps the square of a matrix's gradient row, where the plan has room for it. */
 export function sumSquares(
@@ -28,8 +31,7 @@ export function measureGradients(arena: Arena): void {
   const norm = Math.sqrt(sum);
   const factor = Math.min(1, clipNorm / (norm + 1e-6));
   arena.gradientNorm[GRADIENT_NORM.norm] = norm;
-  arena.gradientNorm[GRADIENT_NORM.factor] =
-    arena.plan.precision === "float32" ? Math.fround(factor) : factor;
+  arena.gradientNorm[GRADIENT_NORM.factor] = roundingTo(arena.plan.precision)(factor);
 }
 
 /** Multiplies gradients by what {@link measureGradients} decided, where gradients are clipped. */

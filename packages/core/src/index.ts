@@ -51,23 +51,12 @@ export {
   type SparseArchitecture,
   type SparseArchitectureName,
 } from "./architectures/index.ts";
-export {
-  allocateMemory,
-  type Arena,
-  type ArenaBuffer,
-  BATCH,
-  BATCH_THRESHOLD,
-  type DeepArena,
-  type FloatArray,
-  type LayerViews,
-  openArena,
-  parametersOf,
-  type ParameterViews,
-  type SparseArena,
-  SCREENING,
-  SUMMARY,
-  type WasmMemory,
-} from "./arena.ts";
+export type { DeepArena, LayerViews } from "./arena-deep.ts";
+export type { SparseArena } from "./arena-sparse.ts";
+export { allocateMemory, type Arena, openArena, parametersOf, type WasmMemory } from "./arena.ts";
+export { BATCH, BATCH_FIELDS, BATCH_THRESHOLD, SCREENING, SUMMARY, SUMMARY_FIELDS } from "./fields.ts";
+export type { FloatArray, Precision } from "./precision.ts";
+export type { ArenaBuffer, ParameterViews } from "./views.ts";
 export { OptionError } from "./errors.ts";
 export { defaultInitialRate, setInitialBias } from "./initial-bias.ts";
 export {
@@ -80,16 +69,13 @@ export {
 export type { DeepKernels, Kernels, SparseKernels, StepContext } from "./kernels.ts";
 export type { AdamStep } from "./optimizers/adam.ts";
 export {
-  BATCH_FIELDS,
   bytesByRole,
   type Encoder,
   type Plan,
   type PlanOptions,
   planRun,
-  type Precision,
   type Region,
   type RegionRole,
-  SUMMARY_FIELDS,
 } from "./plan.ts";
 export { referenceKernels } from "./reference/index.ts";
 export {

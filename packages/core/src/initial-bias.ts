@@ -3,7 +3,8 @@
  * so that this share of a sample has a pre-activation above what makes it active, 0 or its threshold. The products are
  * the encoder's own, some latents at a time, so that memory goes with the sample and not with the model.
  */
-import { allocateMemory, openArena, type SparseArena } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
+import { allocateMemory, openArena } from "./arena.ts";
 import { ROW_BLOCK } from "./block-sizes.ts";
 import { assert, OptionError } from "./errors.ts";
 import { createKernels, type KernelVariant } from "./kernel-variants.ts";

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { bits, normals, setupOf, sparseModel } from "../test/support.ts";
-import { allocateMemory, type Arena, openArena, type SparseArena } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
+import { allocateMemory, type Arena, openArena } from "./arena.ts";
 import { OptionError } from "./errors.ts";
 import {
   FREE_DECODER_NORM,

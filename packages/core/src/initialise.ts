@@ -1,12 +1,15 @@
 /** Initial parameters: decoder from random directions or from data rows, encoder its transpose, b_dec at the data. */
-import { type Arena, type DeepArena, type FloatArray, parametersOf, type SparseArena } from "./arena.ts";
+import type { DeepArena } from "./arena-deep.ts";
+import type { SparseArena } from "./arena-sparse.ts";
+import { type Arena, parametersOf } from "./arena.ts";
+import { type FloatArray, roundingTo } from "./precision.ts";
 import { ARCHITECTURES } from "./architectures/index.ts";
 import { CONTROL } from "./control.ts";
 import { refreshMirror } from "./deep-options.ts";
 import { assert, OptionError } from "./errors.ts";
 import { outputDimension } from "./setup.ts";
 import { startCopies } from "./optimizers/index.ts";
-import { P_ANNEALING } from "./p-annealing.ts";
+import { P_ANNEALING } from "./fields.ts";
 import { gaussian, PURPOSE, uniform } from "./random.ts";
 import { finishDecoderRow, laneScratch } from "./reference/sparse.ts";
 
@@ -71,7 +74,7 @@ export function refreshDerived(arena: Arena): void {
   }
   const { latents, decoder } = arena.model;
   const lanes = laneScratch(arena.plan.precision);
-  const round = arena.plan.precision === "float32" ? Math.fround : (value: number): number => value;
+  const round = roundingTo(arena.plan.precision);
   // A unit row is left as it is: dividing it by its norm again could change its last bits.
   if (decoder === "unit") arena.decoderNorm.fill(1);
   else for (let latent = 0; latent < latents; latent++) finishDecoderRow(arena, latent, lanes, round);
@@ -108,7 +111,7 @@ function initialiseSparse(arena: SparseArena, initialisation: Initialisation): v
     for (let j = 0; j < dOut; j++) arena.W_dec.value[latent * dOut + j] = (norm * direction[j]) / length;
   }
   const lanes = laneScratch(arena.plan.precision);
-  const round = arena.plan.precision === "float32" ? Math.fround : (value: number): number => value;
+  const round = roundingTo(arena.plan.precision);
   for (let latent = 0; latent < latents; latent++) finishDecoderRow(arena, latent, lanes, round);
   initialiseEncoder(arena, initialisation);
   arena.threshold.value.fill(arena.model.jump?.initialThreshold ?? 0);

@@ -3,7 +3,8 @@
  * range of work, so that a faster implementation replaces functions and not their callers. Kernels receive
  * views (the arena) and ranges; they never wait, never allocate, never own memory.
  */
-import type { DeepArena, SparseArena } from "./arena.ts";
+import type { DeepArena } from "./arena-deep.ts";
+import type { SparseArena } from "./arena-sparse.ts";
 import type { AdamStep } from "./optimizers/adam.ts";
 import type { UpdateKernels } from "./optimizers/optimizer.ts";
 import type { UpdateStep } from "./optimizers/step.ts";

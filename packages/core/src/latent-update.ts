@@ -3,14 +3,14 @@
  * beside the records, projection, optimiser, constraints. Written once, over the arithmetic of either implementation.
  */
 import { ARCHITECTURES } from "./architectures/index.ts";
-import type { FloatArray, SparseArena } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
+import type { FloatArray, Round } from "./precision.ts";
 import { LATENT_BLOCK } from "./block-sizes.ts";
 import { decoderNormOf, decoderParts } from "./decoder-parts.ts";
 import { sumSquares } from "./gradient-norm.ts";
 import type { StepContext } from "./kernels.ts";
 import { updateParameter } from "./optimizers/index.ts";
 import type { Constrain, UpdateKernels } from "./optimizers/optimizer.ts";
-import type { Round } from "./reference/chains.ts";
 import { outputDimension } from "./setup.ts";
 
 /** Index of the gradient row of `latent`: its own where gradients are stored, else one of the worker's scratch. */

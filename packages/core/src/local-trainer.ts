@@ -2,14 +2,17 @@
  * Training on the calling thread: the same plan, stages and kernels as the worker team, run in order. For small
  * jobs, web pages and tests; files, threads and shuffling are the caller's.
  */
-import { allocateMemory, type Arena, averagedViews, BATCH, openArena, SUMMARY } from "./arena.ts";
+import { allocateMemory, type Arena, openArena } from "./arena.ts";
+import { averagedViews } from "./averages.ts";
+import { BATCH, SUMMARY, SUMMARY_FIELDS } from "./fields.ts";
 import { type DeepAutoencoder, deepModel } from "./deep-autoencoder.ts";
 import { assert, OptionError } from "./errors.ts";
 import { chooseEncoder } from "./encoder.ts";
 import { geometricMedian, initialise } from "./initialise.ts";
 import { bestKernelVariant, createKernels, type KernelVariant } from "./kernel-variants.ts";
 import { IDENTITY_TRANSFORM } from "./normalisation.ts";
-import { type Encoder, planRun, type Precision, SUMMARY_FIELDS } from "./plan.ts";
+import { type Encoder, planRun } from "./plan.ts";
+import type { Precision } from "./precision.ts";
 import { automaticLearningRate, type Schedule } from "./schedule.ts";
 import {
   type AdamSetup,

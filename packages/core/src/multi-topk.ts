@@ -5,7 +5,7 @@
  *
  * TopK selects 4k records; they are copied to records of their own, of which the k largest stay in the row's.
  */
-import type { SparseArena } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
 import type { StepContext } from "./kernels.ts";
 
 /** Weight of the wider reconstruction's squared error. */

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { normals, randomSparseArena, setBatch, setupOf, sparseModel } from "../test/support.ts";
-import type { SparseArena } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
 import {
   IDENTITY_TRANSFORM,
   type RowTransform,

@@ -4,21 +4,12 @@
  * size: λ ← λ·mean(L_p)/mean(L_p′) over the ten steps before it, p′ the next p. The factor by which λ has been multiplied
  * is part of a run's state; p itself is a function of the step.
  */
-import type { SparseArena } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
 import { ARCHITECTURES } from "./architectures/index.ts";
 import { OptionError } from "./errors.ts";
+import { P_ANNEALING } from "./fields.ts";
 import type { StepContext } from "./kernels.ts";
 import type { PAnnealSetup, Setup } from "./setup.ts";
-
-/** Fields of the state of p-annealing (region `pAnnealing`), all of it part of a checkpoint. */
-export const P_ANNEALING = {
-  /** What the scheduled λ is multiplied by. */
-  factor: 0,
-  /** Means over the rows of L_p, summed over the steps since the window before the next update began … */
-  current: 1,
-  /** … and of L_p with the next p. */
-  next: 2,
-} as const;
 
 /** Updates of p, evenly spread over the steps from the start on. */
 const UPDATES = 10;

@@ -1,6 +1,7 @@
 /** The memory of a sparse autoencoder. */
 import { ARCHITECTURES, pulledBy } from "./architectures/index.ts";
 import { LATENT_BLOCK, ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
+import { AUXILIARY_FIELDS, BATCH_THRESHOLD_FIELDS, P_ANNEALING_FIELDS, SCREENING_FIELDS } from "./fields.ts";
 import { packedDeltaLength } from "./plan-deep.ts";
 import type { Plan, PlanOptions } from "./plan.ts";
 import { type Add, addParameter, COMBINE_SCRATCH, type Detail, gradientsFirst } from "./plan-parts.ts";
@@ -145,7 +146,7 @@ function addAuxiliary(add: Add, { model, training }: Setup, workers: number): vo
   const { latents } = model;
   const dOut = outputDimension(model);
   const { batchRows } = training;
-  add("auxiliary", "control", "float64", 1);
+  add("auxiliary", "control", "float64", AUXILIARY_FIELDS);
   add("deadLatents", "rows", "int32", latents);
   add("errorSum", "rows", "float", dOut);
   add("rowAuxiliary", "rows", "float", batchRows);
@@ -220,17 +221,8 @@ export function addScreening(add: Add, setup: Setup, workers: number): void {
 /** Records for which there is room at least, as a multiple of those that a mini-batch of BatchTopK keeps. */
 const BATCH_ROOM = 3;
 
-/** Fields of the state of BatchTopK's threshold, see `BATCH_THRESHOLD` in arena.ts. */
-export const BATCH_THRESHOLD_FIELDS = 6;
-
-/** Fields of the state of p-annealing, see `P_ANNEALING` in p-annealing.ts. */
-export const P_ANNEALING_FIELDS = 3;
-
 /** Bins by which the mini-batch's records are counted: the upper half of a number's bits, then the lower. */
 export const HISTOGRAM_BINS = 65536;
-
-/** Fields of a row's report on its screening, see `SCREENING` in arena.ts. */
-export const SCREENING_FIELDS = 4;
 
 /** Dimensions of quantised rows and latents: filled up to a multiple of 32. */
 export function quantisedLength(dIn: number): number {

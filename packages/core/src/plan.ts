@@ -3,10 +3,12 @@
  * workers make typed-array views over the same regions; kernels of other languages get byte offsets.
  */
 import { OptionError } from "./errors.ts";
+import { BATCH_FIELDS, GRADIENT_NORM_FIELDS, SUMMARY_FIELDS } from "./fields.ts";
 import { addDeep } from "./plan-deep.ts";
 import { type Add, addMatrixWork, gradientsFirst, hasMuon } from "./plan-parts.ts";
 import { checkPAnnealing } from "./p-annealing.ts";
 import { addScreening, addSparse } from "./plan-sparse.ts";
+import type { Precision } from "./precision.ts";
 import { checkSelection } from "./selection.ts";
 import {
   checkModel,
@@ -26,7 +28,6 @@ const ALIGNMENT_BYTES = 64;
 /** Int32 words for whoever runs the team (barrier, tickets, progress): one cache line each, see the trainer. */
 const TEAM_WORDS = 256;
 
-export type Precision = "float32" | "float64";
 /**
  * `exact`: a float32 product of all rows and latents. `screened`: an integer product bounds them, and float32 values are
  * computed where the bound leaves it open whether they matter; sparse models only.
@@ -100,11 +101,6 @@ export interface Plan {
   readonly regions: readonly Region[];
 }
 
-/** Number of fields of a mini-batch's description, see `BATCH` in arena.ts. */
-export const BATCH_FIELDS = 5;
-/** Number of fields of a step's summary, see `SUMMARY` in arena.ts. */
-export const SUMMARY_FIELDS = 13;
-
 /**
  * Lays out the memory of a run.
  *
@@ -144,7 +140,8 @@ function layOut(options: PlanOptions): Plan {
   const { model } = setup;
   add("mean", "control", "float", model.kind === "sparse" ? outputDimension(model) : inputDimension(model));
   add("slots", "batch slots", "float", slots, batchRows, rowDimension(model));
-  if (purpose === "train" && gradientsFirst(setup.training)) add("gradientNorm", "control", "float64", 2);
+  if (purpose === "train" && gradientsFirst(setup.training))
+    add("gradientNorm", "control", "float64", GRADIENT_NORM_FIELDS);
   for (const name of ["rowSquaredError", "rowSquares", "rowPenalty"]) add(name, "rows", "float", batchRows);
 
   const detail = setup.model.kind === "sparse" ? addSparse(add, options, floatBytes) : addDeep(add, options);

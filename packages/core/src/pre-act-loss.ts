@@ -8,12 +8,12 @@
  * pull on W_dec,i points along it, where a unit decoder has none. Whoever owns a block of latents computes z of the dead
  * ones among them, row by row, so that memory does not depend on how many are dead.
  */
-import type { FloatArray, SparseArena } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
+import type { FloatArray, Round } from "./precision.ts";
 import { LATENT_BLOCK } from "./block-sizes.ts";
 import type { StepContext } from "./kernels.ts";
 import { gradientRow } from "./latent-update.ts";
 import type { UpdateKernels } from "./optimizers/optimizer.ts";
-import type { Round } from "./reference/chains.ts";
 
 /** Writes z of `count` latents, whose indices begin at `latentsAt` of silentLatents, into silentScores at the same places. */
 export type SilentScores = (row: number, latentsAt: number, count: number) => void;

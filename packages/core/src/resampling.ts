@@ -5,7 +5,8 @@
  * norm, its bias 0, and the optimiser begins anew for all of them. For plain L1 with unit decoder rows, where a dead
  * latent gets no gradient at all. See decision 020.
  */
-import type { FloatArray, SparseArena } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
+import { type FloatArray, roundingTo } from "./precision.ts";
 import { CONTROL } from "./control.ts";
 import { PURPOSE, uniform } from "./random.ts";
 import { startCopies } from "./optimizers/index.ts";
@@ -110,7 +111,7 @@ export function resampleLatents(arena: SparseArena, dead: readonly number[], row
   const { model, W_enc, b_enc, W_dec, b_dec, plan, control } = arena;
   const { dIn, latents } = model;
   const lanes = laneScratch(plan.precision);
-  const round = plan.precision === "float32" ? Math.fround : (value: number): number => value;
+  const round = roundingTo(plan.precision);
   const encoderNorm = ENCODER_SHARE * meanNormOfOthers(W_enc.value, dIn, latents, new Set(dead));
   const direction = new Float64Array(dIn);
   let resampled = 0;

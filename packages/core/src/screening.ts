@@ -3,12 +3,11 @@
  * computing exactly only what that leaves open; its arithmetic is in wasm/screen.ts and assembly/. Nothing here changes
  * a bit of a result (up to the stated probability): it decides how much work a step is.
  */
-import { BATCH, SCREENING, type SparseArena, SUMMARY } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
+import { BATCH, BATCH_FIELDS, SCREENING, SCREENING_FIELDS, SUMMARY } from "./fields.ts";
 import { ARCHITECTURES } from "./architectures/index.ts";
 import { CONTROL } from "./control.ts";
 import type { StepContext } from "./kernels.ts";
-import { SCREENING_FIELDS } from "./plan-sparse.ts";
-import { BATCH_FIELDS } from "./plan.ts";
 
 /** Rows and latents looked at for the equaliser: enough for a mean, spread over all of them. */
 const SAMPLED_ROWS = 512;

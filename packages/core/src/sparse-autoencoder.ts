@@ -2,7 +2,8 @@
  * A trained sparse autoencoder that works on raw activations: encode to sparse features, decode, load. Runs in
  * Node and browsers. The folder format is SAELens's: `cfg.json` and `sae_weights.safetensors`.
  */
-import { BATCH_THRESHOLD, type SparseArena } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
+import { BATCH_THRESHOLD } from "./fields.ts";
 import { magnitude } from "./architectures/gated.ts";
 import { ARCHITECTURES, hasThresholds } from "./architectures/index.ts";
 import { OptionError } from "./errors.ts";

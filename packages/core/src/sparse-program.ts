@@ -11,7 +11,8 @@
  *   … decoder bias gradient → momentum → gram matrix → polynomial → … → update → decoder bias  (Muon)
  */
 import { ARCHITECTURES } from "./architectures/index.ts";
-import { AUXILIARY, BATCH_THRESHOLD, type SparseArena } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
+import { AUXILIARY, BATCH_THRESHOLD } from "./fields.ts";
 import { listDead, scaleAuxiliary } from "./auxiliary.ts";
 import {
   dropBelow,

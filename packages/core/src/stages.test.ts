@@ -10,7 +10,8 @@ import {
   setupOf,
   sparseModel,
 } from "../test/support.ts";
-import { type Arena, SUMMARY } from "./arena.ts";
+import type { Arena } from "./arena.ts";
+import { SUMMARY } from "./fields.ts";
 import type { Kernels } from "./kernels.ts";
 import { ROW_BLOCK } from "./block-sizes.ts";
 import type { PlanOptions } from "./plan.ts";

@@ -1,6 +1,6 @@
 /** A run's state as named tensors: what a checkpoint holds. Everything else follows from it and the configuration. */
-import type { Arena, FloatArray } from "./arena.ts";
-import { parametersOf } from "./arena.ts";
+import { type Arena, parametersOf } from "./arena.ts";
+import type { FloatArray } from "./precision.ts";
 import { refreshDerived } from "./initialise.ts";
 
 /** A named tensor over the arena's own memory (a view, not a copy). */

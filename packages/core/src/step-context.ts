@@ -1,6 +1,8 @@
 /** What threads know of the step that they are at, and what they say of it at its end. */
 import { ARCHITECTURES } from "./architectures/index.ts";
-import { type Arena, BATCH, GRADIENT_NORM, type SparseArena, SUMMARY } from "./arena.ts";
+import type { SparseArena } from "./arena-sparse.ts";
+import type { Arena } from "./arena.ts";
+import { BATCH, BATCH_FIELDS, GRADIENT_NORM, SUMMARY, SUMMARY_FIELDS } from "./fields.ts";
 import { auxiliaryLoss } from "./auxiliary.ts";
 import type { StepContext } from "./kernels.ts";
 import { emptyAdamStep, setAdamStep } from "./optimizers/adam.ts";
@@ -8,10 +10,10 @@ import { AverageWeights } from "./optimizers/schedule-free.ts";
 import { emptyUpdateStep, setUpdateStep } from "./optimizers/step.ts";
 import { preActivationLoss } from "./pre-act-loss.ts";
 import { adaptedBy, setExponents } from "./p-annealing.ts";
-import { BATCH_FIELDS, SUMMARY_FIELDS } from "./plan.ts";
 import { scheduledValue } from "./schedule.ts";
 import { setSelected } from "./selection.ts";
 import type { Setup } from "./setup.ts";
+import { roundingTo } from "./precision.ts";
 
 /** What one thread keeps from step to step. */
 export interface ThreadContext extends StepContext {
@@ -47,7 +49,7 @@ export function setContext(context: ThreadContext, arena: Arena, slot: number): 
   const { training, model } = plan.setup;
   const at = slot * BATCH_FIELDS;
   const step = batches[at + BATCH.step];
-  const round = plan.precision === "float32" ? Math.fround : (value: number) => value;
+  const round = roundingTo(plan.precision);
   context.slot = slot;
   context.step = step;
   context.rows = batches[at + BATCH.rows];

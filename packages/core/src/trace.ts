@@ -3,8 +3,12 @@
  * the program of stages.ts on the reference kernels, which are only watched; where a stage keeps a sum of two parts,
  * its kernel is asked once more with one part's factor at zero. Nothing here repeats a formula.
  */
-import type { Arena, DeepArena, FloatArray, ParameterViews, SparseArena } from "./arena.ts";
-import { BATCH, SUMMARY } from "./arena.ts";
+import type { DeepArena } from "./arena-deep.ts";
+import type { SparseArena } from "./arena-sparse.ts";
+import type { Arena } from "./arena.ts";
+import { type FloatArray, roundingTo } from "./precision.ts";
+import type { ParameterViews } from "./views.ts";
+import { BATCH, SUMMARY } from "./fields.ts";
 import { assert, OptionError } from "./errors.ts";
 import type { Kernels, StepContext } from "./kernels.ts";
 import { ROW_BLOCK } from "./block-sizes.ts";
@@ -266,7 +270,7 @@ function traceSparse(arena: SparseArena, rows: number, step: number): SparseTrac
 function traceDeep(arena: DeepArena, rows: number, step: number): DeepTrace {
   const { precision } = arena.plan;
   const { deep, ...rest } = referenceKernels(precision);
-  const round = precision === "float32" ? Math.fround : (value: number): number => value;
+  const round = roundingTo(precision);
   const x = matrix(arena.slots[0], rows, inputDimension(arena.model));
   const preActivations = arena.layers.map(({ outputs, activation }) => matrix(activation, rows, outputs));
   const error = matrix(arena.slots[0], rows, x.columns);

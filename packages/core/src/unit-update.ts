@@ -1,5 +1,5 @@
 /** The end of a deep autoencoder's step, for output units whose gradients are there. */
-import type { DeepArena } from "./arena.ts";
+import type { DeepArena } from "./arena-deep.ts";
 import { UNIT_BLOCK } from "./block-sizes.ts";
 import { refreshMirror } from "./deep-options.ts";
 import { sumSquares } from "./gradient-norm.ts";

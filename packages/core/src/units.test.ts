@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { normals, randomSparseArena, setBatch, setupOf, sparseModel } from "../test/support.ts";
-import { SUMMARY } from "./arena.ts";
+import { SUMMARY } from "./fields.ts";
 import type { SparseModelSetup } from "./setup.ts";
 import { createProgram, referenceKernels, runStep } from "./index.ts";
 import { convertUnits } from "./units.ts";

@@ -1,10 +1,8 @@
 /** What distinguishes one sparse architecture from another: data and small functions that every kernel implementation reads. */
-import type { SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
 import type { StepContext } from "../kernels.ts";
+import type { Round } from "../precision.ts";
 import type { SparseModelSetup } from "../setup.ts";
-
-/** Rounds to the arena's precision: Math.fround, or the identity for float64. */
-export type Round = (value: number) => number;
 
 /**
  * What an architecture does to a row's sparse records beside decoding them. Sums are in record order, each operation

@@ -11,7 +11,8 @@
  * with π > 0, those whose magnitude is 0 included, since they have the gate's gradient. Decoder rows are kept at norm 1:
  * a free decoder that the gate's error cannot hold would shrink under a penalty weighted by its norms (decision 018).
  */
-import type { Round, SparseArchitecture } from "./architecture.ts";
+import type { Round } from "../precision.ts";
+import type { SparseArchitecture } from "./architecture.ts";
 
 /** ReLU(gain·(π − b_gate) + b_mag), each operation rounded once; gain is exp(r_mag). */
 export function magnitude(

@@ -8,9 +8,10 @@
  * and with `gradientToInput` the negative of each ∂/∂θ is also added to ∂/∂z (Anthropic, January 2025).
  * Records hold all latents with z above the window's lower end: those that are active, and those that move θ alone.
  */
-import type { SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
 import type { JumpSetup, SparseModelSetup } from "../setup.ts";
-import type { Round, SparseArchitecture } from "./architecture.ts";
+import type { Round } from "../precision.ts";
+import type { SparseArchitecture } from "./architecture.ts";
 
 /** The sparsity penalty of one row, before λ, as a function of its active latents. */
 interface JumpPenalty {

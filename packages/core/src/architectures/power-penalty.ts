@@ -1,7 +1,7 @@
 /** The penalty of a power of the activations, for p-annealing (../p-annealing.ts): values and gradients of one row. */
-import type { SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
 import type { StepContext } from "../kernels.ts";
-import type { Round } from "./architecture.ts";
+import type { Round } from "../precision.ts";
 
 /** Values below count as this one in the penalty's gradient, which has no bound at 0. */
 const LEAST_VALUE = 1e-6;

@@ -5,7 +5,7 @@
  * Unit decoder: penalty λ·Σ f_i, decoder rows kept at norm 1 (Towards Monosemanticity, 2023); with p-annealing a power
  * of f_i, see p-annealing.ts.
  */
-import type { SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
 import type { SparseArchitecture } from "./architecture.ts";
 import { addPowerGradients, powerPenalty } from "./power-penalty.ts";
 

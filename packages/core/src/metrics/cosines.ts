@@ -2,7 +2,7 @@
  * Cosines between directions: of a decoder with itself (duplicates, hedging) and with true features (MMCS). Rows of
  * zeros have no direction; their cosine with everything is 0.
  */
-import type { FloatArray } from "../arena.ts";
+import type { FloatArray } from "../precision.ts";
 import { OptionError } from "../errors.ts";
 
 /** Cosines of every row of one set of vectors with every row of another, row-major [rows, columns]. */

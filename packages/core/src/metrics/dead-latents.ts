@@ -2,7 +2,7 @@
  * Why latents are dead: one cause for each, found by asking what would have to be otherwise for it to be active on
  * some row. The first that applies, in the order of {@link DeadCause}.
  */
-import type { FloatArray } from "../arena.ts";
+import type { FloatArray } from "../precision.ts";
 import { cosineMatrix, DUPLICATE_COSINE } from "./cosines.ts";
 
 /** Causes, in the order in which they are looked for. */

@@ -1,5 +1,5 @@
 /** How reconstructions lie to their rows, beyond the squared error: direction, length and bias. All in raw units. */
-import type { FloatArray } from "../arena.ts";
+import type { FloatArray } from "../precision.ts";
 
 /** Sums over rows, to be added up by {@link addReconstructions}. */
 export interface ReconstructionSums {

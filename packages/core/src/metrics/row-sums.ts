@@ -1,6 +1,6 @@
 /** What our numbers mean: see the formulas at each function. */
-import { type Arena, SUMMARY } from "../arena.ts";
-import { SUMMARY_FIELDS } from "../plan.ts";
+import type { Arena } from "../arena.ts";
+import { SUMMARY, SUMMARY_FIELDS } from "../fields.ts";
 
 /** Sums over rows, from which every reported number follows; add up over mini-batches with {@link addSums}. */
 export interface RowSums {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { normals, randomSparseArena, setBatch, setupOf, sparseModel } from "../../test/support.ts";
 import { emptyAdamStep, setAdamStep } from "./adam.ts";
-import type { ParameterViews } from "../arena.ts";
+import type { ParameterViews } from "../views.ts";
 import { referenceKernels } from "../reference/index.ts";
 import { scheduledValue } from "../schedule.ts";
 import { createProgram, runStep } from "../stages.ts";

@@ -1,5 +1,5 @@
 /** Adam's constants of one step (Kingma & Ba 2015, in the operation order of torch.optim.Adam). */
-import type { Precision } from "../plan.ts";
+import { type Precision, roundingTo } from "../precision.ts";
 import { scheduledValue } from "../schedule.ts";
 import type { TrainingSetup } from "../setup.ts";
 import type { Optimizer } from "./optimizer.ts";
@@ -27,7 +27,7 @@ export function setAdamStep(
   precision: Precision,
 ): void {
   const { beta1, beta2, epsilon } = training.adam;
-  const round = precision === "float32" ? Math.fround : (value: number) => value;
+  const round = roundingTo(precision);
   into.beta1 = round(beta1);
   into.complement1 = round(1 - beta1);
   into.beta2 = round(beta2);

@@ -1,5 +1,6 @@
 /** The optimisers by name, and what they do to parameters. */
-import type { Arena, ParameterViews } from "../arena.ts";
+import type { Arena } from "../arena.ts";
+import type { ParameterViews } from "../views.ts";
 import { clipGradients } from "../gradient-norm.ts";
 import type { StepContext } from "../kernels.ts";
 import type { TrainingSetup } from "../setup.ts";

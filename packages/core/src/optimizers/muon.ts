@@ -10,7 +10,8 @@
  * M = a + b·G + c·G², G ← G·M·M, P ← P·M, and u is read twice, for the first G and for u·P. Every product is made of
  * canonical chains, by rows, so that any number of threads gives the same bits.
  */
-import { type Arena, parametersOf, type ParameterViews } from "../arena.ts";
+import { type Arena, parametersOf } from "../arena.ts";
+import type { ParameterViews } from "../views.ts";
 import { MATRIX_BLOCK } from "../block-sizes.ts";
 import { CONTROL } from "../control.ts";
 import { tiedTo } from "../deep-options.ts";

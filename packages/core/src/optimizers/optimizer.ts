@@ -2,7 +2,8 @@
  * What distinguishes one optimiser from another. Each is written once, over the arithmetic on ranges of tensors that every
  * implementation of the stages has: its bits are theirs.
  */
-import type { FloatArray, ParameterViews } from "../arena.ts";
+import type { FloatArray } from "../precision.ts";
+import type { ParameterViews } from "../views.ts";
 import type { StepContext } from "../kernels.ts";
 import type { AdamStep } from "./adam.ts";
 

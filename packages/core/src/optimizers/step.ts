@@ -1,5 +1,5 @@
 /** The constants of one step's update that are not Adam's, the same on every thread. */
-import type { Precision } from "../plan.ts";
+import { type Precision, roundingTo } from "../precision.ts";
 import { scheduledValue } from "../schedule.ts";
 import type { TrainingSetup } from "../setup.ts";
 import type { AverageWeights } from "./schedule-free.ts";
@@ -34,7 +34,7 @@ export function setUpdateStep(
   precision: Precision,
   weights: AverageWeights,
 ): void {
-  const round = precision === "float32" ? Math.fround : (value: number) => value;
+  const round = roundingTo(precision);
   const { momentum = 0, weightDecay = 0, name } = training.optimizer ?? {};
   const learningRate = scheduledValue(training.learningRate, step);
   const average = name === "signum-schedule-free" ? weights.of(step) : emaWeight(training.ema, step);

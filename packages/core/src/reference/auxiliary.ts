@@ -1,8 +1,10 @@
 /** AuxK's stages in plain TypeScript, see ../auxiliary.ts. */
-import { AUXILIARY, type FloatArray, type SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
+import { AUXILIARY } from "../fields.ts";
+import type { FloatArray, Round } from "../precision.ts";
 import { CONTROL } from "../control.ts";
 import type { AuxiliaryKernels, StepContext } from "../kernels.ts";
-import { chainDot, chainLink, laneDot, type Round } from "./chains.ts";
+import { chainDot, chainLink, laneDot } from "./chains.ts";
 import { outputDimension } from "../setup.ts";
 import { selectLargest, sortByLatent } from "./select.ts";
 

@@ -7,9 +7,7 @@
  * `acc + a * b` is computed in double: the product of two float32 is exact there, so only the sum rounds, and
  * rounding it again to float32 equals a fused multiply-add but for double rounding (about 2⁻²⁹ of the values).
  */
-import type { FloatArray } from "../arena.ts";
-
-export type Round = (value: number) => number;
+import type { FloatArray, Round } from "../precision.ts";
 
 /** Lanes of a fixed-order sum: four vectors of four float32. */
 export const LANES = 16;

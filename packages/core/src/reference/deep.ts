@@ -2,12 +2,13 @@
  * The stages of a deep autoencoder in plain TypeScript: forward z = b + W·a with ReLU, loss mean over rows of
  * ‖y − x‖², backward δ_l = (W_{l+1}ᵀ·δ_{l+1}) ⊙ [z_l > 0], ∂/∂W_l = Σ_rows δ_l ⊗ a_{l−1}. Sums are canonical.
  */
-import type { DeepArena, FloatArray, LayerViews } from "../arena.ts";
+import type { DeepArena, LayerViews } from "../arena-deep.ts";
+import type { FloatArray, Round } from "../precision.ts";
 import { measureBottleneck, mirrorOf, pullBottleneck } from "../deep-options.ts";
 import type { UpdateKernels } from "../optimizers/optimizer.ts";
 import type { DeepKernels, StepContext } from "../kernels.ts";
 import { completeUnits, unitGradientRow, updateUnits } from "../unit-update.ts";
-import { chainLink, chainProduct, laneDot, type Round } from "./chains.ts";
+import { chainLink, chainProduct, laneDot } from "./chains.ts";
 import { squaredDistance } from "./sparse.ts";
 
 /** The reference stages at one precision. `lanes` is scratch of the calling thread. */

@@ -1,8 +1,9 @@
 /** The reconstruction by a gate alone in plain TypeScript, see ../architectures/gated.ts. */
-import type { FloatArray, SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
+import type { FloatArray, Round } from "../precision.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";
 import type { StepContext } from "../kernels.ts";
-import { chainDot, chainLink, laneDot, type Round } from "./chains.ts";
+import { chainDot, chainLink, laneDot } from "./chains.ts";
 import { decoderTarget } from "./skip.ts";
 import { outputDimension } from "../setup.ts";
 

@@ -1,13 +1,13 @@
 /** The slow, obvious implementation of every kernel: it defines correctness, and runs wherever JavaScript does. */
 import type { Kernels } from "../kernels.ts";
-import type { Precision } from "../plan.ts";
+import { type Precision, roundingTo } from "../precision.ts";
 import { referenceDeepKernels } from "./deep.ts";
 import { laneScratch, referenceSparseKernels } from "./sparse.ts";
 import { referenceUpdates } from "./update.ts";
 
 /** The reference kernels for arenas of `precision` (default float32). One instance per thread: it holds scratch. */
 export function referenceKernels(precision: Precision = "float32"): Kernels {
-  const round = precision === "float32" ? Math.fround : (value: number): number => value;
+  const round = roundingTo(precision);
   const lanes = laneScratch(precision);
   const updates = referenceUpdates(round, lanes);
   return {

@@ -1,7 +1,8 @@
 /** Decoding the nested prefixes of a Matryoshka autoencoder in plain TypeScript, see ../architectures/matryoshka.ts. */
-import type { FloatArray, SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
+import type { FloatArray, Round } from "../precision.ts";
 import type { StepContext } from "../kernels.ts";
-import { chainDot, chainLink, laneDot, type Round } from "./chains.ts";
+import { chainDot, chainLink, laneDot } from "./chains.ts";
 import { decoderTarget } from "./skip.ts";
 import { outputDimension } from "../setup.ts";
 

@@ -1,5 +1,5 @@
 /** Selection of a row's active latents from its pre-activations, in ascending latent order. */
-import type { FloatArray } from "../arena.ts";
+import type { FloatArray } from "../precision.ts";
 
 /**
  * The k largest of z[offset, offset + length), ties to the lower index, written to `latents` and `values` in

@@ -2,10 +2,11 @@
  * What skips the latents of a skip transcoder, in plain TypeScript: x̂ has W_skip·x beside b_dec and the decoder. Rows are
  * decoded against y − W_skip·x, and ∂/∂W_skip = Σ_rows r ⊗ x for what b_dec sees of the errors, r.
  */
-import type { FloatArray, SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
+import type { FloatArray, Round } from "../precision.ts";
 import type { StepContext } from "../kernels.ts";
 import { outputDimension } from "../setup.ts";
-import { chainLink, chainProduct, type Round } from "./chains.ts";
+import { chainLink, chainProduct } from "./chains.ts";
 
 /** What the decoder is to rebuild [B, dOut]: the target, without what skips the latents. */
 export function decoderTarget(arena: SparseArena, step: StepContext): FloatArray {

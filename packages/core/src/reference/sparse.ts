@@ -3,7 +3,8 @@
  * must compute, to the bit. Loops are over rows, then latents, then dimensions; sums are canonical (chains.ts).
  */
 import { ARCHITECTURES, type RowRules } from "../architectures/index.ts";
-import type { FloatArray, SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
+import type { FloatArray, Round } from "../precision.ts";
 import type { UpdateKernels } from "../optimizers/optimizer.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
 import { LATENT_BLOCK, ROW_BLOCK } from "../block-sizes.ts";
@@ -19,7 +20,7 @@ import { outputDimension, type SparseModelSetup } from "../setup.ts";
 import { CONTROL } from "../control.ts";
 import { decoderNormOf } from "../decoder-parts.ts";
 import { referenceAuxiliary } from "./auxiliary.ts";
-import { chainDot, chainLink, chainProduct, LANES, laneDot, type Round } from "./chains.ts";
+import { chainDot, chainLink, chainProduct, LANES, laneDot } from "./chains.ts";
 import { decodeGate } from "./gate.ts";
 import { partWide } from "../multi-topk.ts";
 import { decodePrefixes, prefixGradients, prefixRow } from "./prefixes.ts";

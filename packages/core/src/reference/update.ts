@@ -2,9 +2,9 @@
  * The arithmetic of updates in plain TypeScript. Every operation is rounded on its own (no fused multiply-add), in the
  * order of torch's optimisers, so that any implementation with IEEE float32 operations gives the same bits.
  */
-import type { FloatArray } from "../arena.ts";
+import type { FloatArray, Round } from "../precision.ts";
 import type { UpdateKernels } from "../optimizers/optimizer.ts";
-import { chainLink, laneDot, type Round } from "./chains.ts";
+import { chainLink, laneDot } from "./chains.ts";
 
 /** `lanes` is scratch of the calling thread. */
 export function referenceUpdates(round: Round, lanes: FloatArray): UpdateKernels {

@@ -1,9 +1,10 @@
 /** The wider reconstruction of multi-TopK in plain TypeScript, see ../multi-topk.ts. */
-import type { FloatArray, SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
+import type { FloatArray, Round } from "../precision.ts";
 import type { StepContext } from "../kernels.ts";
 import { WIDE_WEIGHT } from "../multi-topk.ts";
 import { outputDimension } from "../setup.ts";
-import { chainDot, chainLink, laneDot, type Round } from "./chains.ts";
+import { chainDot, chainLink, laneDot } from "./chains.ts";
 import { decoderTarget } from "./skip.ts";
 
 /** wideResidual = (2/B)·⅛·(x̂_4k − x) of a row, ⅛ of its squared error into rowSecondError, and ∂/∂z of its wide records. */

@@ -1,5 +1,5 @@
 /** AuxK's stages on the WebAssembly kernels, see ../auxiliary.ts. */
-import { AUXILIARY } from "../arena.ts";
+import { AUXILIARY } from "../fields.ts";
 import { CONTROL } from "../control.ts";
 import type { AuxiliaryKernels, StepContext } from "../kernels.ts";
 import type { Plan } from "../plan.ts";

@@ -1,5 +1,5 @@
 /** The stages of a deep autoencoder on the WebAssembly kernels. */
-import type { DeepArena } from "../arena.ts";
+import type { DeepArena } from "../arena-deep.ts";
 import { measureBottleneck, mirrorOf, pullBottleneck, tiedTo } from "../deep-options.ts";
 import type { DeepKernels, StepContext } from "../kernels.ts";
 import { DEEP_ROW_BLOCK, UNIT_BLOCK } from "../block-sizes.ts";

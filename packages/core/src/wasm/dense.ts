@@ -2,7 +2,8 @@
  * Products over all latents for ReLU rows of many records. Records stay what stages hand on: they are spread into
  * scratch first. No bit depends on whether these run, since zeros add nothing to a chain.
  */
-import type { FloatArray, SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
+import type { FloatArray } from "../precision.ts";
 import { CONTROL } from "../control.ts";
 import type { StepContext } from "../kernels.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";

@@ -1,6 +1,6 @@
 /** Encoding rows by the exact float32 product, and writing what selection found into sparse records. */
 import { ARCHITECTURES } from "../architectures/index.ts";
-import type { SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
 import { CONTROL } from "../control.ts";
 import type { StepContext } from "../kernels.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";

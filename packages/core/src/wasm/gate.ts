@@ -1,5 +1,5 @@
 /** The reconstruction by a gate alone on the WebAssembly kernels; formulas in ../reference/gate.ts. */
-import type { SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";
 import type { StepContext } from "../kernels.ts";
 import type { Plan } from "../plan.ts";

@@ -1,5 +1,5 @@
 /** The nested prefixes of a Matryoshka autoencoder on the WebAssembly kernels; formulas in ../reference/prefixes.ts. */
-import type { SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
 import type { StepContext } from "../kernels.ts";
 import type { Plan } from "../plan.ts";
 import { outputDimension, type SparseModelSetup } from "../setup.ts";

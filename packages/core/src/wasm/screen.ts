@@ -5,17 +5,12 @@
  * errors look too large, or that has too many candidates, is encoded by the exact product.
  */
 import { ARCHITECTURES } from "../architectures/index.ts";
-import { SCREENING, type SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
+import { SCREENING, SCREENING_FIELDS } from "../fields.ts";
 import { CONTROL } from "../control.ts";
 import type { ScreeningKernels, StepContext } from "../kernels.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";
-import {
-  CANDIDATE_WORDS,
-  candidateCapacity,
-  quantisedLength,
-  SCREENING_FIELDS,
-  screenedCapacity,
-} from "../plan-sparse.ts";
+import { CANDIDATE_WORDS, candidateCapacity, quantisedLength, screenedCapacity } from "../plan-sparse.ts";
 import type { Plan } from "../plan.ts";
 import { mostSelected, usualSelected } from "../selection.ts";
 import { PURPOSE, uniform } from "../random.ts";

@@ -1,6 +1,6 @@
 /** The stages of a sparse autoencoder on the WebAssembly kernels: pointers and loops; the arithmetic is in assembly/. */
 import { ARCHITECTURES } from "../architectures/index.ts";
-import type { SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
 import { CONTROL } from "../control.ts";
 import type { SparseKernels, StepContext } from "../kernels.ts";
 import { LATENT_BLOCK } from "../block-sizes.ts";

@@ -1,5 +1,5 @@
 /** The arithmetic of updates on the WebAssembly kernels. Arrays must lie in their memory. */
-import type { FloatArray } from "../arena.ts";
+import type { FloatArray } from "../precision.ts";
 import { MATRIX_BLOCK } from "../block-sizes.ts";
 import type { UpdateKernels } from "../optimizers/optimizer.ts";
 import { COMBINE_SCRATCH } from "../plan-parts.ts";

@@ -1,5 +1,5 @@
 /** The wider reconstruction of multi-TopK on the WebAssembly kernels; formulas in ../reference/wide.ts. */
-import type { SparseArena } from "../arena.ts";
+import type { SparseArena } from "../arena-sparse.ts";
 import type { StepContext } from "../kernels.ts";
 import { WIDE_WEIGHT } from "../multi-topk.ts";
 import type { Plan } from "../plan.ts";
