@@ -29,7 +29,7 @@ import {
 import { RunLock } from "./run/lock.ts";
 import { BLOCK_BYTES, resolveRuns } from "./run/resolve.ts";
 import type { TrainResult } from "./run/result.ts";
-import { warningsOf } from "./run/warnings.ts";
+import { auditWarnings, warningsOf } from "./run/warnings.ts";
 import { type RunEnd, runToEnd, type TrainHooks } from "./session.ts";
 import { partOfRows } from "./slot-rows.ts";
 import { Team } from "./team/team.ts";
@@ -51,6 +51,11 @@ function startTeam(plans: readonly Plan[], options: TrainOptions, kernels: Kerne
     kernels,
     wideSimd: options.experimentalWideSimd,
   });
+}
+
+/** Says each warning once: several runs may have the same. */
+function warn({ onNotice }: TrainHooks, lines: readonly string[]): void {
+  for (const line of new Set(lines)) onNotice?.(line);
 }
 
 /** The vector columns that the options name. */
@@ -111,7 +116,7 @@ export async function trainTogether(
   // Planned, allocated and initialised before anything is written: what cannot begin leaves nothing behind.
   const plans = configs.map((config) => planFor(config.setup, options, kernels));
   group?.onPlanned?.(plans);
-  for (const warning of new Set(configs.flatMap(warningsOf))) hooks.onNotice?.(warning);
+  warn(hooks, [...configs.flatMap(warningsOf), ...plans.flatMap((plan) => auditWarnings(plan, options, kernels))]);
   await using team = startTeam(plans, options, kernels);
   const models = configs.map((config, i) => ({ config, arena: team.models[i].arena }));
   await initialiseArenas(models, corpus, kernels, hooks.signal);
@@ -183,6 +188,7 @@ export async function resumeTogether(
   }
   const plans = members.map((member) => planFor(member.config.setup, options, kernels));
   group?.onPlanned?.(plans);
+  warn(hooks, plans.flatMap((plan) => auditWarnings(plan, options, kernels)));
   await using stack = new AsyncDisposableStack();
   const locks: RunLock[] = [];
   for (const { runDirectory } of members) {

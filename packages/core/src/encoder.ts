@@ -12,6 +12,11 @@ const FEWEST_DIMENSIONS = 160;
 const FEWEST_LATENTS = 1024;
 const LARGEST_ACTIVE_SHARE = 1 / 32;
 
+/** Whether a model's rows can be screened at all under `kernels`: it has latents, and the kernels an integer product. */
+export function canScreen(model: ModelSetup, kernels: KernelVariant): boolean {
+  return model.kind === "sparse" && (kernels === "wasm-relaxed-simd" || kernels === "wasm-relaxed-simd-unfused");
+}
+
 /**
  * The encoder for a model under `kernels`. `auto` screens where that is faster; a run still takes the exact product for
  * steps in which screening does not pay, such as the first of a ReLU autoencoder. No bit of a result depends on it, up
@@ -21,7 +26,7 @@ const LARGEST_ACTIVE_SHARE = 1 / 32;
  */
 export function chooseEncoder(request: "auto" | Encoder, model: ModelSetup, kernels: KernelVariant): Encoder {
   if (request === "exact") return "exact";
-  const able = kernels === "wasm-relaxed-simd" || kernels === "wasm-relaxed-simd-unfused";
+  const able = canScreen(model, kernels);
   if (request === "screened") {
     if (model.kind !== "sparse") {
       throw new OptionError("encoder", "a deep autoencoder has no latents to screen: use auto or exact");

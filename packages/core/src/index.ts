@@ -89,7 +89,7 @@ export { defaultPrefixes } from "./architectures/matryoshka.ts";
 export { defaultAuxK } from "./auxiliary.ts";
 export { muonCost } from "./optimizers/muon.ts";
 export { latentsSilentFor, resampleLatents, WeightedRows } from "./resampling.ts";
-export { chooseEncoder } from "./encoder.ts";
+export { canScreen, chooseEncoder } from "./encoder.ts";
 export {
   automaticLearningRate,
   automaticSignRate,

@@ -28,6 +28,7 @@ it("the names that @sparseloom/core exports", () => {
       "bestKernelVariant",
       "bestMatches",
       "bytesByRole",
+      "canScreen",
       "chooseEncoder",
       "columnsTransform",
       "convertUnits",

@@ -18,7 +18,7 @@ import { describeOptimizer, describeRate } from "../run/learning-rate.ts";
 import { describeWindows } from "../run/describe-windows.ts";
 import type { ModelSetup } from "@sparseloom/core";
 import type { StepMetrics } from "../run/metrics-log.ts";
-import type { ScreeningReport, TrainResult } from "../run/result.ts";
+import type { TrainResult } from "../run/result.ts";
 import type { TrainHooks } from "../session.ts";
 import { resume, train } from "../train.ts";
 
@@ -179,8 +179,11 @@ function describeRun({ setup, corpus, totalExamples, totalSteps, options }: RunC
   );
 }
 
-function describeScreening(report: ScreeningReport | undefined): string[] {
-  if (report === undefined) return [];
+function describeScreening({ encoder, screening: report, activationsPerSecond }: TrainResult): string[] {
+  if (report === undefined)
+    return encoder === "screened" && activationsPerSecond > 0
+      ? ["screened encoder: in no step, as too many latents came into question; no row was audited"]
+      : [];
   const { candidatesPerRow, redoneShare, largestError, auditedRows, recall } = report;
   const audit = recall === undefined ? "" : `; recall ${recall} on ${formatCount(auditedRows)} audited rows`;
   return [
@@ -211,7 +214,7 @@ export function describeResult(result: TrainResult, model: ModelSetup): string {
     ...(result.heldOut === undefined
       ? []
       : [`${set("held-out rows", result.heldOut)} (${formatCount(result.heldOut.rows)} rows)`]),
-    ...(sparse ? [...describeScreening(result.screening), describeDead(result, model.latents)] : []),
+    ...(sparse ? [...describeScreening(result), describeDead(result, model.latents)] : []),
     result.complete
       ? `run directory: ${result.runDirectory}`
       : `continue with: sparseloom train --resume ${shellQuoted(result.runDirectory)}`,

@@ -2,6 +2,8 @@
  * What is likely to disappoint in a new run, though it is what was asked for. Numbers that published recipes give for
  * long runs (warm-ups, dead windows) come to nothing in short ones.
  */
+import { canScreen, type KernelVariant, type Plan } from "@sparseloom/core";
+import type { TrainOptions } from "../options.ts";
 import { formatCount } from "../progress.ts";
 import type { RunConfig } from "./config.ts";
 
@@ -13,6 +15,26 @@ export function warningsOf(config: RunConfig): string[] {
   return [...ofSchedules(config), ...ofModel(config), ...ofThreshold(config)].map(
     (line) => `warning: ${line}`,
   );
+}
+
+/**
+ * One line if an audit of screening was asked for and no row will be screened: what would make it so, if anything.
+ *
+ * @param options those of the session, which may be a resumption
+ */
+export function auditWarnings(
+  { encoder, setup: { model } }: Plan,
+  { audit, encoder: asked }: Pick<TrainOptions, "audit" | "encoder">,
+  kernels: KernelVariant,
+): string[] {
+  if (audit === 0 || encoder === "screened" || model.kind === "deep") return [];
+  const why = !canScreen(model, kernels)
+    ? `kernels ${kernels} cannot screen rows`
+    : asked === "exact"
+      ? "the run has --encoder exact; --encoder screened can be audited"
+      : `--encoder auto takes the exact product for ${model.dIn} dimensions, ${formatCount(model.latents)} latents` +
+        `${model.k > 0 ? ` and k ${model.k}` : ""}; --encoder screened can be audited`;
+  return [`warning: --audit does nothing: ${why}`];
 }
 
 /** Parts of the training that the run is too short for. */
