@@ -10,6 +10,7 @@ import { collectGarbage } from "./collect-garbage.ts";
 import type { DivergedError } from "./errors.ts";
 import { evaluateTogether, type Evaluation } from "./evaluate.ts";
 import type { TrainOptions } from "./options.ts";
+import { counted } from "./progress.ts";
 import { type RunConfig, splitOptions, transformOf } from "./run/config.ts";
 import { writeResult } from "./run/directory.ts";
 import type { StepMetrics } from "./run/metrics-log.ts";
@@ -72,7 +73,9 @@ export async function runToEnd(session: Session): Promise<RunEnd[]> {
     onDiverged: (trainee, error) => diverged.set(trainee, error),
     onResampled({ trainee: { run, step }, latents, rows }) {
       const name = runs.length > 1 ? `${basename(run.runDirectory)}: ` : "";
-      hooks.onNotice?.(`${name}${latents} dead latents resampled at step ${step} from ${rows} rows`);
+      hooks.onNotice?.(
+        `${name}${counted(latents, "dead latent")} resampled at step ${step} from ${counted(rows, "row")}`,
+      );
     },
   });
   const ends = trainees.map((trainee) => ({

@@ -116,7 +116,10 @@ export async function trainTogether(
   // Planned, allocated and initialised before anything is written: what cannot begin leaves nothing behind.
   const plans = configs.map((config) => planFor(config.setup, options, kernels));
   group?.onPlanned?.(plans);
-  warn(hooks, [...configs.flatMap(warningsOf), ...plans.flatMap((plan) => auditWarnings(plan, options, kernels))]);
+  warn(hooks, [
+    ...configs.flatMap(warningsOf),
+    ...plans.flatMap((plan) => auditWarnings(plan, options, kernels)),
+  ]);
   await using team = startTeam(plans, options, kernels);
   const models = configs.map((config, i) => ({ config, arena: team.models[i].arena }));
   await initialiseArenas(models, corpus, kernels, hooks.signal);
@@ -188,7 +191,10 @@ export async function resumeTogether(
   }
   const plans = members.map((member) => planFor(member.config.setup, options, kernels));
   group?.onPlanned?.(plans);
-  warn(hooks, plans.flatMap((plan) => auditWarnings(plan, options, kernels)));
+  warn(
+    hooks,
+    plans.flatMap((plan) => auditWarnings(plan, options, kernels)),
+  );
   await using stack = new AsyncDisposableStack();
   const locks: RunLock[] = [];
   for (const { runDirectory } of members) {

@@ -27,7 +27,7 @@ it("counts and names rows that are not finite, and warns of what spoils training
   });
   expect(report.warnings).toEqual([
     expect.stringMatching(/0\.1 % of the rows hold 9\d\.\d % of the total variance/),
-    expect.stringMatching(/1 rows have numbers that are not finite \(sinks\.arrow, batch 0, row 70\)/),
+    expect.stringMatching(/1 row has numbers that are not finite \(sinks\.arrow, batch 0, row 70\)/),
   ]);
   expect(stderr).toMatch(/statistics kept in .*sinks\.arrow\.sparseloom\.json/s);
 

@@ -47,7 +47,7 @@ describe("doctor", () => {
 
   it("says the same in words, with both limits", () => {
     const text = doctor("--d", "32", "--latents", "64", "--workers", "1");
-    expect(text).toMatch(/^step {5}TopK, d 32, 64 latents, k 4, batch 64, 1 workers, exact encoder:$/m);
+    expect(text).toMatch(/^step {5}TopK, d 32, 64 latents, k 4, batch 64, 1 worker, exact encoder:$/m);
     expect(/GFLOP\/s of 128-bit float32 multiply-adds; \d+ GOP\/s of the screened/.test(text)).toBe(screens);
   });
 });

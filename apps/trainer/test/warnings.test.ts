@@ -11,7 +11,7 @@ import { evaluateModel } from "../src/eval/evaluate-model.ts";
 import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
 import { readRunConfig } from "../src/run/config.ts";
 import { readModel } from "../src/run/model-folder.ts";
-import { train } from "../src/train.ts";
+import { resume, train } from "../src/train.ts";
 import { writePairedColumns } from "./paired-columns.ts";
 import { runCli, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
@@ -64,6 +64,23 @@ describe("a warning", () => {
       { arch: "batch-topk", k: 3 },
       [expect.stringMatching(/^warning: the threshold will be calibrated on \d\d held-out rows: /) as string],
     ],
+    [
+      "of a run of a single step",
+      { k: 3, examples: 50, lrWarmup: 2, lrDecay: 0 },
+      ["warning: the learning rate warms up for 2 steps, the run's 1 step ends before"],
+    ],
+    [
+      "of an audit where the exact product is as fast",
+      { k: 3, audit: 0.5 },
+      [
+        "warning: --audit does nothing: --encoder auto takes the exact product for 12 dimensions, 20 latents and k 3; --encoder screened can be audited",
+      ],
+    ],
+    [
+      "of an audit by kernels that cannot screen",
+      { k: 3, audit: 0.5, kernels: "reference" },
+      ["warning: --audit does nothing: kernels reference cannot screen rows"],
+    ],
     ["none of few rows where they decide no threshold", { arch: "batch-topk", k: 3, threshold: "ema" }, []],
     [
       "of a last layer that cannot rebuild centred rows",
@@ -80,6 +97,21 @@ describe("a warning", () => {
     await train([corpus], options, at(name), { onNotice: (line) => notices.push(line) });
     expect(notices).toEqual(expected);
   });
+});
+
+it("warns of an audit when a run of the exact encoder is resumed", async () => {
+  await train([corpus], checkTrainRequest({ ...BASE, k: 3, encoder: "exact", stopAt: 1 }), at("exact"));
+  const notices: string[] = [];
+  await resume(at("exact"), { audit: 1, stopAt: 2 }, { onNotice: (line) => notices.push(line) });
+  expect(notices).toEqual([
+    "warning: --audit does nothing: the run has --encoder exact; --encoder screened can be audited",
+  ]);
+});
+
+it("one of a thing is named in the singular", async () => {
+  const result = await train([corpus], checkTrainRequest({ ...BASE, k: 3, examples: 1 }), at("single"));
+  const { setup } = await readRunConfig(at("single"));
+  expect(describeResult(result, setup.model)).toMatch(/^trained 1 step, 1 example in .*, 1 worker\)$/m);
 });
 
 describe("dead latents of a run shorter than their window", () => {

@@ -14,7 +14,9 @@ const LARGEST_ACTIVE_SHARE = 1 / 32;
 
 /** Whether a model's rows can be screened at all under `kernels`: it has latents, and the kernels an integer product. */
 export function canScreen(model: ModelSetup, kernels: KernelVariant): boolean {
-  return model.kind === "sparse" && (kernels === "wasm-relaxed-simd" || kernels === "wasm-relaxed-simd-unfused");
+  return (
+    model.kind === "sparse" && (kernels === "wasm-relaxed-simd" || kernels === "wasm-relaxed-simd-unfused")
+  );
 }
 
 /**

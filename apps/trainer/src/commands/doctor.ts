@@ -14,7 +14,7 @@ import {
 } from "@sparseloom/core";
 import { type Command, Option } from "commander";
 import type { TrainOptions } from "../options.ts";
-import { formatCount } from "../progress.ts";
+import { counted, formatCount } from "../progress.ts";
 import { describeOptimizer, updatesOf } from "../run/learning-rate.ts";
 import { Team } from "../team/team.ts";
 import { parseCount } from "./arguments.ts";
@@ -192,7 +192,7 @@ function describe({
   step,
 }: DoctorReport): string {
   return [
-    `machine  ${cpu}, ${cores} cores, ${memoryGiB.total.toFixed(1)} GiB memory (${memoryGiB.free.toFixed(1)} free)`,
+    `machine  ${cpu}, ${counted(cores, "core")}, ${memoryGiB.total.toFixed(1)} GiB memory (${memoryGiB.free.toFixed(1)} free)`,
     `engine   Node ${node}, V8 ${v8}`,
     `kernels  ${kernelVariant}${limit === null ? " (no WebAssembly SIMD here: slow)" : ""}`,
     ...(limit === null
@@ -200,7 +200,7 @@ function describe({
       : [
           `limits   per core: ${limit.toFixed(1)} GFLOP/s of 128-bit float32 multiply-adds${describeIntegers(integers)}`,
         ]),
-    `step     TopK, d ${step.d}, ${formatCount(step.latents)} latents, k ${step.k}, batch ${formatCount(step.batch)}, ${step.workers} workers, ${step.encoder} encoder${step.optimizer === "adam" ? "" : `, ${step.optimizer}`}${step.wideSimd ? ", 256-bit vectors" : ""}:`,
+    `step     TopK, d ${step.d}, ${counted(step.latents, "latent")}, k ${step.k}, batch ${formatCount(step.batch)}, ${counted(step.workers, "worker")}, ${step.encoder} encoder${step.optimizer === "adam" ? "" : `, ${step.optimizer}`}${step.wideSimd ? ", 256-bit vectors" : ""}:`,
     `         ${formatCount(step.activationsPerSecond)} activations/s, arena ${formatCount(step.arenaMb)} MB`,
     ...(step.shareOfLimit === null
       ? []

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { inspect, type InspectOptions, type InspectReport } from "../inspect.ts";
 import { addFlags, givenFilters } from "../flags.ts";
-import { formatCount } from "../progress.ts";
+import { counted, formatCount } from "../progress.ts";
 import { isFile } from "../run/entries.ts";
 import { writeFileWhole } from "../run/write-folder.ts";
 import { formatTable } from "../table.ts";
@@ -66,6 +66,6 @@ export function describeFeatures(report: InspectReport): string {
     feature.coherence.toFixed(2),
     feature.top.map(({ label }) => label).join(", "),
   ]);
-  const head = `${report.features.length} of ${formatCount(report.latents)} features, the most coherent first (${formatCount(report.rows)} rows${describeFiltered(report.filteredRows)}, ${formatCount(report.neverActive)} never active)`;
+  const head = `${report.features.length} of ${counted(report.latents, "feature")}, the most coherent first (${counted(report.rows, "row")}${describeFiltered(report.filteredRows)}, ${formatCount(report.neverActive)} never active)`;
   return `${head}\n${formatTable(["feature", "active", "coherence", `top ${report.label ?? "rows"}`], rows)}`;
 }

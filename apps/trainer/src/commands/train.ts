@@ -12,7 +12,7 @@ import { resumeGroup, trainGroup } from "../group/train-group.ts";
 import { listenForInterrupts } from "../interrupts.ts";
 import { checkTrainRequest, RESUME_OPTIONS, type TrainOptions } from "../options.ts";
 import { flagOf } from "../options/describe-issue.ts";
-import { formatCount, Progress } from "../progress.ts";
+import { counted, formatCount, Progress } from "../progress.ts";
 import { readRunConfig, type RunConfig } from "../run/config.ts";
 import { describeOptimizer, describeRate } from "../run/learning-rate.ts";
 import { describeWindows } from "../run/describe-windows.ts";
@@ -167,14 +167,14 @@ function describeRun({ setup, corpus, totalExamples, totalSteps, options }: RunC
   const shape =
     model.kind === "deep"
       ? `autoencoder ${model.widths.join("-")}`
-      : `${model.architecture}, ${formatCount(model.latents)} latents${model.k > 0 ? `, k ${model.k}` : ""}`;
+      : `${model.architecture}, ${counted(model.latents, "latent")}${model.k > 0 ? `, k ${model.k}` : ""}`;
   const width =
     model.kind === "sparse" && model.dOut !== undefined ? `(${model.dIn} → ${model.dOut})` : `${corpus.dIn}`;
   const rate = describeRate(options, model, training.learningRate);
   const optimizer = training.optimizer === undefined ? "" : `${describeOptimizer(training, model)}, `;
   return (
-    `${shape} on ${formatCount(corpus.rows)} × ${width} activations: ${formatCount(totalExamples)} examples, ` +
-    `${formatCount(totalSteps)} steps of ${formatCount(training.batchRows)}, ${optimizer}learning rate ${rate}, seed ${options.seed}; shuffle: ` +
+    `${shape} on ${formatCount(corpus.rows)} × ${width} activations: ${counted(totalExamples, "example")}, ` +
+    `${counted(totalSteps, "step")} of ${formatCount(training.batchRows)}, ${optimizer}learning rate ${rate}, seed ${options.seed}; shuffle: ` +
     describeWindows(corpus.windows)
   );
 }
@@ -185,7 +185,7 @@ function describeScreening({ encoder, screening: report, activationsPerSecond }:
       ? ["screened encoder: in no step, as too many latents came into question; no row was audited"]
       : [];
   const { candidatesPerRow, redoneShare, largestError, auditedRows, recall } = report;
-  const audit = recall === undefined ? "" : `; recall ${recall} on ${formatCount(auditedRows)} audited rows`;
+  const audit = recall === undefined ? "" : `; recall ${recall} on ${counted(auditedRows, "audited row")}`;
   return [
     `screened encoder: ${candidatesPerRow.toFixed(1)} exact values per row, ${(100 * redoneShare).toFixed(2)} % of rows redone, ` +
       `largest error ${largestError.toFixed(1)} of 7 standard deviations${audit}`,
@@ -193,10 +193,10 @@ function describeScreening({ encoder, screening: report, activationsPerSecond }:
 }
 
 function describeDead({ dead, deadWindow, examples }: TrainResult, latents: number): string {
-  const window = formatCount(deadWindow);
+  const last = deadWindow === 1 ? "example" : `${formatCount(deadWindow)} examples`;
   return examples < deadWindow
-    ? `dead latents: not known yet (dead is who had no activation in the last ${window} examples, and there were fewer)`
-    : `dead latents: ${formatCount(dead)} of ${formatCount(latents)} (no activation in the last ${window} examples)`;
+    ? `dead latents: not known yet (dead is who had no activation in the last ${last}, and there were fewer)`
+    : `dead latents: ${formatCount(dead)} of ${formatCount(latents)} (no activation in the last ${last})`;
 }
 
 /** The result for people. */
@@ -205,15 +205,15 @@ export function describeResult(result: TrainResult, model: ModelSetup): string {
   const set = (name: string, { fvu, l0 }: { fvu: number; l0: number }): string =>
     `${name}: FVU ${fvu.toFixed(3)}${sparse ? `, L0 ${l0.toFixed(1)}` : ""}`;
   return [
-    `${result.complete ? "trained" : "stopped after"} ${formatCount(result.steps)} steps, ${formatCount(result.examples)} examples in ` +
-      `${result.seconds.toFixed(1)} s (${formatCount(result.activationsPerSecond)} activations/s, ${result.workers} workers)`,
+    `${result.complete ? "trained" : "stopped after"} ${counted(result.steps, "step")}, ${counted(result.examples, "example")} in ` +
+      `${result.seconds.toFixed(1)} s (${formatCount(result.activationsPerSecond)} activations/s, ${counted(result.workers, "worker")})`,
     ...(result.filteredRows > 0
-      ? [`row filters left out ${formatCount(result.filteredRows)} training rows of each epoch`]
+      ? [`row filters left out ${counted(result.filteredRows, "training row")} of each epoch`]
       : []),
     set("training rows", result),
     ...(result.heldOut === undefined
       ? []
-      : [`${set("held-out rows", result.heldOut)} (${formatCount(result.heldOut.rows)} rows)`]),
+      : [`${set("held-out rows", result.heldOut)} (${counted(result.heldOut.rows, "row")})`]),
     ...(sparse ? [...describeScreening(result), describeDead(result, model.latents)] : []),
     result.complete
       ? `run directory: ${result.runDirectory}`

@@ -1,6 +1,6 @@
 /** The diagnosis of dead latents as tables: causes with their remedies, then the latents. */
 import type { DeadCause, DeadLatent } from "@sparseloom/core";
-import { formatCount } from "../progress.ts";
+import { counted, formatCount } from "../progress.ts";
 import { formatTable } from "../table.ts";
 import type { DeadReport } from "./dead-sample.ts";
 
@@ -28,7 +28,7 @@ export function describeDead({ rows, latents }: DeadReport): string {
   const more =
     latents.length > SHOWN ? [`… and ${formatCount(latents.length - SHOWN)} more: --json has all`] : [];
   return [
-    `causes of dead latents (asked on ${formatCount(rows)} rows):`,
+    `causes of dead latents (asked on ${counted(rows, "row")}):`,
     formatTable(["cause", "latents", "what to try"], causes),
     "",
     formatTable(

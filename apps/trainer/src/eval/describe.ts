@@ -1,5 +1,5 @@
 /** An evaluation as tables for people. */
-import { formatCount } from "../progress.ts";
+import { counted, formatCount } from "../progress.ts";
 import { describeFiltered } from "../row-filters.ts";
 import { formatTable } from "../table.ts";
 import { describeDead } from "./describe-dead.ts";
@@ -8,7 +8,7 @@ import type { EvalResult } from "./evaluate-model.ts";
 /** The result of `sparseloom eval` as text. */
 export function describeEvaluation(result: EvalResult): string {
   return [
-    `${result.model} on ${formatCount(result.rows)} rows (${result.split})${describeFiltered(result.filteredRows)}`,
+    `${result.model} on ${counted(result.rows, "row")} (${result.split})${describeFiltered(result.filteredRows)}`,
     formatTable(["measure", "value", "meaning"], measures(result)),
     ...columnLines(result),
     ...truthLines(result),
@@ -37,7 +37,7 @@ function measures(result: EvalResult): Row[] {
     ...rows,
     ["L0", l0.toFixed(2), "active latents per row"],
     ["L1", l1.toPrecision(4), "Σ f·‖W_dec‖ per row"],
-    ["dead", formatCount(dead), `of ${formatCount(latents)} latents, never active on these rows`],
+    ["dead", formatCount(dead), `of ${counted(latents, "latent")}, never active on these rows`],
     ["|cosine|", meanAbsolute.toFixed(4), "between decoder rows, mean over pairs"],
     ["duplicates", formatCount(duplicates), `latents with another at cosine > 0.95${sample}`],
   ];
@@ -68,7 +68,7 @@ function truthLines({ truth }: EvalResult): string[] {
   }
   return [
     "",
-    `${formatCount(features)} true features (${path})`,
+    `${counted(features, "true feature")} (${path})`,
     formatTable(["measure", "value", "meaning"], rows),
   ];
 }

@@ -1,6 +1,7 @@
 /** What the models of a group need in memory, and whether the machine has it. */
 import type { Plan } from "@sparseloom/core";
 import { RequestError } from "../errors.ts";
+import { counted } from "../progress.ts";
 
 /** Bytes that the process takes beside plans and windows: threads, code, the corpus's index. */
 const PROCESS_BYTES = 150e6;
@@ -28,13 +29,13 @@ export function checkMemory(
   const gb = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
   if (total <= available) {
     const names = models.map(({ name }) => name).join(", ");
-    return `${models.length} models in one pass over the data, ${gb(total)} of memory: ${names}`;
+    return `${counted(models.length, "model")} in one pass over the data, ${gb(total)} of memory: ${names}`;
   }
   const each = models.map(({ name, plan }) => `${name} ${gb(plan.byteLength)}`).join(", ");
   const largest = Math.max(...models.map(({ plan }) => plan.byteLength));
   const fits = Math.max(0, Math.floor((available - shared) / largest));
   throw new RequestError(
-    `${models.length} models in one pass need ${gb(total)} of memory (${each}; data and threads ${gb(shared)}), but ${gb(available)} are free: ` +
+    `${counted(models.length, "model")} in one pass need ${gb(total)} of memory (${each}; data and threads ${gb(shared)}), but ${gb(available)} are free: ` +
       (fits > 1
         ? `train ${fits} of them at a time`
         : "train them one by one, or take fewer --latents or a smaller --batch"),

@@ -2,6 +2,7 @@
 import type { ModelSetup } from "@sparseloom/core";
 import { RequestError } from "../errors.ts";
 import type { TrainOptions } from "../options.ts";
+import { counted } from "../progress.ts";
 import type { Resampling } from "../resample.ts";
 
 /** Rows evaluated for resampling (Bricken et al. 2023). */
@@ -36,7 +37,7 @@ export function resamplingOf(
   if (last === undefined || last >= totalSteps) {
     const what = last === undefined ? `--resample-every ${resampleEvery}` : `step ${last}`;
     throw new RequestError(
-      `${what} is too late to resample: the run has ${totalSteps} steps${last === undefined ? ", of which the first half is resampled in: see --resample-until" : ""}`,
+      `${what} is too late to resample: the run has ${counted(totalSteps, "step")}${last === undefined ? ", of which the first half is resampled in: see --resample-until" : ""}`,
     );
   }
   const windowOf = (index: number): number =>

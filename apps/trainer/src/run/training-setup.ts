@@ -13,6 +13,7 @@ import {
 } from "@sparseloom/core";
 import { RequestError } from "../errors.ts";
 import type { TrainOptions } from "../options.ts";
+import { counted } from "../progress.ts";
 import { learningRateOf, updatesOf } from "./learning-rate.ts";
 
 /** Default λ (SAELens's default; its scaling sqrt-d and loss convention are ours, too). */
@@ -71,7 +72,7 @@ function pAnnealing(
   if (from === undefined) return {};
   if (from > totalSteps - 10)
     throw new RequestError(
-      `--p-anneal-start must leave 10 of the run's ${totalSteps} steps for its updates, got ${from}`,
+      `--p-anneal-start must leave 10 of the run's ${counted(totalSteps, "step")} for its updates, got ${from}`,
     );
   return { pAnneal: { from, totalSteps, end, norm } };
 }
@@ -89,7 +90,9 @@ function kAnnealing(
       `--k-anneal-steps brings k down from ${from}, the dimension or all latents, which must be above --k ${model.k}`,
     );
   if (steps > totalSteps)
-    throw new RequestError(`--k-anneal-steps must be at most the run's ${totalSteps} steps, got ${steps}`);
+    throw new RequestError(
+      `--k-anneal-steps must be at most the run's ${counted(totalSteps, "step")}, got ${steps}`,
+    );
   return { kAnneal: { steps, shape, from } };
 }
 

@@ -4,7 +4,7 @@
  */
 import { canScreen, type KernelVariant, type Plan } from "@sparseloom/core";
 import type { TrainOptions } from "../options.ts";
-import { formatCount } from "../progress.ts";
+import { counted, formatCount } from "../progress.ts";
 import type { RunConfig } from "./config.ts";
 
 /** Rows held out below which a mean over them is off by more than about a tenth. */
@@ -32,20 +32,21 @@ export function auditWarnings(
     ? `kernels ${kernels} cannot screen rows`
     : asked === "exact"
       ? "the run has --encoder exact; --encoder screened can be audited"
-      : `--encoder auto takes the exact product for ${model.dIn} dimensions, ${formatCount(model.latents)} latents` +
+      : `--encoder auto takes the exact product for ${model.dIn} dimensions, ${counted(model.latents, "latent")}` +
         `${model.k > 0 ? ` and k ${model.k}` : ""}; --encoder screened can be audited`;
   return [`warning: --audit does nothing: ${why}`];
 }
 
 /** Parts of the training that the run is too short for. */
 function ofSchedules({ setup: { training }, totalSteps, totalExamples }: RunConfig): string[] {
-  const steps = `the run's ${formatCount(totalSteps)} steps`;
+  const one = totalSteps === 1;
+  const steps = `the run's ${counted(totalSteps, "step")}`;
   const { learningRate, l1Coefficient, deadWindow, auxK, preActCoefficient } = training;
   const reviving =
     auxK !== undefined ? "--aux-k" : preActCoefficient !== undefined ? "--pre-act-loss" : undefined;
   const tooLong = (what: string, warmupSteps: number): string[] =>
     warmupSteps > totalSteps
-      ? [`${what} warms up for ${formatCount(warmupSteps)} steps, ${steps} end before`]
+      ? [`${what} warms up for ${formatCount(warmupSteps)} steps, ${steps} ${one ? "ends" : "end"} before`]
       : [];
   return [
     ...tooLong("the learning rate", learningRate.warmupSteps),
@@ -57,7 +58,7 @@ function ofSchedules({ setup: { training }, totalSteps, totalExamples }: RunConf
       : []),
     ...(reviving !== undefined && deadWindow >= totalExamples
       ? [
-          `${reviving} does nothing: a latent is dead after ${formatCount(deadWindow)} examples without activation (--dead-window), ` +
+          `${reviving} does nothing: a latent is dead after ${counted(deadWindow, "example")} without activation (--dead-window), ` +
             `and the run has ${formatCount(totalExamples)}`,
         ]
       : []),
@@ -76,7 +77,7 @@ function ofModel({ setup: { model }, options }: RunConfig): string[] {
   return smallest === undefined || smallest >= least
     ? []
     : [
-        `the smallest prefix of ${smallest} latents is below 1/16 of all (${least}): prefixes so narrow mix correlated features into one latent (hedging, arXiv 2505.11756)`,
+        `the smallest prefix of ${counted(smallest, "latent")} is below 1/16 of all (${least}): prefixes so narrow mix correlated features into one latent (hedging, arXiv 2505.11756)`,
       ];
 }
 
@@ -88,6 +89,6 @@ function ofThreshold({ setup: { model }, options, corpus }: RunConfig): string[]
   return heldOut === 0 || heldOut >= FEW_ROWS
     ? []
     : [
-        `the threshold will be calibrated on ${heldOut} held-out rows: on others L0 may be far from k; hold out more (--held-out), or take --threshold ema`,
+        `the threshold will be calibrated on ${counted(heldOut, "held-out row")}: on others L0 may be far from k; hold out more (--held-out), or take --threshold ema`,
       ];
 }

@@ -2,7 +2,7 @@
 import { checkCorpus, type CorpusError } from "@sparseloom/data";
 import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
-import { formatCount } from "../../progress.ts";
+import { counted, formatCount } from "../../progress.ts";
 import { TaskProgress } from "../../task-progress.ts";
 import { addColumnFlags, type ColumnFlags, columnOf, parseCount } from "../arguments.ts";
 
@@ -62,12 +62,12 @@ interface CheckReport {
 }
 
 function describeCheck({ files, faultyFiles, rows, faultCount, faults }: CheckReport): string {
-  const read = `${formatCount(rows)} rows of ${formatCount(files)} ${files === 1 ? "file" : "files"} read`;
+  const read = `${counted(rows, "row")} of ${counted(files, "file")} read`;
   if (faultCount === 0) return `${read}, no faults`;
   const more = faultCount - faults.length;
   return [
     ...faults.map(({ message }) => message),
     ...(more > 0 ? [`… and ${formatCount(more)} more`] : []),
-    `${read}, ${formatCount(faultCount)} ${faultCount === 1 ? "fault" : "faults"} in ${formatCount(faultyFiles)}`,
+    `${read}, ${counted(faultCount, "fault")} in ${formatCount(faultyFiles)}`,
   ].join("\n");
 }

@@ -1,7 +1,7 @@
 /** A corpus's statistics in words, and what they warn of. */
 import { basename } from "node:path";
 import type { CorpusStatistics } from "@sparseloom/data";
-import { formatCount } from "../../progress.ts";
+import { counted, formatCount } from "../../progress.ts";
 
 /** Share of the total variance in 0.1 % of the rows from which on they spoil training. */
 const TOP_SHARE = 0.2;
@@ -13,9 +13,10 @@ const HIGH_GAMMA = 1;
 /** The lines of `corpus info` on statistics. */
 export function describeStatistics(statistics: CorpusStatistics): string[] {
   const { normQuantiles: norms, meanNorm, meanCentredNorm, totalVariance, gamma } = statistics;
-  const count = formatCount(statistics.sampledRows);
+  const { sampledRows, exact } = statistics;
+  const read = exact ? `all ${formatCount(sampledRows)} rows` : `a sample of ${counted(sampledRows, "row")}`;
   return [
-    `statistics from ${statistics.exact ? `all ${count} rows` : `a sample of ${count} rows`}:`,
+    `statistics from ${read}:`,
     `  mean norm ${short(meanNorm)}, about the mean ${short(meanCentredNorm)}`,
     `  norm quantiles: least ${short(norms.least)}, 1 % ${short(norms.p1)}, 10 % ${short(norms.p10)}, ` +
       `median ${short(norms.p50)}, 90 % ${short(norms.p90)}, 99 % ${short(norms.p99)}, ` +
@@ -61,7 +62,7 @@ export function statisticsWarnings(statistics: CorpusStatistics): string[] {
     );
     const more = nonFiniteRows > places.length ? "; …" : "";
     warnings.push(
-      `${formatCount(nonFiniteRows)} rows have numbers that are not finite (${places.join("; ")}${more}): training would stop there`,
+      `${formatCount(nonFiniteRows)} ${nonFiniteRows === 1 ? "row has" : "rows have"} numbers that are not finite (${places.join("; ")}${more}): training would stop there`,
     );
   }
   return warnings;

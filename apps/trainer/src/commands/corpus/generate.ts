@@ -14,7 +14,7 @@ import {
 } from "@sparseloom/data";
 import { type Command, Option } from "commander";
 import { RequestError } from "../../errors.ts";
-import { formatCount } from "../../progress.ts";
+import { counted } from "../../progress.ts";
 import { writeFileWhole } from "../../run/write-folder.ts";
 import { TaskProgress } from "../../task-progress.ts";
 import { parseAmount, parseCount, parseSeed } from "../arguments.ts";
@@ -112,7 +112,7 @@ async function runGenerate(path: string, flags: GenerateFlags): Promise<void> {
   const truth = `${path}.features.safetensors`;
   await writeFileWhole(truth, [encodeSafetensors(source.truth, source.metadata)]);
   process.stdout.write(
-    `${path}: ${formatCount(written.rows)} rows × ${dIn}, ${(written.bytes / 1e6).toFixed(1)} MB; true features in ${truth}\n`,
+    `${path}: ${counted(written.rows, "row")} × ${dIn}, ${(written.bytes / 1e6).toFixed(1)} MB; true features in ${truth}\n`,
   );
 }
 

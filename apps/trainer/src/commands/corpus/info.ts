@@ -14,7 +14,7 @@ import type { Command } from "commander";
 import { addFlags, givenFilters } from "../../flags.ts";
 import { openInput } from "../../open-corpus.ts";
 import { DEFAULT_WINDOW_MB } from "../../options/rows.ts";
-import { formatCount } from "../../progress.ts";
+import { counted, formatCount } from "../../progress.ts";
 import {
   type FilterRequest,
   filterShape,
@@ -136,9 +136,9 @@ function describeCorpus(
     "",
     ...corpus.columns.map(
       ({ name, dIn }) =>
-        `vectors   column "${name}", ${formatCount(corpus.rows)} rows × ${dIn} dimensions, ${corpus.type}`,
+        `vectors   column "${name}", ${counted(corpus.rows, "row")} × ${counted(dIn, "dimension")}, ${corpus.type}`,
     ),
-    `blocks    ${formatCount(corpus.blocks.length)} of at most ${formatCount(corpus.rowsPerBlock)} rows`,
+    `blocks    ${formatCount(corpus.blocks.length)} of at most ${counted(corpus.rowsPerBlock, "row")}`,
     `shuffle   ${describeWindows(windows)}`,
     ...corpus.notes.map((note) => `note      ${note}`),
     ...corpus.labels.map(

@@ -1,7 +1,7 @@
 /** `sparseloom corpus pack`: arrays, folders and corpora of any form into one Arrow file. */
 import { packCorpus } from "@sparseloom/data";
 import { type Command, Option } from "commander";
-import { formatCount } from "../../progress.ts";
+import { counted, formatCount } from "../../progress.ts";
 import { TaskProgress } from "../../task-progress.ts";
 
 /** Adds the command to the group `corpus`. */
@@ -57,6 +57,6 @@ async function runPack(path: string, inputs: string[], flags: PackFlags): Promis
       ? "for statistics: sparseloom corpus info --full"
       : `statistics in ${statistics}`;
   process.stdout.write(
-    `${path}: ${formatCount(rows)} rows from ${from}${resumed}, ${(bytes / 1e6).toFixed(1)} MB; ${kept}\n`,
+    `${path}: ${counted(rows, "row")} from ${from}${resumed}, ${(bytes / 1e6).toFixed(1)} MB; ${kept}\n`,
   );
 }

@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { splitCorpus } from "@sparseloom/data";
 import type { Command } from "commander";
 import { openInput } from "../../open-corpus.ts";
-import { formatCount } from "../../progress.ts";
+import { counted } from "../../progress.ts";
 import { TaskProgress } from "../../task-progress.ts";
 import { parseAmount, parseSeed } from "../arguments.ts";
 
@@ -54,6 +54,6 @@ async function runSplit(patterns: string[], flags: SplitFlags): Promise<void> {
     return;
   }
   for (const { path, rows, bytes } of [result.train, result.heldOut]) {
-    process.stdout.write(`${path}: ${formatCount(rows)} rows, ${(bytes / 1e6).toFixed(1)} MB\n`);
+    process.stdout.write(`${path}: ${counted(rows, "row")}, ${(bytes / 1e6).toFixed(1)} MB\n`);
   }
 }
