@@ -125,6 +125,12 @@ describe("a JumpReLU autoencoder with a quadratic penalty", () => {
   });
 });
 
+it("AuxK is refused with more dead latents than there are latents", async () => {
+  await expect(run("refused", { auxK: 97 })).rejects.toThrow(
+    "--aux-k must be at most the 96 latents, got 97",
+  );
+});
+
 describe("k-annealing", () => {
   it.each([
     [

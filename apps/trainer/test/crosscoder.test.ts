@@ -1,5 +1,4 @@
 /** Crosscoders: one dictionary over several columns. Features that two columns share are found and rebuilt in both. */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { SparseAutoencoder } from "@sparseloom/core";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -7,9 +6,9 @@ import { evaluateModel } from "../src/eval/evaluate-model.ts";
 import { inspect } from "../src/inspect.ts";
 import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
 import { readModel } from "../src/run/model-folder.ts";
-import { resume, train } from "../src/train.ts";
+import { train } from "../src/train.ts";
 import { WIDTHS, writePairedColumns } from "./paired-columns.ts";
-import { stateBytes, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "./support.ts";
 
 const folder = temporaryFolder();
 const corpus = join(folder, "paired.arrow");
@@ -48,17 +47,6 @@ describe.each(Object.entries(RECIPES))("a crosscoder, %s,", (name, recipe) => {
     const [before, after] = found.columns ?? [];
     const mean = (WIDTHS.before * before!.fvu + WIDTHS.after * after!.fvu) / (WIDTHS.before + WIDTHS.after);
     expect(Math.abs(mean / result.fvu - 1)).toBeLessThan(0.1);
-  });
-
-  it("has the same bytes with 1 and 3 workers, and across stop and resume", async () => {
-    const one = await run("one", { workers: 1, examples: 4050 });
-    const three = await run("three", { workers: 3, stopAt: 20, examples: 4050 });
-    expect(three.complete).toBe(false);
-    await resume(three.runDirectory, { workers: 2 });
-    const bytes = await stateBytes(one.runDirectory, 41);
-    expect((await stateBytes(three.runDirectory, 41)).equals(bytes)).toBe(true);
-    const model = async (path: string) => await readFile(join(path, "model", "sae_weights.safetensors"));
-    expect((await model(three.runDirectory)).equals(await model(one.runDirectory))).toBe(true);
   });
 });
 

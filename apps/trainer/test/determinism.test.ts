@@ -1,215 +1,198 @@
-/** Same seed, same bytes: for any number of workers, and across stop and resume. Compares checkpoint files. */
+/**
+ * Same seed, same bytes: for any number of workers, by either encoder and either implementation of the kernels, across
+ * stop and resume, and among other models in one pass. Compares checkpoints and finished models.
+ */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
-import { resume, train } from "../src/train.ts";
+import { readRunConfig } from "../src/run/config.ts";
 import type { TrainResult } from "../src/run/result.ts";
+import { resumeTogether, train, trainTogether } from "../src/train.ts";
 import { writeOutlierCorpus } from "./outlier-corpus.ts";
-import { runCli, stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
+import { writePairedColumns } from "./paired-columns.ts";
+import { RECIPES, ROWS, STEPS, WIDTHS } from "./recipes.ts";
+import { stateBytes, temporaryFolder } from "./support.ts";
 
 const folder = temporaryFolder();
 const corpus = join(folder, "corpus.arrow");
-beforeAll(() => writeSmallCorpus(corpus));
+beforeAll(() => writePairedColumns(corpus, ROWS, { before: "before", after: "after" }, WIDTHS));
 
-// 200 steps run on into the fifth epoch of 2,970 training rows; the last mini-batch is short.
-const COMMON = {
-  batch: 70,
-  examples: 199 * 70 + 33,
-  seed: 3,
-  lr: 3e-3,
-  checkpointEvery: 1000,
-} satisfies TrainRequest;
-const CASES: [string, TrainRequest][] = [
-  ["topk", { ...COMMON, arch: "topk", latents: 50, k: 4, init: "data" }],
-  [
-    "topk whose encoder does not subtract b_dec",
-    { ...COMMON, arch: "topk", latents: 50, k: 4, applyBDecToInput: false },
-  ],
-  ["batch-topk", { ...COMMON, arch: "batch-topk", latents: 50, k: 4 }],
-  [
-    "batch-topk whose k is annealed",
-    { ...COMMON, arch: "batch-topk", latents: 50, k: 2, kAnnealSteps: 120, kAnneal: "exponential" },
-  ],
-  [
-    "topk with multi-TopK whose k is annealed",
-    { ...COMMON, arch: "topk", latents: 50, k: 3, kAnnealSteps: 120, multiTopk: true },
-  ],
-  [
-    "topk with AuxK",
-    { ...COMMON, arch: "topk", latents: 150, k: 2, auxK: 5, auxCoefficient: 0.5, deadWindow: 400 },
-  ],
-  [
-    "matryoshka",
-    { ...COMMON, arch: "matryoshka", latents: 100, k: 3, prefixes: [5, 60, 100], auxK: 5, deadWindow: 400 },
-  ],
-  [
-    "topk by schedule-free signum",
-    { ...COMMON, arch: "topk", latents: 50, k: 4, optimizer: "signum-schedule-free", clipNorm: 1 },
-  ],
-  [
-    "gated by signum with a moving average",
-    { ...COMMON, arch: "gated", latents: 50, l1: 0.5, optimizer: "signum", ema: 0.97 },
-  ],
-  [
-    "relu with free decoder by muon",
-    { ...COMMON, arch: "relu", latents: 50, l1: 0.5, optimizer: "muon", clipNorm: 1, ema: 0.9 },
-  ],
-  [
-    "deep autoencoder by muon",
-    { ...COMMON, arch: "autoencoder", widths: [12, 70, 5, 20, 12], optimizer: "muon" },
-  ],
-  ["topk with clipped gradients", { ...COMMON, arch: "topk", latents: 50, k: 4, clipNorm: 0.5 }],
-  ["jumprelu", { ...COMMON, arch: "jumprelu", latents: 50, l0: 0.3, bandwidth: 0.5 }],
-  [
-    "jumprelu with a target and gradient to the input",
-    {
-      ...COMMON,
-      arch: "jumprelu",
-      latents: 50,
-      l0Penalty: "quadratic",
-      targetL0: 6,
-      gradientToInput: true,
-      bandwidth: 0.5,
-    },
-  ],
-  [
-    "jumprelu with a pre-activation loss",
-    {
-      ...COMMON,
-      arch: "jumprelu",
-      latents: 100,
-      l0: 0.3,
-      initThreshold: 2,
-      preActLoss: 0.1,
-      deadWindow: 400,
-    },
-  ],
-  ["relu with free decoder", { ...COMMON, arch: "relu", latents: 50, l1: 0.5 }],
-  ["relu with unit decoder", { ...COMMON, arch: "relu", latents: 50, l1: 0.5, decoder: "unit" }],
-  [
-    "relu whose penalty's power is annealed",
-    { ...COMMON, arch: "relu", latents: 50, l1: 0.5, decoder: "unit", pAnnealStart: 60, pNorm: "root" },
-  ],
-  ["gated", { ...COMMON, arch: "gated", latents: 50, l1: 0.5 }],
-  [
-    "deep autoencoder with clipped gradients and a cosine of the learning rate",
-    {
-      ...COMMON,
-      arch: "autoencoder",
-      widths: [12, 20, 5, 20, 12],
-      clipNorm: 0.5,
-      lrWarmup: 20,
-      lrWarmupStart: 0.1,
-      lrSchedule: "cosine",
-      lrEnd: 1e-4,
-    },
-  ],
-  [
-    "deep autoencoder",
-    { ...COMMON, arch: "autoencoder", widths: [12, 20, 5, 20, 12], outputActivation: "linear" },
-  ],
-  [
-    "deep autoencoder with tied layers and L1 on its code",
-    { ...COMMON, arch: "autoencoder", widths: [12, 60, 5, 60, 12], tied: true, bottleneckL1: 0.1, ema: 0.99 },
-  ],
-];
+const directoryOf = (name: string, part: string): string => join(folder, `${name} ${part}`);
+const isSparse = (name: string): boolean => RECIPES[name]?.arch !== "autoencoder";
 
-describe.each(CASES)("%s", (name, request) => {
-  const run = async (workers: number, more: TrainRequest = {}): Promise<string> => {
-    const out = join(folder, `${name.replaceAll(" ", "-")}-${workers}-${JSON.stringify(more).length}`);
-    await train([corpus], checkTrainRequest({ ...request, ...more, workers }), out);
-    return out;
-  };
+async function expectSameState(name: string, part: string, step: number): Promise<void> {
+  const [found, alone] = [part, "alone"].map((of) => stateBytes(directoryOf(name, of), step));
+  expect((await found)?.equals((await alone) as Buffer), `state after step ${step}`).toBe(true);
+}
 
-  it("has byte-identical state after 200 steps with 1, 2, 3 and 4 workers", async () => {
-    const one = await stateBytes(await run(1), 200);
-    for (const workers of [2, 3, 4])
-      expect((await stateBytes(await run(workers), 200)).equals(one), `${workers} workers`).toBe(true);
-  });
+/** The state at the end, and the model. */
+async function expectSameRun(name: string, part: string): Promise<void> {
+  await expectSameState(name, part, STEPS);
+  const [found, alone] = [part, "alone"].map((of) =>
+    readFile(join(directoryOf(name, of), "model", "sae_weights.safetensors")),
+  );
+  expect((await found)?.equals((await alone) as Buffer), "model").toBe(true);
+}
 
-  it("ends with the same bytes when stopped at step 100 and resumed with another number of workers", async () => {
-    const whole = await run(2, { logEvery: 7 });
-    const stopped = await run(1, { stopAt: 100, logEvery: 7 });
-    const result = await resume(stopped, { workers: 3 });
-    expect(result.steps).toBe(200);
-    expect((await stateBytes(stopped, 200)).equals(await stateBytes(whole, 200))).toBe(true);
-    const model = async (run: string) => await readFile(join(run, "model", "sae_weights.safetensors"));
-    expect((await model(stopped)).equals(await model(whole))).toBe(true);
+/** Recipes that can be trained in one pass: they see the same rows, are resampled together, and screened or not. */
+const GROUPS = [
+  ...Map.groupBy(Object.keys(RECIPES), (name) => {
+    const { column, columns, target, center, resampleAt } = RECIPES[name] as TrainRequest;
+    return JSON.stringify([isSparse(name), column, columns, target, center, resampleAt]);
+  }).values(),
+].map((names) => ({
+  names,
+  screened: names.every(isSparse) ? ({ encoder: "screened" } as const) : {},
+  audited: names.every(isSparse) ? { audit: 1 } : {},
+}));
+
+async function together(names: readonly string[], part: string, more: TrainRequest): Promise<TrainResult[]> {
+  const members = names.map((name) => ({
+    options: checkTrainRequest({ ...RECIPES[name], ...more }),
+    runDirectory: directoryOf(name, part),
+  }));
+  const ends = await trainTogether([corpus], members, {});
+  return ends.map(({ result }) => result);
+}
+
+describe("a run alone on one worker, by the exact encoder,", () => {
+  it.each(Object.entries(RECIPES))("%s", async (name, request) => {
+    const encoder = isSparse(name) ? { encoder: "exact" as const } : {};
+    const more = { ...encoder, workers: 1, checkpointEvery: STEPS / 2 };
+    const { complete, steps } = await train(
+      [corpus],
+      checkTrainRequest({ ...request, ...more }),
+      directoryOf(name, "alone"),
+    );
+    expect([complete, steps]).toEqual([true, STEPS]);
+    if (request.auxK === undefined && request.preActLoss === undefined) return;
+    const log = await readFile(join(directoryOf(name, "alone"), "metrics.jsonl"), "utf8");
+    const lines = log.trim().split("\n");
+    // There is something for its auxiliary loss to do.
+    const dead = lines.map((line) => (JSON.parse(line) as { dead: number }).dead);
+    expect(Math.max(...dead)).toBeGreaterThan(10);
   });
 });
 
-it("the reference kernels and 256-bit vectors give the bytes of the default kernels", async () => {
-  const args = [
-    "train",
-    corpus,
-    "--latents",
-    "200",
-    "--k",
-    "7",
-    "--batch",
-    "100",
-    "--examples",
-    "5000",
-    "--seed",
-    "2",
-  ];
-  const state = async (name: string, ...more: string[]): Promise<Buffer> => {
-    const out = join(folder, name);
-    expect((await runCli([...args, "--out", out, ...more])).status).toBe(0);
-    return await stateBytes(out, 50);
-  };
-  const expected = await state("default-kernels");
-  expect((await state("reference-kernels", "--kernels", "reference")).equals(expected)).toBe(true);
-  expect((await state("wide-kernels", "--experimental-wide-simd")).equals(expected)).toBe(true);
-});
+describe.each(GROUPS)("in one pass, $names:", ({ names, screened, audited }) => {
+  describe("two workers, which screen", () => {
+    let results: TrainResult[];
+    beforeAll(async () => {
+      results = await together(names, "screened", { ...screened, ...audited, workers: 2 });
+    });
+    it.each(names.map((name, index) => [name, index] as const))("%s", async (name, index) => {
+      await expectSameRun(name, "screened");
+      if (!isSparse(name)) return;
+      const { screening } = results[index] as TrainResult;
+      expect(screening?.recall).toBe(1);
+      expect(screening?.auditedRows).toBeGreaterThan(1000);
+      // While k comes down rows have too many candidates.
+      expect(screening?.steps).toBeLessThanOrEqual(STEPS - (RECIPES[name]?.kAnnealSteps ?? 0));
+    });
+  });
 
-const SCREENED = {
-  topk: ["--k", "6"],
-  "topk with multi-TopK": ["--k", "6", "--multi-topk"],
-  "topk whose k is annealed": ["--k", "6", "--k-anneal-steps", "20"],
-  "batch-topk": ["--k", "6"],
-  jumprelu: ["--l0", "0.3", "--init-threshold", "1", "--bandwidth", "0.5", "--lr", "3e-3"],
-  relu: ["--l1", "3", "--lr", "3e-3"],
-  gated: ["--l1", "10", "--lr", "3e-3"],
-} as const;
+  describe("three workers that stop half-way, and four that go on and screen", () => {
+    let stopped: TrainResult[];
+    beforeAll(async () => {
+      stopped = await together(names, "stopped", { workers: 3, stopAt: STEPS / 2 });
+      const members = stopped.map(async ({ runDirectory }) => ({
+        runDirectory,
+        config: await readRunConfig(runDirectory),
+      }));
+      await resumeTogether(await Promise.all(members), { ...screened, workers: 4 }, {});
+    });
+    it.each(names)("%s", async (name) => {
+      expect(stopped[names.indexOf(name)]?.complete).toBe(false);
+      await expectSameState(name, "stopped", STEPS / 2);
+      await expectSameRun(name, "stopped");
+    });
+  });
 
-describe.each(Object.entries(SCREENED))("the screened encoder of a %s autoencoder", (name, shape) => {
-  const [arch = ""] = name.split(" ");
-  it("finds all active latents, and gives the exact encoder's bytes with 1 to 4 workers and 256-bit vectors", async () => {
-    const rows = join(folder, `outliers-${name}.arrow`);
-    await writeOutlierCorpus(rows, { dIn: 96, rows: 2000, seed: 4 });
-    const args = ["train", rows, "--arch", arch, "--latents", "900", "--batch", "100", "--examples", "6000"];
-    const run = async (part: string, ...more: string[]): Promise<[Buffer, TrainResult]> => {
-      const out = join(folder, `${name}-${part}`);
-      const { status, stdout } = await runCli([...args, ...shape, "--out", out, "--json", ...more]);
-      expect(status).toBe(0);
-      return [await stateBytes(out, 60), JSON.parse(stdout) as TrainResult];
-    };
-    const [expected, { encoder }] = await run("exact", "--encoder", "exact");
-    expect(encoder).toBe("exact");
-    const [bytes, result] = await run("audited", "--encoder", "screened", "--audit", "1");
-    expect(bytes.equals(expected)).toBe(true);
-    expect(result.encoder).toBe("screened");
-    expect(result.screening?.recall).toBe(1);
-    expect(result.screening?.auditedRows).toBeGreaterThan(1000);
-    expect(result.screening?.largestError).toBeLessThan(7);
-    for (const workers of ["1", "3", "4"]) {
-      const [again] = await run(`workers-${workers}`, "--encoder", "screened", "--workers", workers);
-      expect(again.equals(expected), `${workers} workers`).toBe(true);
-    }
-    const [wide] = await run("wide", "--encoder", "screened", "--experimental-wide-simd");
-    expect(wide.equals(expected)).toBe(true);
+  describe("the reference kernels, half-way", () => {
+    beforeAll(async () => {
+      await together(names, "reference", { kernels: "reference", workers: 2, stopAt: STEPS / 2 });
+    });
+    it.each(names)("%s", async (name) => {
+      await expectSameState(name, "reference", STEPS / 2);
+    });
   });
 });
 
 it("another seed gives other bytes", async () => {
-  const [, request] = CASES[0] as (typeof CASES)[number];
-  const states = [];
-  for (const seed of [1, 2]) {
-    const out = join(folder, `seed-${seed}`);
-    await train([corpus], checkTrainRequest({ ...request, seed }), out);
-    states.push(await stateBytes(out, 200));
-  }
-  expect(states[0]?.equals(states[1] as Buffer)).toBe(false);
+  const request = { ...RECIPES["topk"], seed: 4, workers: 1 };
+  await train([corpus], checkTrainRequest(request), directoryOf("topk", "seed"));
+  const [other, alone] = ["seed", "alone"].map((part) => stateBytes(directoryOf("topk", part), STEPS));
+  expect((await other)?.equals((await alone) as Buffer)).toBe(false);
+});
+
+describe("screening is refused", () => {
+  it("of a deep autoencoder, which has nothing to screen", () => {
+    expect(() => checkTrainRequest({ ...RECIPES["autoencoder"], encoder: "screened" })).toThrow(
+      "--encoder is for --arch topk and batch-topk and matryoshka and jumprelu and relu and gated, not for autoencoder",
+    );
+  });
+
+  it("by the reference kernels", async () => {
+    const options = checkTrainRequest({ ...RECIPES["topk"], kernels: "reference", encoder: "screened" });
+    await expect(train([corpus], options, directoryOf("topk", "refused"))).rejects.toThrow(
+      "screening needs WebAssembly's relaxed SIMD, the kernels are reference: use auto or exact",
+    );
+  });
+});
+
+/** Of rows that are hard on small integers: most of them are redone in some steps. */
+const OUTLIERS: Record<string, TrainRequest> = {
+  topk: { arch: "topk", k: 6 },
+  "topk with multi-TopK": { arch: "topk", k: 6, multiTopk: true },
+  "topk with k-annealing": { arch: "topk", k: 6, kAnnealSteps: 20 },
+  "batch-topk": { arch: "batch-topk", k: 6 },
+  matryoshka: { arch: "matryoshka", k: 6 },
+  jumprelu: { arch: "jumprelu", l0: 0.3, initThreshold: 1, bandwidth: 0.5, lr: 3e-3 },
+  relu: { arch: "relu", l1: 3, lr: 3e-3 },
+  gated: { arch: "gated", l1: 10, lr: 3e-3 },
+};
+
+describe("of rows with outliers and a large mean, the screened encoder", () => {
+  const rows = join(folder, "outliers.arrow");
+  const names = Object.keys(OUTLIERS);
+  const run = async (part: string, more: TrainRequest): Promise<TrainResult[]> => {
+    const members = names.map((name) => ({
+      options: checkTrainRequest({ ...OUTLIERS[name], latents: 900, batch: 100, examples: 6000, ...more }),
+      runDirectory: directoryOf(`outliers ${name}`, part),
+    }));
+    return (await trainTogether([rows], members, {})).map(({ result }) => result);
+  };
+  const results: Record<string, TrainResult[]> = {};
+  beforeAll(async () => {
+    await writeOutlierCorpus(rows, { dIn: 96, rows: 2000, seed: 4 });
+    results["exact"] = await run("exact", { encoder: "exact", workers: 2 });
+    results["audited"] = await run("audited", { encoder: "screened", audit: 1, workers: 3 });
+    // Last: threads share V8's flags.
+    results["wide"] = await run("wide", { encoder: "screened", experimentalWideSimd: true, workers: 1 });
+  });
+
+  it.each(names)("finds all active latents of %s, and gives the exact encoder's bytes", async (name) => {
+    const [exact, audited, wide] = ["exact", "audited", "wide"].map(
+      (part) => results[part]?.[names.indexOf(name)],
+    );
+    expect([exact?.encoder, audited?.encoder, wide?.encoder]).toEqual(["exact", "screened", "screened"]);
+    expect(audited?.screening?.recall).toBe(1);
+    expect(audited?.screening?.auditedRows).toBeGreaterThan(1000);
+    expect(audited?.screening?.largestError).toBeLessThan(7);
+    const state = async (part: string) => await stateBytes(directoryOf(`outliers ${name}`, part), 60);
+    const expected = await state("exact");
+    expect((await state("audited")).equals(expected), "screened").toBe(true);
+    expect((await state("wide")).equals(expected), "256-bit vectors").toBe(true);
+  });
+});
+
+describe.each(GROUPS)("by 256-bit vectors, half-way, $names:", ({ names, screened }) => {
+  beforeAll(async () => {
+    const more = { experimentalWideSimd: true, workers: 2, stopAt: STEPS / 2 } as const;
+    await together(names, "wide", { ...screened, ...more });
+  });
+  it.each(names)("%s", async (name) => {
+    await expectSameState(name, "wide", STEPS / 2);
+  });
 });

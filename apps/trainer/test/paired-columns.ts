@@ -14,23 +14,23 @@ import {
   tableToIPC,
 } from "apache-arrow";
 
-/** Dimensions of the columns `before` and `after`. */
+/** Dimensions of the columns `before` and `after`, unless others are asked for. */
 export const WIDTHS = { before: 12, after: 9 } as const;
-const FEATURES = 24;
 const BATCH_ROWS = 700;
 
-/** Writes `rows` rows, under the columns' names or others. */
+/** Writes `rows` rows, under the columns' names or others, in as many dimensions as `widths` says. */
 export async function writePairedColumns(
   path: string,
   rows: number,
   names: Readonly<Record<keyof typeof WIDTHS, string>> = { before: "before", after: "after" },
+  widths: Readonly<Record<keyof typeof WIDTHS, number>> = WIDTHS,
 ): Promise<void> {
   // A synthetic row is its active features in one space: the first part is `before`, the second `after`.
-  const dIn = WIDTHS.before + WIDTHS.after;
+  const dIn = widths.before + widths.after;
   const values = new Float32Array(rows * dIn);
   createSynthetic({
     dIn,
-    features: FEATURES,
+    features: 2 * widths.before,
     seed: 5,
     active: { kind: "bernoulli", probability: 0.12 },
     magnitude: { kind: "normal", mean: 1, sd: 0.3 },
@@ -40,14 +40,14 @@ export async function writePairedColumns(
     Float32Array.from({ length: rows * width }, (_, i) =>
       change(values[Math.floor(i / width) * dIn + from + (i % width)] as number),
     );
-  const before = column(0, WIDTHS.before, (value) => value + 0.5);
-  const after = column(WIDTHS.before, WIDTHS.after, (value) => 20 * value - 3);
+  const before = column(0, widths.before, (value) => value + 0.5);
+  const after = column(widths.before, widths.after, (value) => 20 * value - 3);
   await writeFile(
     path,
     arrowFile(
       [
-        { name: names.before, width: WIDTHS.before, values: before },
-        { name: names.after, width: WIDTHS.after, values: after },
+        { name: names.before, width: widths.before, values: before },
+        { name: names.after, width: widths.after, values: after },
       ],
       rows,
     ),

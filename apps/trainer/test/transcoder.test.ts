@@ -1,5 +1,4 @@
 /** Transcoders: one column rebuilt from another. The exported model must do on raw rows what training did on scaled ones. */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { SparseAutoencoder } from "@sparseloom/core";
 import { openCorpus } from "@sparseloom/data";
@@ -8,9 +7,9 @@ import { evaluateModel } from "../src/eval/evaluate-model.ts";
 import { inspect } from "../src/inspect.ts";
 import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
 import { readModel } from "../src/run/model-folder.ts";
-import { resume, train } from "../src/train.ts";
+import { train } from "../src/train.ts";
 import { WIDTHS, writePairedColumns } from "./paired-columns.ts";
-import { stateBytes, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "./support.ts";
 
 const folder = temporaryFolder();
 const corpus = join(folder, "paired.arrow");
@@ -80,19 +79,6 @@ describe.each(Object.entries(RECIPES))("a transcoder, %s,", (name, recipe) => {
       target.reduce((sum, value, i) => sum + (value - of(i)) ** 2, 0);
     const fvu = squares((i) => rebuilt[i]!) / squares((i) => mean[i % WIDTHS.after]!);
     expect(Math.abs(fvu / result.fvu - 1)).toBeLessThan(0.05);
-  });
-
-  it("has the same bytes with 1 and 3 workers, and across stop and resume", async () => {
-    const one = await run("one", { workers: 1, examples: 4050 });
-    const three = await run("three", { workers: 3, stopAt: 20, examples: 4050 });
-    expect(three.complete).toBe(false);
-    await resume(three.runDirectory, { workers: 2 });
-    const bytes = await stateBytes(one.runDirectory, 41);
-    expect((await stateBytes(three.runDirectory, 41)).equals(bytes)).toBe(true);
-    const model = async (path: string) => await readFile(join(path, "model", "sae_weights.safetensors"));
-    expect((await model(three.runDirectory)).equals(await model(one.runDirectory))).toBe(true);
-    const screened = await run("screened", { encoder: "screened", audit: 1, examples: 4050 });
-    expect((await stateBytes(screened.runDirectory, 41)).equals(bytes)).toBe(true);
   });
 });
 

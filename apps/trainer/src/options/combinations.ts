@@ -181,6 +181,9 @@ function checkResampling(options: TrainOptions): void {
     throw new RequestError("--resample-until needs --resample-every");
   if (options.resampleAt === undefined && options.resampleEvery === undefined)
     throw new RequestError(`${flagOf(given)} needs --resample-at or --resample-every`);
+  const twice = options.resampleAt?.find((step, index, all) => all.indexOf(step) < index);
+  if (twice !== undefined)
+    throw new RequestError(`--resample-at must name each step once, got ${twice} twice`);
 }
 
 /** What belongs to a warm-up or a decay needs one. */

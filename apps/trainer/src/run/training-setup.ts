@@ -101,8 +101,12 @@ function auxiliary(options: TrainOptions, model: ModelSetup, totalVariance: numb
   if (auxK === undefined) return {};
   // OpenAI's and SAELens's.
   const coefficient = auxCoefficient ?? (mode === "variance" ? 1 / 32 : 1);
-  const dimension = model.kind === "sparse" ? outputDimension(model) : inputDimension(model);
-  return { auxK: { coefficient, k: auxK === "auto" ? defaultAuxK(dimension) : auxK, mode, totalVariance } };
+  const [dimension, latents] =
+    model.kind === "sparse" ? [outputDimension(model), model.latents] : [inputDimension(model), Infinity];
+  if (auxK !== "auto" && auxK > latents)
+    throw new RequestError(`--aux-k must be at most the ${latents} latents, got ${auxK}`);
+  const k = auxK === "auto" ? Math.min(defaultAuxK(dimension), latents) : auxK;
+  return { auxK: { coefficient, k, mode, totalVariance } };
 }
 
 function penaltyPeak(model: ModelSetup, options: TrainOptions): number {
