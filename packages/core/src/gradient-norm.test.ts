@@ -15,11 +15,16 @@ const deep: DeepModelSetup = {
   outputActivation: "linear",
 };
 
-/** The arena after one step in float64, and its parameters before. */
+/** The arena after one step in float64, in which every other latent is dead, and its parameters before. */
 function stepOf(model: ModelSetup, part: Partial<TrainingSetup>, storeGradients = false) {
   const arena = randomArena(setupOf(model, part), 1, { precision: "float64", storeGradients });
   const before = parametersOf(arena).map(({ value }) => value.slice());
   setBatch(arena, normals(ROWS * 7, 5), 0);
+  arena.slots[0].set(normals(arena.slots[0].length, 5));
+  if (arena.kind === "sparse")
+    arena.lastFired.forEach((_, i) => {
+      if (i % 2 === 0) arena.lastFired[i] = -1e6;
+    });
   runStep(createProgram(arena, referenceKernels("float64"), 0), 0);
   return { arena, before };
 }
@@ -28,8 +33,22 @@ function normOf(arena: Arena): number {
   return Math.hypot(...parametersOf(arena).flatMap(({ gradient }) => [...gradient]));
 }
 
-describe.each<[string, ModelSetup]>([
+const AUX_K = { auxK: { coefficient: 0.5, k: 4, mode: "variance", totalVariance: 5 } } as const;
+
+describe.each<[string, ModelSetup, Partial<TrainingSetup>?]>([
   ["a TopK autoencoder", sparseModel()],
+  ["a TopK autoencoder with AuxK and multi-TopK", sparseModel({ k: 2 }), { ...AUX_K, multiTopK: true }],
+  [
+    "a Matryoshka autoencoder with AuxK",
+    sparseModel({ architecture: "matryoshka", prefixes: [5, 19] }),
+    AUX_K,
+  ],
+  [
+    "a skip transcoder with AuxK and multi-TopK",
+    sparseModel({ k: 2, dOut: 5, skip: true, applyBDecToInput: false }),
+    { ...AUX_K, multiTopK: true },
+  ],
+  ["a Gated autoencoder", sparseModel({ architecture: "gated", k: 0 })],
   [
     "a JumpReLU autoencoder with thresholds",
     sparseModel({
@@ -47,13 +66,13 @@ describe.each<[string, ModelSetup]>([
   ],
   ["a ReLU autoencoder with free decoder", sparseModel({ architecture: "relu", k: 0, decoder: "free" })],
   ["a deep autoencoder", deep],
-])("%s", (_, model) => {
+])("%s", (_, model, part = {}) => {
   // Not clipped, gradients are what they are, projected where decoder rows have norm 1.
-  const plain = stepOf(model, {}, true).arena;
+  const plain = stepOf(model, part, true).arena;
   const norm = normOf(plain);
 
   it("measures the norm over all parameters, after the component along unit rows was removed", () => {
-    const { arena } = stepOf(model, { clipNorm: 1e9 });
+    const { arena } = stepOf(model, { ...part, clipNorm: 1e9 });
     expect(arena.gradientNorm[GRADIENT_NORM.norm]).toBeCloseTo(norm, 10);
     expect(arena.gradientNorm[GRADIENT_NORM.factor]).toBe(1);
     parametersOf(arena).forEach(({ value }, i) => expect(value).toEqual(parametersOf(plain)[i]!.value));
@@ -61,7 +80,7 @@ describe.each<[string, ModelSetup]>([
 
   it("scales all gradients to the limit where the norm is above it", () => {
     const limit = norm / 3;
-    const { arena, before } = stepOf(model, { clipNorm: limit });
+    const { arena, before } = stepOf(model, { ...part, clipNorm: limit });
     expect(arena.gradientNorm[GRADIENT_NORM.factor]).toBeCloseTo(limit / (norm + 1e-6), 12);
     parametersOf(arena).forEach(({ name, shape, value, m, gradient }, at) => {
       const unclipped = parametersOf(plain)[at]!.gradient;

@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { normals, randomSparseArena, setBatch, setupOf, sparseModel } from "../test/support.ts";
+import { BATCH, BATCH_THRESHOLD } from "./fields.ts";
 import type { SparseArena } from "./arena-sparse.ts";
+import { refreshDerived } from "./initialise.ts";
 import {
   IDENTITY_TRANSFORM,
   type RowTransform,
@@ -91,6 +93,8 @@ function runArena(arena: SparseArena, raw: Float32Array, transform: RowTransform
   const { dIn, latents, k, architecture } = arena.model;
   const rows = raw.length / dIn;
   setBatch(arena, transformRows(raw, dIn, transform), 0, false);
+  // By the threshold that the folded model has.
+  arena.batches[BATCH.byThreshold] = architecture === "batch-topk" ? 1 : 0;
   runStep(createProgram(arena, referenceKernels(), 0), 0);
   const features: Map<number, number>[] = [];
   const ambiguous: boolean[] = [];
@@ -99,9 +103,19 @@ function runArena(arena: SparseArena, raw: Float32Array, transform: RowTransform
     const records = Array.from({ length: arena.rowCount[row] }, (_, i) => begin + i);
     features.push(new Map(records.map((record) => [arena.recordLatent[record], arena.recordValue[record]])));
     // Rows of one block: their pre-activations are all still there.
-    const z = arena.preActivations.slice(row * latents, (row + 1) * latents).sort((a, b) => b - a);
-    const gap = architecture === "topk" && k < latents ? z[k - 1]! - z[k]! : 1;
-    ambiguous.push(gap < 1e-4);
+    const z = arena.preActivations.slice(row * latents, (row + 1) * latents);
+    const toThreshold = (threshold: (latent: number) => number): number =>
+      Math.min(...z.map((value, latent) => Math.abs(value - threshold(latent))));
+    const sorted = z.toSorted((a, b) => b - a);
+    const gap = {
+      topk: () => (k < latents ? sorted[k - 1]! - sorted[k]! : 1),
+      relu: () => 1,
+      // A gate that opens lets a whole magnitude through.
+      gated: () => toThreshold(() => 0),
+      jumprelu: () => toThreshold((latent) => arena.threshold.value[latent]!),
+      "batch-topk": () => toThreshold(() => arena.batchThreshold[BATCH_THRESHOLD.moving]!),
+    };
+    ambiguous.push(gap[architecture as keyof typeof gap]() < 1e-4);
   }
   const { mean, scale } = transform;
   const reconstruction = Float32Array.from({ length: raw.length }, (_, i) => {
@@ -126,7 +140,18 @@ describe("foldedModel", () => {
     ["topk", "unit"],
     ["relu", "unit"],
     ["relu", "free"],
+    ["batch-topk", "unit"],
+    ["jumprelu", "unit"],
+    ["gated", "unit"],
   ] as const;
+  const jump = {
+    bandwidth: 0.6,
+    initialThreshold: 0.4,
+    penalty: "step",
+    tanhScale: 4,
+    targetL0: 3,
+    gradientToInput: false,
+  } as const;
   const combinations = kinds.flatMap(([architecture, decoder]) =>
     [true, false].flatMap((applyBDecToInput) =>
       (["none", "sqrt-d", "unit-mean-square"] as const).flatMap((scale) =>
@@ -145,10 +170,16 @@ describe("foldedModel", () => {
       let compared = 0;
       fc.assert(
         fc.property(fc.nat(1e6), fc.integer({ min: 2, max: 12 }), (seed, dIn) => {
-          const model = sparseModel({ architecture, decoder, applyBDecToInput, dIn, latents: 30, k: 5 });
+          const k = architecture === "topk" || architecture === "batch-topk" ? 5 : 0;
+          const shape = { architecture, decoder, applyBDecToInput, dIn, latents: 30, k };
+          const model = sparseModel({ ...shape, ...(architecture === "jumprelu" ? { jump } : {}) });
           const raw = rowsOf(8, dIn, seed);
           const transform = rowTransform(kind, centre, statisticsOf(rowsOf(50, dIn, seed), dIn));
           const arena = randomSparseArena(setupOf(model), seed);
+          arena.r_mag.value.set(normals(arena.r_mag.value.length, seed + 7, 0.3));
+          arena.b_mag.value.set(normals(arena.b_mag.value.length, seed + 8, 0.3));
+          refreshDerived(arena);
+          if (architecture === "batch-topk") arena.batchThreshold[BATCH_THRESHOLD.moving] = 0.5;
           const expected = runArena(arena, raw, transform);
           const folded = foldedModel(arena, transform, fold);
           const features = folded.encode(raw);

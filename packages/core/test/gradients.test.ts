@@ -121,10 +121,10 @@ function copyOf(arena: Arena): Tensors {
 function activeSets(z: number[][], model: SparseModelSetup): boolean[][] {
   if (model.architecture !== "batch-topk" && model.architecture !== "matryoshka")
     return z.map((row) => activeSet(row, model));
-  const all = z.flatMap((row, r) => row.map((value, i) => ({ value, r, i })));
-  all.sort((a, b) => b.value - a.value || a.r - b.r || a.i - b.i);
-  const top = new Set(all.slice(0, model.k * z.length).map(({ r, i }) => `${r} ${i}`));
-  return z.map((row, r) => row.map((value, i) => value > 0 && top.has(`${r} ${i}`)));
+  const all = z.flat();
+  const order = Uint32Array.from(all.keys()).sort((a, b) => all[b]! - all[a]! || a - b);
+  const top = new Set(order.subarray(0, model.k * z.length));
+  return z.map((row, r) => row.map((value, i) => value > 0 && top.has(r * row.length + i)));
 }
 
 function activeSet(z: number[], model: SparseModelSetup): boolean[] {
@@ -469,16 +469,14 @@ function addFurtherGradients(arena: SparseArena, part: "gatherAuxiliary" | "gath
  * and the denominator are taken from; they are held fixed.
  */
 function auxiliaryLoss(
-  p: Tensors,
   at: Tensors,
   x: Float64Array,
   model: SparseModelSetup,
   auxK: AuxKSetup,
-): number {
+): (p: Tensors) => number {
   const { latents, dOut: d = model.dIn } = model;
   const target = targetOf(at, x, model);
   const z0 = preActivationsOf(at, x, model);
-  const z = preActivationsOf(p, x, model);
   const sets = activeSets(z0, model);
   const errors = z0.map((row, r) =>
     Array.from({ length: d }, (_, j) => {
@@ -490,16 +488,19 @@ function auxiliaryLoss(
   const mean = Array.from({ length: d }, (_, j) => errors.reduce((sum, e) => sum + e[j]!, 0) / ROWS);
   const spread = errors.reduce((sum, e) => sum + e.reduce((s, v, j) => s + (v - mean[j]!) ** 2, 0), 0) / ROWS;
   const dead = Array.from({ length: latents }, (_, i) => i).filter((i) => i % 2 === 0);
-  let sum = 0;
-  for (let r = 0; r < ROWS; r++) {
-    const chosen = dead.toSorted((a, b) => z0[r]![b]! - z0[r]![a]! || a - b).slice(0, auxK.k);
-    for (let j = 0; j < d; j++) {
-      const rebuilt = chosen.reduce((y, i) => y + z[r]![i]! * p["W_dec"]![i * d + j], 0);
-      sum += (errors[r]![j]! - rebuilt) ** 2;
-    }
-  }
+  const chosen = z0.map((row) => dead.toSorted((a, b) => row[b]! - row[a]! || a - b).slice(0, auxK.k));
   const factor = auxK.mode === "variance" ? auxK.totalVariance / spread : Math.min(dead.length / auxK.k, 1);
-  return (auxK.coefficient * factor * sum) / ROWS;
+  return (p) => {
+    const z = preActivationsOf(p, x, model);
+    let sum = 0;
+    for (let r = 0; r < ROWS; r++) {
+      for (let j = 0; j < d; j++) {
+        const rebuilt = chosen[r]!.reduce((y, i) => y + z[r]![i]! * p["W_dec"]![i * d + j], 0);
+        sum += (errors[r]![j]! - rebuilt) ** 2;
+      }
+    }
+    return (auxK.coefficient * factor * sum) / ROWS;
+  };
 }
 
 /** All gradients of one step, before projection and optimiser. */
@@ -560,10 +561,10 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
         const model = sparse({ architecture, ...shape, ...prefixes });
         const { arena, before, gradients: found } = gradients(model, "float64", undefined, auxK);
         const x = Float64Array.from(arena.slots[0]!);
-        const unperturbed = copyOf(arena);
+        const auxiliary = auxiliaryLoss(copyOf(arena), x, model, auxK);
         const loss = (p: Tensors) => {
           const { loss: squares, active } = sparseLoss(p, x, model);
-          return { loss: squares + auxiliaryLoss(p, unperturbed, x, model, auxK), active };
+          return { loss: squares + auxiliary(p), active };
         };
         expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
         for (const name of ["W_enc", "b_enc", "W_dec", "b_dec", ...("W_skip" in before ? ["W_skip"] : [])])
@@ -577,22 +578,49 @@ describe("gradients in float64 equal central differences to 1e-6", () => {
   it.each([
     ["linear", 0],
     ["exponential", 3],
-  ] as const)("TopK and BatchTopK whose k is annealed, %s, at step %d", (shape, step) => {
+  ] as const)("TopK, BatchTopK and Matryoshka whose k is annealed, %s, at step %d", (shape, step) => {
     const kAnneal = { steps: 8, shape, from: 7 };
-    for (const architecture of ["topk", "batch-topk"] as const) {
+    for (const architecture of ["topk", "batch-topk", "matryoshka"] as const) {
+      const prefixes = architecture === "matryoshka" ? { prefixes: [5, 19] } : {};
+      const model = sparse({ architecture, k: 2, ...prefixes });
       const {
         arena,
         before,
         gradients: found,
-      } = gradients(sparse({ architecture, k: 2 }), "float64", undefined, undefined, { kAnneal }, step);
+      } = gradients(model, "float64", undefined, undefined, { kAnneal }, step);
       const x = Float64Array.from(arena.slots[0]!);
-      const annealed = sparse({ architecture, k: annealedK(kAnneal, 2, step) });
+      const annealed = { ...model, k: annealedK(kAnneal, 2, step) };
       expect(annealed.k).toBeGreaterThan(2);
       const loss = (p: Tensors) => sparseLoss(p, x, annealed);
       expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
-      for (const name of ["W_enc", "b_enc", "W_dec", "b_dec", ...("W_skip" in before ? ["W_skip"] : [])])
+      for (const name of ["W_enc", "b_enc", "W_dec", "b_dec"])
         expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThan(1e-6);
     }
+  });
+
+  it.each([
+    ["an autoencoder", sparse({ k: 1 })],
+    ["a skip transcoder", transcoder({ k: 1, skip: true })],
+  ] as const)("AuxK, multi-TopK and k-annealing at once, of %s", (_, model) => {
+    const auxK = { coefficient: 0.5, k: 3, mode: "variance", totalVariance: 5 } as const;
+    const kAnneal = { steps: 8, shape: "linear", from: 5 } as const;
+    const {
+      arena,
+      before,
+      gradients: found,
+    } = gradients(model, "float64", undefined, auxK, { kAnneal, multiTopK: true }, 4);
+    const x = Float64Array.from(arena.slots[0]!);
+    const narrow = { ...model, k: annealedK(kAnneal, 1, 4) };
+    const wide = { ...model, k: 4 * narrow.k };
+    expect([narrow.k, wide.k]).toEqual([3, 12]);
+    const auxiliary = auxiliaryLoss(copyOf(arena), x, narrow, auxK);
+    const loss = (p: Tensors) => {
+      const [first, second] = [sparseLoss(p, x, narrow), sparseLoss(p, x, wide)];
+      return { loss: first.loss + second.loss / 8 + auxiliary(p), active: first.active + second.active };
+    };
+    expect(arena.summaries[0]).toBeCloseTo(loss(before).loss, 10);
+    for (const name of ["W_enc", "b_enc", "W_dec", "b_dec", ...("W_skip" in before ? ["W_skip"] : [])])
+      expect(relativeError(found[name]!, centralDifferences(before, name, loss)), name).toBeLessThan(1e-6);
   });
 
   it.each(["sum", "root"] as const)("ReLU whose penalty's power is annealed: %s", (norm) => {

@@ -6,6 +6,7 @@ import {
   referenceKernels,
   runStep,
   type SparseArena,
+  type SparseModelSetup,
   SUMMARY,
   type TrainingSetup,
 } from "../src/index.ts";
@@ -23,12 +24,14 @@ const jump = {
   targetL0: 3,
   gradientToInput: false,
 } as const;
-const rows = normals(ROWS * D, 8);
+// Of a transcoder the targets come after them, of which the loss knows nothing.
+const DOUT = 5;
+const rows = normals(ROWS * (D + DOUT), 8);
 type Tensors = Record<string, Float64Array>;
 
 /** One step of learning rate 0, in which every third latent is dead. */
-function stepped(applyBDecToInput: boolean, part: Partial<TrainingSetup>): SparseArena {
-  const model = sparseModel({ architecture: "jumprelu", k: 0, latents: F, jump, applyBDecToInput });
+function stepped(shape: Partial<SparseModelSetup>, part: Partial<TrainingSetup>): SparseArena {
+  const model = sparseModel({ architecture: "jumprelu", k: 0, latents: F, jump, ...shape });
   const constant = { peak: 0, warmupSteps: 0, decaySteps: 0, totalSteps: 10 };
   const setup = setupOf(model, { learningRate: constant, ...part });
   const arena = randomSparseArena(setup, 3, { precision: "float64", storeGradients: true });
@@ -38,40 +41,46 @@ function stepped(applyBDecToInput: boolean, part: Partial<TrainingSetup>): Spars
   arena.lastFired.forEach((_, i) => {
     if (i % 3 === 0) arena.lastFired[i] = -1000;
   });
-  setBatch(arena, rows, 0);
+  setBatch(arena, rows.subarray(0, ROWS * D), 0);
+  arena.slots[0].set(rows.subarray(0, arena.slots[0].length));
   runStep(createProgram(arena, referenceKernels("float64"), 0), 0);
   return arena;
 }
 
 /** Its definition; some of the dead latents are active in some rows. */
-function definition(p: Tensors, applyBDecToInput: boolean): number {
+function definition(p: Tensors, { applyBDecToInput, dOut = D }: Partial<SparseModelSetup>): number {
   let sum = 0;
   for (let row = 0; row < ROWS; row++) {
     for (let i = 0; i < F; i += 3) {
       let z = p["b_enc"]![i]!;
       let square = 0;
-      for (let j = 0; j < D; j++) {
-        z += p["W_enc"]![i * D + j]! * (rows[row * D + j]! - (applyBDecToInput ? p["b_dec"]![j]! : 0));
-        square += p["W_dec"]![i * D + j]! ** 2;
-      }
+      for (let j = 0; j < D; j++)
+        z +=
+          p["W_enc"]![i * D + j]! * (rows[row * D + j]! - (applyBDecToInput === true ? p["b_dec"]![j]! : 0));
+      for (let j = 0; j < dOut; j++) square += p["W_dec"]![i * dOut + j]! ** 2;
       sum += Math.sqrt(square) * Math.max(0, p["threshold"]![i]! - z);
     }
   }
   return (COEFFICIENT * sum) / ROWS;
 }
 
-describe.each([true, false])("the pre-activation loss, b_dec subtracted from the input: %s,", (applied) => {
+describe.each<[string, Partial<SparseModelSetup>]>([
+  ["of an autoencoder", { applyBDecToInput: true }],
+  ["of an autoencoder whose encoder does not subtract b_dec", { applyBDecToInput: false }],
+  ["of a transcoder", { applyBDecToInput: false, dOut: DOUT }],
+  ["of a skip transcoder", { applyBDecToInput: false, dOut: DOUT, skip: true }],
+])("the pre-activation loss %s", (_of, shape) => {
   it.each([
     ["gradients of one block", {}],
     ["gradients that are all there before any update", { clipNorm: 1e9 }],
   ] as const)("adds its value to the loss and its central differences to the gradients: %s", (_, part) => {
-    const without = stepped(applied, part);
-    const withLoss = stepped(applied, { ...part, preActCoefficient: COEFFICIENT });
+    const without = stepped(shape, part);
+    const withLoss = stepped(shape, { ...part, preActCoefficient: COEFFICIENT });
     const p: Tensors = Object.fromEntries(
       parametersOf(without).map(({ name, value }) => [name, Float64Array.from(value)]),
     );
     const added = withLoss.summaries[SUMMARY.loss]! - without.summaries[SUMMARY.loss]!;
-    expect(added).toBeCloseTo(definition(p, applied), 10);
+    expect(added).toBeCloseTo(definition(p, shape), 10);
     expect(added).toBeGreaterThan(0.1);
     const before = parametersOf(without);
     for (const [index, { name, gradient }] of parametersOf(withLoss).entries()) {
@@ -79,9 +88,9 @@ describe.each([true, false])("the pre-activation loss, b_dec subtracted from the
       const expected = p[name]!.map((value, i) => {
         if (name === "W_dec") return 0;
         p[name]![i] = value + 1e-6;
-        const up = definition(p, applied);
+        const up = definition(p, shape);
         p[name]![i] = value - 1e-6;
-        const down = definition(p, applied);
+        const down = definition(p, shape);
         p[name]![i] = value;
         return (up - down) / 2e-6;
       });
@@ -97,7 +106,7 @@ it("without dead latents there is none", () => {
     const constant = { peak: 0.01, warmupSteps: 0, decaySteps: 0, totalSteps: 10 };
     const model = sparseModel({ architecture: "jumprelu", k: 0, latents: F, jump });
     const arena = randomSparseArena(setupOf(model, { learningRate: constant, ...part }), 3);
-    setBatch(arena, rows, 0);
+    setBatch(arena, rows.subarray(0, ROWS * D), 0);
     runStep(createProgram(arena, referenceKernels(), 0), 0);
     return arena.W_enc.value;
   });

@@ -109,6 +109,40 @@ describe("AuxK", () => {
   });
 });
 
+describe("a coefficient that Adam does not see the size of", () => {
+  /** L0 of the last 20 of 500 steps, by a quadratic penalty. */
+  const l0Of = (coefficient: number, targetL0: number): number => {
+    const jump = {
+      bandwidth: 0.5,
+      initialThreshold: 0.2,
+      penalty: "quadratic",
+      tanhScale: 4,
+      targetL0,
+      gradientToInput: false,
+    } as const;
+    const model = sparseModel({ architecture: "jumprelu", k: 0, latents: 40, jump });
+    const l1Coefficient = { peak: coefficient, warmupSteps: 20, decaySteps: 0, totalSteps: 500 };
+    const learningRate = { peak: 0.01, warmupSteps: 0, decaySteps: 200, totalSteps: 500 };
+    const arena = randomSparseArena(setupOf(model, { batchRows: 64, l1Coefficient, learningRate }), 3);
+    const program = createProgram(arena, referenceKernels(), 0);
+    let active = 0;
+    for (let at = 0; at < 500; at++) {
+      setBatch(arena, normals(64 * DIN, 100 + at), at);
+      runStep(program, 0);
+      if (at >= 480) active += arena.summaries[SUMMARY.active]!;
+    }
+    return active / (20 * 64);
+  };
+
+  it.each([3, 6])(
+    "does not decide L0: a quadratic penalty ends at its target of %d, weak or strong",
+    (target) => {
+      for (const coefficient of [3, 30, 300])
+        expect(Math.abs(l0Of(coefficient, target) / target - 1), `λ = ${coefficient}`).toBeLessThan(0.1);
+    },
+  );
+});
+
 describe("explained variance", () => {
   it("is about the corpus's mean: a model that knows the mean alone explains nothing, however large it is", () => {
     const arena = randomSparseArena(setupOf(sparseModel()), 3);

@@ -7,6 +7,7 @@ import {
   inputDimension,
   type ModelSetup,
   openArena,
+  outputDimension,
   parametersOf,
   planRun,
   type PlanOptions,
@@ -60,7 +61,8 @@ export function randomArena(
 ): Arena {
   const plan = planRun({ setup, workers: 1, slots: 1, ...options });
   const arena = openArena(plan, allocateMemory(plan, { shared: false }).buffer);
-  initialise(arena, { seed, decoderBias: normals(inputDimension(setup.model), seed + 1, 0.2) });
+  const dOut = setup.model.kind === "sparse" ? outputDimension(setup.model) : inputDimension(setup.model);
+  initialise(arena, { seed, decoderBias: normals(dOut, seed + 1, 0.2) });
   for (const { name, value } of parametersOf(arena)) {
     if (name === "b_enc" || name.endsWith("bias")) value.set(normals(value.length, seed + 2, 0.2));
     if (name === "W_enc") for (let i = 0; i < value.length; i++) value[i] += 0.1 * Math.fround(Math.sin(i));
