@@ -4,7 +4,7 @@
  *   node packages/data/checks/read-speed.ts [--passes 3] <corpus...>
  */
 import { parseArgs } from "node:util";
-import { openCorpus } from "../src/corpus.ts";
+import { openCorpus } from "../src/open-corpus.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

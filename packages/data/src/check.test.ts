@@ -7,7 +7,7 @@ import { readAll, readAllLabels } from "../test/read-all.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
 import { checkCorpus } from "./check.ts";
 import type { CheckResult } from "./check.ts";
-import { openCorpus } from "./corpus.ts";
+import { openCorpus } from "./open-corpus.ts";
 import type { CorpusError } from "./errors.ts";
 import { isCorpusError } from "./errors.ts";
 

@@ -4,8 +4,9 @@
  */
 import { valueBytes } from "./arrow/vector-column.ts";
 import type { Block } from "./blocks.ts";
-import { openUnread } from "./corpus.ts";
-import type { Corpus, CorpusOptions } from "./corpus.ts";
+import { openUnread } from "./open-corpus.ts";
+import type { CorpusOptions } from "./open-corpus.ts";
+import type { Corpus } from "./corpus.ts";
 import { CorpusError, isCorpusError } from "./errors.ts";
 import type { CorpusErrorKind } from "./errors.ts";
 import { resolvePaths } from "./paths.ts";

@@ -6,7 +6,7 @@ import { intColumn, vectorColumn, writeArrow } from "../test/arrow-files.ts";
 import { readAll } from "../test/read-all.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
 import { checkCorpus } from "./check.ts";
-import { openCorpus } from "./corpus.ts";
+import { openCorpus } from "./open-corpus.ts";
 import type { Corpus } from "./corpus.ts";
 import { sampleRows } from "./sample.ts";
 import { readStatistics, writeStatistics } from "./sidecar.ts";

@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
 import { BufferReader } from "./arrow/buffers.ts";
 import type { BufferSource } from "./arrow/buffers.ts";
-import { openCorpus } from "./corpus.ts";
+import { openCorpus } from "./open-corpus.ts";
 
 const path = useTemporaryFolder();
 const fixture = (name: string): string => fileURLToPath(new URL(`../test/fixtures/${name}`, import.meta.url));

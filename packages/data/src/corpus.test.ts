@@ -13,7 +13,7 @@ import {
 } from "../test/arrow-files.ts";
 import { readAll } from "../test/read-all.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
-import { openCorpus } from "./corpus.ts";
+import { openCorpus } from "./open-corpus.ts";
 
 const path = useTemporaryFolder();
 

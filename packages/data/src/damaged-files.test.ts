@@ -6,7 +6,7 @@ import { readSpecimens, writeDamaged } from "../test/mutations.ts";
 import { readAll, readAllLabels } from "../test/read-all.ts";
 import { readEverything } from "../test/read-everything.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
-import { openCorpus } from "./corpus.ts";
+import { openCorpus } from "./open-corpus.ts";
 import { isCorpusError } from "./errors.ts";
 
 const path = useTemporaryFolder();

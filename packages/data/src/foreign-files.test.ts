@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { expectedValue } from "../test/arrow-files.ts";
 import { readAll, readAllLabels } from "../test/read-all.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
-import { openCorpus } from "./corpus.ts";
+import { openCorpus } from "./open-corpus.ts";
 
 const path = useTemporaryFolder();
 const ROWS = 22;

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { writeSparseCache } from "../test/sparse-cache.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
-import { openCorpus } from "./corpus.ts";
+import { openCorpus } from "./open-corpus.ts";
 
 const path = useTemporaryFolder();
 

@@ -12,8 +12,9 @@ export { CorpusError, isCorpusError } from "./errors.ts";
 export type { CorpusErrorKind, CorpusErrorPlace } from "./errors.ts";
 
 // Opening and reading
-export { openCorpus } from "./corpus.ts";
-export type { Corpus, CorpusColumn, CorpusFile, CorpusOptions, LabelValues, RowPlace } from "./corpus.ts";
+export { openCorpus } from "./open-corpus.ts";
+export type { CorpusOptions } from "./open-corpus.ts";
+export type { Corpus, CorpusColumn, CorpusFile, LabelValues, RowPlace } from "./corpus.ts";
 export { absolutePath } from "./remote/address.ts";
 export type { RemoteOptions } from "./remote/options.ts";
 export type { Block, Blocks, Segment } from "./blocks.ts";

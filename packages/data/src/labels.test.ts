@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { intColumn, textColumn, vectorColumn, writeArrow } from "../test/arrow-files.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
-import { openCorpus } from "./corpus.ts";
+import { openCorpus } from "./open-corpus.ts";
 
 const path = useTemporaryFolder();
 const x = vectorColumn({ dIn: 1 });

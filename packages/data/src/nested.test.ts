@@ -6,7 +6,7 @@ import { anyColumn, intColumn, vectorColumn, writeArrow } from "../test/arrow-fi
 import type { TestColumn, TestColumns } from "../test/arrow-files.ts";
 import { readAllLabels } from "../test/read-all.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
-import { openCorpus } from "./corpus.ts";
+import { openCorpus } from "./open-corpus.ts";
 import { RowStream } from "./stream.ts";
 
 const path = useTemporaryFolder();

@@ -2,7 +2,7 @@ import { chmod, mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { vectorColumn, writeArrow } from "../test/arrow-files.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
-import { openCorpus } from "./corpus.ts";
+import { openCorpus } from "./open-corpus.ts";
 import { readStatistics, writeStatistics } from "./sidecar.ts";
 import { fullStatistics } from "./statistics.ts";
 

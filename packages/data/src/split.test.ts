@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { anyColumn, intColumn, textColumn, vectorColumn, writeArrow } from "../test/arrow-files.ts";
 import { rowsOfSplit } from "../test/split-model.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
-import { openCorpus } from "./corpus.ts";
+import { openCorpus } from "./open-corpus.ts";
 import { countRows } from "./split.ts";
 
 const path = useTemporaryFolder();

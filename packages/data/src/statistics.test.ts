@@ -4,7 +4,7 @@ import { textColumn, vectorColumn, writeArrow } from "../test/arrow-files.ts";
 import { readAll } from "../test/read-all.ts";
 import { rowsOfSplit } from "../test/split-model.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
-import { openCorpus } from "./corpus.ts";
+import { openCorpus } from "./open-corpus.ts";
 import type { CorpusStatistics } from "./statistics.ts";
 import { estimateStatistics, fullStatistics } from "./statistics.ts";
 

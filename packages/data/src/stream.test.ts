@@ -6,7 +6,7 @@ import { expectedValue, textColumn, vectorColumn, writeArrow } from "../test/arr
 import { readAll } from "../test/read-all.ts";
 import { rowsOfSplit } from "../test/split-model.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
-import { openCorpus } from "./corpus.ts";
+import { openCorpus } from "./open-corpus.ts";
 import type { Corpus } from "./corpus.ts";
 import { planWindows } from "./shuffle.ts";
 import { RowStream } from "./stream.ts";

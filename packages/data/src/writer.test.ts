@@ -4,7 +4,7 @@ import { readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { readAll, readAllLabels } from "../test/read-all.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
-import { openCorpus } from "./corpus.ts";
+import { openCorpus } from "./open-corpus.ts";
 import { writeCorpus } from "./writer.ts";
 import type { RowsToWrite } from "./writer.ts";
 

@@ -1,5 +1,5 @@
 /** Opens a corpus that may be damaged, and reads all that it holds: it must work, or say what is wrong and where. */
-import { openCorpus } from "../src/corpus.ts";
+import { openCorpus } from "../src/open-corpus.ts";
 import type { Corpus } from "../src/corpus.ts";
 import { isCorpusError } from "../src/errors.ts";
 

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { readAll, readAllLabels } from "../../test/read-all.ts";
 import { useTemporaryFolder } from "../../test/temporary-folder.ts";
-import { openCorpus } from "../corpus.ts";
+import { openCorpus } from "../open-corpus.ts";
 import { readStatistics } from "../sidecar.ts";
 import { fullStatistics } from "../statistics.ts";
 import { writeCorpus } from "../writer.ts";

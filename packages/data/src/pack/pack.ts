@@ -7,7 +7,7 @@ import { glob, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { WrittenLabelType } from "../arrow/encode.ts";
 import type { ValueType } from "../arrow/vector-column.ts";
-import { openCorpus } from "../corpus.ts";
+import { openCorpus } from "../open-corpus.ts";
 import type { Corpus } from "../corpus.ts";
 import { CorpusError } from "../errors.ts";
 import { errorCode, isMissing } from "../file-errors.ts";

@@ -2,7 +2,7 @@ import { mkdir, readdir } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { readAll, readAllLabels } from "../../test/read-all.ts";
 import { useTemporaryFolder } from "../../test/temporary-folder.ts";
-import { openCorpus } from "../corpus.ts";
+import { openCorpus } from "../open-corpus.ts";
 import { RowStream } from "../stream.ts";
 import { writeCorpus } from "../writer.ts";
 import { splitCorpus } from "./split-files.ts";

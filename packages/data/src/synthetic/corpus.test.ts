@@ -2,7 +2,7 @@ import { readdir } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { readAll } from "../../test/read-all.ts";
 import { useTemporaryFolder } from "../../test/temporary-folder.ts";
-import { openCorpus } from "../corpus.ts";
+import { openCorpus } from "../open-corpus.ts";
 import { estimateStatistics } from "../statistics.ts";
 import { readStatistics, writeStatistics } from "../sidecar.ts";
 import { RowStream } from "../stream.ts";
