@@ -7,6 +7,7 @@
  */
 import { open, readFile, readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { dataFileNames, onlySplit, parseJson } from "./dataset-files.ts";
 import { CorpusError } from "./errors.ts";
 import { errorCode, isMissing } from "./file-errors.ts";
 
@@ -27,7 +28,10 @@ export async function filesOfFolder(folder: string): Promise<readonly string[]> 
   const state = await readJson(join(folder, "state.json"));
   if (state !== undefined) return dataFiles(folder, state);
   const splits = await readJson(join(folder, "dataset_dict.json"));
-  if (splits !== undefined) return filesOfFolder(join(folder, onlySplit(folder, splits)));
+  if (splits !== undefined) {
+    const path = join(folder, "dataset_dict.json");
+    return filesOfFolder(onlySplit(splits, path, folder, (split) => join(folder, split)));
+  }
   const found: string[] = [];
   const entries = await attempt(folder, () => readdir(folder, { withFileTypes: true }));
   for (const entry of entries) {
@@ -75,48 +79,12 @@ export function isIndexFile(path: string, neighbours: readonly string[]): boolea
 
 async function dataFiles(folder: string, state: unknown): Promise<readonly string[]> {
   const path = join(folder, "state.json");
-  const listed = isObject(state) ? state["_data_files"] : undefined;
-  if (!Array.isArray(listed)) {
-    throw new CorpusError("malformed", 'has no list "_data_files"; is this a dataset of save_to_disk?', {
-      path,
-    });
-  }
-  if (listed.length === 0) throw new CorpusError("empty", "the dataset has no data files", { path: folder });
+  const names = dataFileNames(state, path);
   const present = new Set(await attempt(folder, () => readdir(folder)));
-  return listed.map((entry: unknown) => {
-    const name = isObject(entry) ? entry["filename"] : undefined;
-    if (typeof name !== "string" || name !== basename(name) || name === "" || name === "..") {
-      throw new CorpusError(
-        "malformed",
-        `names the data file ${JSON.stringify(name)}, which is not one of its folder`,
-        {
-          path,
-        },
-      );
-    }
-    if (present.has(name)) return join(folder, name);
-    throw new CorpusError(
-      "not-found",
-      `names the data file ${name}, which is not there: copy the whole folder`,
-      {
-        path,
-      },
-    );
-  });
-}
-
-function onlySplit(folder: string, content: unknown): string {
-  const path = join(folder, "dataset_dict.json");
-  const splits: unknown = isObject(content) ? content["splits"] : undefined;
-  const names: unknown[] = Array.isArray(splits) ? splits : [];
-  const valid = names.filter((name) => typeof name === "string" && name === basename(name));
-  const [only] = valid;
-  if (typeof only !== "string" || valid.length !== names.length) {
-    throw new CorpusError("malformed", 'has no list "splits" of folder names', { path });
-  }
-  if (valid.length === 1) return only;
-  const what = `is a DatasetDict of the splits ${valid.join(", ")}; name one, for example ${join(folder, only)}`;
-  throw new CorpusError("unsupported", what, { path: folder });
+  const missing = names.find((name) => !present.has(name));
+  if (missing === undefined) return names.map((name) => join(folder, name));
+  const what = `names the data file ${missing}, which is not there: copy the whole folder`;
+  throw new CorpusError("not-found", what, { path });
 }
 
 async function readJson(path: string): Promise<unknown> {
@@ -127,11 +95,7 @@ async function readJson(path: string): Promise<unknown> {
     if (isMissing(cause)) return undefined;
     throw new CorpusError("unreadable", `cannot be read (${errorCode(cause)})`, { path, cause });
   }
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (cause) {
-    throw new CorpusError("malformed", "is not JSON", { path, cause });
-  }
+  return parseJson(text, path);
 }
 
 /** True when the first bytes are an Arrow file's magic, or a stream's mark and a length that can be one. */
@@ -152,8 +116,4 @@ async function attempt<T>(path: string, work: () => Promise<T>): Promise<T> {
   } catch (cause) {
     throw new CorpusError("unreadable", `cannot be read (${errorCode(cause)})`, { path, cause });
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -21,7 +21,7 @@ export class Storage {
   }
 
   /**
-   * The files that an address on a server names: itself, or what a folder or glob of S3 finds; in no order.
+   * The files that an address on a server names: itself, what is in a folder, or what a glob of S3 finds; in no order.
    * @throws CorpusError not-found, unreadable, unreachable, invalid-option.
    */
   async list(address: string, signal?: AbortSignal): Promise<readonly string[]> {

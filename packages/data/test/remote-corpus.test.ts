@@ -131,6 +131,72 @@ describe("a corpus on an HTTP server", () => {
   });
 });
 
+describe("a dataset's folder on an HTTP server", () => {
+  /** Puts the files of the local corpus in a folder, under these names. */
+  async function folder(path: string, names: readonly string[], files: readonly string[]): Promise<void> {
+    for (const [i, name] of names.entries()) server.put(`${path}${name}`, await readFile(files[i]!));
+  }
+  const json = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
+  const listed = (...names: string[]): Uint8Array =>
+    json({ _data_files: names.map((filename) => ({ filename })) });
+
+  it("is the files that its state.json lists, or that of its only split, with the address's query", async () => {
+    const files = await serve();
+    await using local = await openCorpus(files);
+    await folder("/ds/", ["1 of 3.arrow", "2.arrow", "3.arrow", "cache-1.arrow"], files.concat(files));
+    server.put("/ds/state.json", listed("1 of 3.arrow", "2.arrow", "3.arrow"));
+    server.failNext({ kind: "status", status: 503 }, { kind: "drop", after: 10 });
+    await using corpus = await openCorpus([`${server.origin}/ds/?token=1`], { remote });
+    expect(corpus.files.map(({ path }) => path)).toEqual(
+      ["1%20of%203.arrow", "2.arrow", "3.arrow"].map((name) => `${server.origin}/ds/${name}?token=1`),
+    );
+    expect(await streamed(corpus)).toEqual(await streamed(local));
+
+    server.put("/dict/dataset_dict.json", json({ splits: ["train"] }));
+    server.put("/dict/train/state.json", listed("only.arrow"));
+    await folder("/dict/train/", ["only.arrow"], files);
+    await using split = await openCorpus([`${server.origin}/dict/`], { remote });
+    expect(split.files.map(({ path }) => path)).toEqual([`${server.origin}/dict/train/only.arrow`]);
+  });
+
+  it("is found by the name of its first shard where there is no state.json", async () => {
+    const files = await serve();
+    const names = [0, 1, 2].map((i) => `data-0000${i}-of-00003.arrow`);
+    await folder("/bare/", names, files);
+    await using corpus = await openCorpus([`${server.origin}/bare/`], { remote });
+    expect(corpus.files.map(({ path }) => path)).toEqual(
+      names.map((name) => `${server.origin}/bare/${name}`),
+    );
+    expect(corpus.rows).toBe(3 * ROWS);
+    server.remove("/bare/data-00002-of-00003.arrow");
+    await expect(openCorpus([`${server.origin}/bare/`], { remote })).rejects.toThrow(
+      "bare/data-00002-of-00003.arrow: there is no such object",
+    );
+  });
+
+  it("says what to give instead where it cannot be found", async () => {
+    await serve();
+    const refusal = async (address: string): Promise<string> =>
+      String(await openCorpus([`${server.origin}${address}`], { remote }).catch((error: unknown) => error));
+    expect(await refusal("/acts/none/")).toMatch(
+      /none\/: there is no state\.json to be read, and no data-00000-of-000NN.* give each file's address$/,
+    );
+    expect(await refusal("/acts/none")).toMatch(
+      /none: there is no such object .*; a folder's address ends in \/$/,
+    );
+    server.put("/dict/dataset_dict.json", json({ splits: ["train", "test"] }));
+    expect(await refusal("/dict/")).toMatch(/splits train, test; name one, for example .*\/dict\/train\/$/);
+    server.put("/bad/state.json", Buffer.from("<html>"));
+    expect(await refusal("/bad/")).toMatch(/bad\/state\.json: is not JSON$/);
+    server.put("/up/state.json", listed("../a.arrow"));
+    expect(await refusal("/up/")).toMatch(
+      /names the data file "\.\.\/a\.arrow", which is not one of its folder$/,
+    );
+    server.fault = () => ({ kind: "status", status: 500 });
+    expect(await refusal("/bad/")).toMatch(/the server did not deliver in 8 attempts .* answered 500/);
+  });
+});
+
 describe("a corpus in S3", () => {
   it("is found by prefix, glob and key, and read with signed requests", async () => {
     const files = await serve(KEYS);
@@ -148,6 +214,16 @@ describe("a corpus in S3", () => {
       expect(corpus.fingerprint).toBe(local.fingerprint);
       expect(await streamed(corpus)).toEqual(await streamed(local));
     }
+  });
+
+  it("is a dataset's folder without state.json, but not its indices", async () => {
+    const [file = ""] = await serve(KEYS);
+    server.put("/acts/bare/data-00000-of-00001.arrow", await readFile(file));
+    for (const name of ["dataset_info.json", "cache-1a2b.arrow"]) {
+      server.put(`/acts/bare/${name}`, Buffer.from("not activations"));
+    }
+    await using corpus = await openCorpus(["s3://acts/bare/"], { remote });
+    expect(corpus.files.map(({ path }) => path)).toEqual(["s3://acts/bare/data-00000-of-00001.arrow"]);
   });
 
   it("waits for servers that fall silent, and gives up on those that stay so", async () => {

@@ -7,6 +7,7 @@ import { CorpusError } from "../errors.ts";
 import type { CorpusErrorKind } from "../errors.ts";
 import { errorCode } from "../file-errors.ts";
 import type { RangeReader } from "../range-reader.ts";
+import { fileName } from "./address.ts";
 import type { TransferLimits } from "./options.ts";
 import { TransferError } from "./source.ts";
 import type { RangeResponse, RangeSource, Validator } from "./source.ts";
@@ -182,7 +183,8 @@ function refuse(
   }
   if (status === 404 || status === 410) {
     const what = kinds === OPENING ? "there is no such object" : "the object was removed while it was in use";
-    throw new CorpusError(kinds.missing, `${what} (${status}${detail})`, { path });
+    const folder = kinds === OPENING && !fileName(path).includes(".") ? "; a folder's address ends in /" : "";
+    throw new CorpusError(kinds.missing, `${what} (${status}${detail})${folder}`, { path });
   }
   if (status === 412 || status === 416) throw changed(path, `the server says ${status}${detail}`);
   if (status === 408 || status === 425 || status === 429 || status >= 500) {

@@ -7,10 +7,12 @@ import type { RangeReader } from "../range-reader.ts";
 import { isS3 } from "./address.ts";
 import { BlockCache } from "./block-cache.ts";
 import { createCachedReader, PAGE_BYTES } from "./cached-reader.ts";
+import { filesOfHttpFolder, folderReader, isHttpFolder } from "./http-folder.ts";
 import { HttpConnections } from "./http-source.ts";
 import type { ResolvedRemoteOptions } from "./options.ts";
 import { openRemote } from "./remote-file.ts";
 import { S3Connection } from "./s3-source.ts";
+import type { RangeSource } from "./source.ts";
 
 /** Transfers at a time: one connection seldom fills a network, and more of them only wait for each other. */
 const TRANSFERS = 16;
@@ -30,9 +32,12 @@ export class RemoteStorage {
     this.#cache = cacheBytes > 0 ? new BlockCache(cacheFolder, cacheBytes) : undefined;
   }
 
-  /** The addresses that one names: itself, or what a folder or glob of S3 finds; in no order. */
+  /** The addresses that one names: itself, what is in a folder, or what a glob of S3 finds; in no order. */
   async list(address: string, signal: AbortSignal | undefined): Promise<readonly string[]> {
-    return isS3(address) ? await (await this.#connectS3()).list(address, signal) : [address];
+    if (isS3(address)) return await (await this.#connectS3()).list(address, signal);
+    if (!isHttpFolder(address)) return [address];
+    const open = (file: string): RangeSource => this.#http.source(file);
+    return await filesOfHttpFolder(address, folderReader(open, this.#options.limits, signal));
   }
 
   /** @throws CorpusError not-found, unreadable, unreachable, unsupported. */
