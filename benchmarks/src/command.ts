@@ -4,7 +4,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { formatEnvironment } from "./environment.ts";
 import { runSuites, type SuiteName, SUITES } from "./run.ts";
 import type { Shape } from "./shapes.ts";
-import { formatCorpus, formatScaling, formatTable } from "./table.ts";
+import { formatCorpus, formatScaling, formatSynthetic, formatTable } from "./table.ts";
 import { type Variant, VARIANTS } from "./variants.ts";
 
 /** Where text goes. */
@@ -44,7 +44,7 @@ export function benchCommand(shapes: readonly Shape[], { out, progress }: Output
   const shapeNames = shapes.map(({ name }) => name);
   return new Command("bench")
     .description(
-      "Times kernels, whole training steps, the trainer over its workers, and the way of the data: fixed rounds, variants in turn, medians.",
+      "Times kernels, whole training steps, the trainer over its workers, the way of the data, and rows made while training: fixed rounds, variants in turn, medians.",
     )
     .option("--suite <names>", "suites to run, comma-separated", listOf<SuiteName>(SUITES), [...SUITES])
     .option("--shape <names>", "shapes to run at, comma-separated", listOf(shapeNames), shapeNames)
@@ -70,6 +70,7 @@ export function benchCommand(shapes: readonly Shape[], { out, progress }: Output
       if (report.measurements.length > 0) parts.push(formatTable(report.measurements));
       if (report.scaling.length > 0) parts.push(formatScaling(report.scaling));
       if (report.corpus.length > 0) parts.push(formatCorpus(report.corpus));
+      if (report.synthetic.length > 0) parts.push(formatSynthetic(report.synthetic));
       out(`${parts.join("\n\n")}\n`);
       if (options.json !== undefined)
         writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);

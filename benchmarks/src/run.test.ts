@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { parseSyntheticPath } from "@sparseloom/data";
 import { benchCommand } from "./command.ts";
 import { formatEnvironment, readEnvironment } from "./environment.ts";
 import { createHost, type Limit, type Opened, type Timed } from "./host.ts";
@@ -14,7 +15,8 @@ import { type Report, runSuites } from "./run.ts";
 import { deepWidths, SHAPES, type Shape } from "./shapes.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import { workerCounts } from "./suites/scaling.ts";
-import { formatCorpus, formatScaling, formatTable } from "./table.ts";
+import { syntheticCorpus } from "./suites/synthetic.ts";
+import { formatCorpus, formatScaling, formatSynthetic, formatTable } from "./table.ts";
 
 const TINY: Shape = {
   name: "tiny",
@@ -163,6 +165,30 @@ await test("the tables align their columns and keep three digits", () => {
   );
 });
 
+await test("synthetic corpora have the dimension of the shape, and what they add is a share of the step", () => {
+  assert.deepEqual(SHAPES.map(syntheticCorpus), [
+    "synth:synthsaebench-16k:1/36",
+    "synth:synthsaebench-16k:4/9",
+    "synth:synthsaebench-16k",
+  ]);
+  for (const shape of SHAPES) {
+    assert.equal(parseSyntheticPath(syntheticCorpus(shape)).options.dIn, shape.dIn);
+  }
+  const line = {
+    suite: "synthetic",
+    name: "a",
+    shape: "S",
+    rows: 64,
+    workers: 2,
+    rounds: 3,
+    steps: 5,
+  } as const;
+  assert.equal(
+    formatSynthetic([{ ...line, fileMs: 10, madeMs: 12.5, share: 0.25 }]).split("\n")[2],
+    "a                     S        64        2          12.5       10.0  25.0 %",
+  );
+});
+
 await test("workers double until there is one for each core", () => {
   assert.deepEqual([1, 2, 3, 4, 6].map(workerCounts), [[1], [1, 2], [1, 2, 3], [1, 2, 4], [1, 2, 4, 6]]);
 });
@@ -211,7 +237,7 @@ await test("a process that refuses, dies, keeps silent or is not there is an err
 await test("the command refuses what it does not know with one line and status 2", () => {
   for (const [option, value, known] of [
     ["--shape", "XL", "S, M, L"],
-    ["--suite", "peers", "kernels, step, scaling, corpus"],
+    ["--suite", "peers", "kernels, step, scaling, corpus, synthetic"],
     ["--variant", "fast", "reference, wasm, wide"],
   ] as const) {
     const words = [join(import.meta.dirname, "main.ts"), option, value];

@@ -7,10 +7,11 @@ import { type Description, type Measurement, type Sample, summarise } from "./me
 import type { Shape } from "./shapes.ts";
 import { type CorpusMeasurement, measureCorpus } from "./suites/corpus.ts";
 import { type ScalingMeasurement, measureScaling } from "./suites/scaling.ts";
+import { measureSynthetic, type SyntheticMeasurement } from "./suites/synthetic.ts";
 import { NODE_FLAGS, type Variant } from "./variants.ts";
 
 /** Names of the suites, in the order in which they run. */
-export const SUITES = ["kernels", "step", "scaling", "corpus"] as const;
+export const SUITES = ["kernels", "step", "scaling", "corpus", "synthetic"] as const;
 export type SuiteName = (typeof SUITES)[number];
 
 /** What `--json` writes. */
@@ -19,6 +20,7 @@ export interface Report {
   readonly measurements: readonly Measurement[];
   readonly scaling: readonly ScalingMeasurement[];
   readonly corpus: readonly CorpusMeasurement[];
+  readonly synthetic: readonly SyntheticMeasurement[];
 }
 
 export interface RunOptions {
@@ -40,14 +42,16 @@ export async function runSuites(options: RunOptions): Promise<Report> {
   const measurements: Measurement[] = [];
   const scaling: ScalingMeasurement[] = [];
   const corpus: CorpusMeasurement[] = [];
+  const synthetic: SyntheticMeasurement[] = [];
   for (const suite of suites) {
     for (const shape of shapes) {
       if (suite === "scaling") scaling.push(...(await measureScaling(shape, progress)));
       else if (suite === "corpus") corpus.push(...(await measureCorpus(shape, corpusGigabytes, progress)));
+      else if (suite === "synthetic") synthetic.push(...(await measureSynthetic(shape, progress)));
       else measurements.push(...(await measureVariants(suite, shape, variants, progress)));
     }
   }
-  return { environment: readEnvironment(), measurements, scaling, corpus };
+  return { environment: readEnvironment(), measurements, scaling, corpus, synthetic };
 }
 
 /** Uncounted runs of each benchmark, at least, unless they are as long as this: of thousands of calls of each kernel. */

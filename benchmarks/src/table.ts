@@ -2,6 +2,7 @@
 import type { Measurement } from "./measure.ts";
 import type { CorpusMeasurement } from "./suites/corpus.ts";
 import type { ScalingMeasurement } from "./suites/scaling.ts";
+import type { SyntheticMeasurement } from "./suites/synthetic.ts";
 
 /** Three significant digits, without exponents; whole numbers from 1,000 on with separators. */
 export function digits(value: number): string {
@@ -140,6 +141,23 @@ export function formatCorpus(measurements: readonly CorpusMeasurement[]): string
       digits(line.batchMs),
       digits(line.stepMs),
       `${(100 * line.share).toFixed(2)} %`,
+    ]),
+    2,
+  );
+}
+
+/** Steps on rows that are made meanwhile. */
+export function formatSynthetic(measurements: readonly SyntheticMeasurement[]): string {
+  return alignTable(
+    ["rows made on threads", "shape", "rows", "workers", "ms of a step", "on a file", "share"],
+    measurements.map((line) => [
+      line.name,
+      line.shape,
+      String(line.rows),
+      String(line.workers),
+      digits(line.madeMs),
+      digits(line.fileMs),
+      `${(100 * line.share).toFixed(1)} %`,
     ]),
     2,
   );

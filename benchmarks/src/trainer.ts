@@ -28,6 +28,8 @@ export interface TrainerRun {
   readonly steps: number;
   /** Steps before them that are not: V8 compiles. */
   readonly warmupSteps: number;
+  /** What to train on. Default: a generated file of the shape's dimension. */
+  readonly corpus?: string;
   /** Further options of `sparseloom train`. */
   readonly options?: readonly string[];
 }
@@ -66,7 +68,7 @@ export class Trainer implements AsyncDisposable {
    */
   async stepTimes(run: TrainerRun): Promise<number[]> {
     const { shape, model, workers, wide, steps, warmupSteps, options = [] } = run;
-    const corpus = await this.corpusOf(shape);
+    const corpus = run.corpus ?? (await this.corpusOf(shape));
     const out = join(this.folder, `run-${this.#runs++}`);
     const total = warmupSteps + steps;
     const architecture =
