@@ -7,6 +7,7 @@ import { countRows, openCorpus, openKnownFeatures, RowStream, writeCorpus } from
 import { Field, FixedSizeList, Float32, Int32, List, Table, tableToIPC, vectorFromArray } from "apache-arrow";
 import { beforeAll, describe, expect, it } from "vitest";
 import { readResult } from "../src/run/directory.ts";
+import { writePairedColumns } from "./paired-columns.ts";
 import { runCli, stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const folder = temporaryFolder();
@@ -391,6 +392,35 @@ describe("corpus", () => {
     ]) {
       expect(await runCli(args)).toMatchObject({ status: 2, stderr: expect.stringMatching(/^error: .*\n$/) });
     }
+  });
+
+  it("pack and split write files of several columns that a crosscoder trains on", async () => {
+    const layers = at("layers.arrow");
+    await writePairedColumns(layers, 1500);
+    const columns = ["--columns", "before,after"];
+    const packed = at("packed-layers.arrow");
+    const made = await runCli(["corpus", "pack", packed, layers, ...columns, "--type", "float16"]);
+    expect(made).toMatchObject({ status: 0, stdout: expect.stringContaining("1,500 rows from one source") });
+    const split = ["corpus", "split", packed, ...columns, "--held-out", "0.2", "--out", at("layers")];
+    expect(await runCli(split)).toMatchObject({ status: 0, stderr: "" });
+    const shape = ["--latents", "32", "--k", "3", "--batch", "128", "--workers", "1"];
+    const parts = [at("layers/train.arrow"), at("layers/held-out.arrow")];
+    const { status, stdout } = await runCli([
+      "train",
+      ...parts,
+      ...columns,
+      ...shape,
+      "--out",
+      at("cross"),
+      "--json",
+    ]);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ steps: 12 });
+    const both = await runCli(["corpus", "pack", at("none.arrow"), layers, ...columns, "--column", "before"]);
+    expect(both).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/^error: --column and --columns .*\n$/),
+    });
   });
 
   it("generate --preset writes the rows of the preset and the whole truth beside them", async () => {

@@ -142,7 +142,11 @@ async function corpusOf(
 
 /** An Arrow file of rows of zeros that are not on the disk. */
 async function writeSparse(path: string, rows: number, rowsPerBatch: number): Promise<void> {
-  const encoder = new FileEncoder({ column: "activation", dIn: D_IN, type: "float32", labels: {} });
+  const encoder = new FileEncoder({
+    columns: [{ name: "activation", dIn: D_IN }],
+    type: "float32",
+    labels: {},
+  });
   // Never written to nor read, so it takes no memory.
   const zeros = new Uint8Array(rowsPerBatch * D_IN * 4);
   const file = await open(path, "w");
@@ -157,7 +161,7 @@ async function writeSparse(path: string, rows: number, rowsPerBatch: number): Pr
     await write(encoder.start());
     for (let done = 0; done < rows; done += rowsPerBatch) {
       const count = Math.min(rowsPerBatch, rows - done);
-      await write(encoder.batch(count, zeros.subarray(0, count * D_IN * 4), []));
+      await write(encoder.batch(count, [zeros.subarray(0, count * D_IN * 4)], []));
     }
     await write(encoder.end());
   } finally {

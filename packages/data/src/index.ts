@@ -41,7 +41,8 @@ export type { CheckOptions, CheckResult } from "./check.ts";
 
 // Statistics and samples
 export { estimateStatistics, fullStatistics } from "./statistics.ts";
-export type { ColumnStatistics, CorpusStatistics, EstimateOptions, StatisticsOptions } from "./statistics.ts";
+export type { ColumnStatistics } from "./column-statistics.ts";
+export type { CorpusStatistics, EstimateOptions, StatisticsOptions } from "./statistics.ts";
 export { StatisticsAccumulator } from "./statistics-accumulator.ts";
 export type { NormQuantiles, RowStatistics } from "./statistics-accumulator.ts";
 export type { ProvisionalStatistics } from "./pilot.ts";

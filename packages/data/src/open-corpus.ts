@@ -7,6 +7,7 @@ import type { Sources } from "./arrow-corpus.ts";
 import { BufferReader } from "./arrow/buffers.ts";
 import { valueBytes } from "./arrow/vector-column.ts";
 import { planBlocks } from "./blocks.ts";
+import { columnNames } from "./columns.ts";
 import { mapConcurrently } from "./concurrently.ts";
 import type { Corpus } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
@@ -90,15 +91,6 @@ async function openFiles(
     await storage.close();
     throw error;
   }
-}
-
-/** The names that an option gives; undefined: the only column there is. */
-function columnNames(column: CorpusOptions["column"]): readonly (string | undefined)[] {
-  if (column === undefined || typeof column === "string") return [column];
-  const twice = column.find((name, i) => column.indexOf(name) !== i);
-  if (twice !== undefined) throw new CorpusError("invalid-option", `the column "${twice}" is named twice`);
-  if (column.length === 0) throw new CorpusError("invalid-option", "name at least one vector column");
-  return column;
 }
 
 function assemble(sources: Sources, blockBytes: number): ArrowCorpus {

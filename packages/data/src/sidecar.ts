@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { ColumnStatistics } from "./column-statistics.ts";
 import type { Corpus, RowPlace } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
 import { errorCode, isMissing } from "./file-errors.ts";
@@ -15,7 +16,7 @@ import { isRemote } from "./remote/address.ts";
 import { userCacheFolder } from "./remote/options.ts";
 import { gammaOf } from "./statistics-accumulator.ts";
 import type { NormQuantiles } from "./statistics-accumulator.ts";
-import type { ColumnStatistics, CorpusStatistics } from "./statistics.ts";
+import type { CorpusStatistics } from "./statistics.ts";
 
 /** The version of the file's layout; another one is ignored. */
 const VERSION = 2;

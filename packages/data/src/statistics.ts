@@ -4,7 +4,9 @@
  */
 import { valueBytes } from "./arrow/vector-column.ts";
 import type { Block } from "./blocks.ts";
-import type { Corpus, CorpusColumn, RowPlace } from "./corpus.ts";
+import { ColumnAccumulators } from "./column-statistics.ts";
+import type { ColumnStatistics } from "./column-statistics.ts";
+import type { Corpus, RowPlace } from "./corpus.ts";
 import { readAhead } from "./concurrently.ts";
 import { CorpusError } from "./errors.ts";
 import { PilotAccumulator } from "./pilot.ts";
@@ -35,17 +37,6 @@ export interface CorpusStatistics extends RowStatistics {
   readonly nonFinitePlaces: readonly RowPlace[];
   /** The same of each column's vectors, where a row is those of several. */
   readonly columns?: readonly ColumnStatistics[];
-}
-
-/** What the scaling and the filters of one column among several go by; see `RowStatistics`. */
-export interface ColumnStatistics {
-  readonly column: string;
-  readonly dIn: number;
-  readonly totalVariance: number;
-  readonly meanNorm: number;
-  readonly meanSquareNorm: number;
-  readonly meanCentredNorm: number;
-  readonly medianNorm: number;
 }
 
 /** Options of the statistics functions. */
@@ -120,7 +111,7 @@ async function measure(
     corpus.dIn,
     await provisionalStatistics(corpus, pilotBlocks, split, options.signal),
   );
-  const columns = corpus.columns.length > 1 ? new ColumnAccumulators(corpus) : undefined;
+  const columns = corpus.columns.length > 1 ? new ColumnAccumulators(corpus.columns) : undefined;
   const nonFinitePlaces: RowPlace[] = [];
   let rowsToRead = 0;
   for (const block of blocks) rowsToRead += block.rows;
@@ -152,45 +143,6 @@ async function measure(
     nonFinitePlaces,
     ...(columns === undefined ? {} : { columns: columns.finish() }),
   };
-}
-
-/** Statistics of each column of rows that have several. Memory: a chunk of one column's vectors. */
-class ColumnAccumulators {
-  readonly #dIn: number;
-  readonly #columns: readonly CorpusColumn[];
-  readonly #accumulators: readonly StatisticsAccumulator[];
-  #part = new Float32Array(0);
-
-  constructor({ dIn, columns }: Corpus) {
-    this.#dIn = dIn;
-    this.#columns = columns;
-    this.#accumulators = columns.map((column) => new StatisticsAccumulator(column.dIn));
-  }
-
-  /** Takes in rows `[rows, dIn]` but those in `left`. */
-  add(values: Float32Array, rows: number, left: ReadonlySet<number>): void {
-    let from = 0;
-    for (const [i, { dIn }] of this.#columns.entries()) {
-      if (this.#part.length < rows * dIn) this.#part = new Float32Array(rows * dIn);
-      let taken = 0;
-      for (let row = 0; row < rows; row++) {
-        if (left.has(row)) continue;
-        const at = row * this.#dIn + from;
-        this.#part.set(values.subarray(at, at + dIn), taken++ * dIn);
-      }
-      this.#accumulators[i]!.add(this.#part, taken);
-      from += dIn;
-    }
-  }
-
-  finish(): ColumnStatistics[] {
-    return this.#columns.map(({ name: column, dIn }, i) => {
-      const found = this.#accumulators[i]!.finish();
-      const { totalVariance, meanNorm, meanSquareNorm, meanCentredNorm, normQuantiles } = found;
-      const medianNorm = normQuantiles.p50;
-      return { column, dIn, totalVariance, meanNorm, meanSquareNorm, meanCentredNorm, medianNorm };
-    });
-  }
 }
 
 function noRows({ split }: ResolvedSplit, filteredRows: number, nonFiniteRows: number): CorpusError {

@@ -1,5 +1,5 @@
 /**
- * Writes a corpus: an Arrow IPC file with a FixedSizeList column of vectors and, if wanted, label columns;
+ * Writes a corpus: an Arrow IPC file with FixedSizeList columns of vectors, one or several, and, if wanted, label columns;
  * uncompressed, buffers aligned to 64 bytes, so that a reader can take rows straight from the file. The file
  * appears under its name only when it is complete. Memory: one record batch.
  */
@@ -10,20 +10,26 @@ import { FileEncoder } from "./arrow/encode.ts";
 import type { BatchPlace, WrittenLabelType } from "./arrow/encode.ts";
 import { valueBytes } from "./arrow/vector-column.ts";
 import type { ValueType } from "./arrow/vector-column.ts";
+import { columnAt, columnNames, rowWidth } from "./columns.ts";
+import type { CorpusColumn } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
-import { firstNonFinite } from "./finite.ts";
-import { encodeFloat16 } from "./float16.ts";
 import { Journal } from "./journal.ts";
 import { LabelBuilder } from "./label-builder.ts";
 import type { WrittenLabel } from "./label-builder.ts";
 import { errorCode, isMissing } from "./file-errors.ts";
+import { RowStage } from "./row-stage.ts";
 
 /** Options of `writeCorpus`. */
 export interface WriteOptions {
   /** Name of the vector column. Default: `activation`. */
   readonly column?: string | undefined;
-  /** Dimension of the vectors. */
+  /** Dimension of the rows. */
   readonly dIn: number;
+  /**
+   * Instead of `column`: the vector columns, where rows are the vectors of several side by side, in this order. Their
+   * dimensions add up to `dIn`.
+   */
+  readonly columns?: readonly CorpusColumn[] | undefined;
   /** How to store the numbers; float16 rounds to nearest, ties to even. */
   readonly type: ValueType;
   /** Label columns by name. Default: none. */
@@ -104,8 +110,8 @@ export async function writeCorpusResumably(
 ): Promise<WriteResult & { readonly resumedRows: number }> {
   const rowsPerBatch = checkOptions(path, options);
   if (options.overwrite !== true) await requireAbsent(path);
-  const { column = "activation", dIn, type, labels = {} } = options;
-  const key = JSON.stringify([rows.key, column, dIn, type, labels, rowsPerBatch]);
+  const { type, labels = {} } = options;
+  const key = JSON.stringify([rows.key, columnsOf(options), type, labels, rowsPerBatch]);
   const journal = new Journal(path, key, rows.noteEveryBytes);
   const { handle, batches } = await journal.open();
   const resumedRows = batches.length * rowsPerBatch;
@@ -153,26 +159,21 @@ async function writeRows(
   before: readonly BatchPlace[],
   onBatch: (written: readonly BatchPlace[]) => Promise<void>,
 ): Promise<WriteResult> {
-  const { dIn, type, labels = {}, column = "activation" } = options;
-  const encoder = new FileEncoder({ column, dIn, type, labels }, before);
-  const staged = new Uint8Array(rowsPerBatch * dIn * valueBytes(type));
+  const { dIn, type, labels = {} } = options;
+  const columns = columnsOf(options);
+  const encoder = new FileEncoder({ columns, type, labels }, before);
+  const stage = new RowStage(columns, type, rowsPerBatch);
   const builders = Object.entries(labels).map(([name, kind]) => new LabelBuilder(name, kind, rowsPerBatch));
-  let stagedRows = 0;
   let rows = before.length * rowsPerBatch;
 
   const write = async (chunks: readonly Uint8Array[]): Promise<void> => {
     for (const chunk of chunks) await writeFully(handle, path, chunk);
   };
   const flush = async (): Promise<void> => {
-    const values = staged.subarray(0, stagedRows * dIn * valueBytes(type));
-    await write(
-      encoder.batch(
-        stagedRows,
-        values,
-        builders.map((builder) => builder.finish()),
-      ),
-    );
-    stagedRows = 0;
+    const stagedRows = stage.rows;
+    const values = stage.finish();
+    const finished = builders.map((builder) => builder.finish());
+    await write(encoder.batch(stagedRows, values, finished));
   };
 
   if (before.length === 0) await write(encoder.start());
@@ -181,33 +182,28 @@ async function writeRows(
     options.signal?.throwIfAborted();
     const partRows = checkPart(path, part, given, dIn, builders);
     for (let done = 0; done < partRows; ) {
-      const take = Math.min(partRows - done, rowsPerBatch - stagedRows);
+      const take = Math.min(partRows - done, rowsPerBatch - stage.rows);
       const values = part.values.subarray(done * dIn, (done + take) * dIn);
-      const bad = stage(values, type, staged, stagedRows * dIn);
-      if (bad >= 0) throw unstorable(path, given, done + Math.floor(bad / dIn), values[bad]!, type, column);
+      const bad = stage.append(values);
+      if (bad >= 0) {
+        const { name } = columnAt(columns, bad % dIn).column;
+        throw unstorable(path, given, done + Math.floor(bad / dIn), values[bad]!, type, name);
+      }
       for (const builder of builders) {
         builder.append(part.labels?.[builder.name] ?? [], done, take, { path, batch: given });
       }
-      stagedRows += take;
       done += take;
       rows += take;
-      if (stagedRows === rowsPerBatch) {
+      if (stage.rows === rowsPerBatch) {
         await flush();
         await onBatch(encoder.batches);
       }
     }
     given++;
   }
-  if (stagedRows > 0) await flush();
+  if (stage.rows > 0) await flush();
   await write(encoder.end());
   return { rows, batches: encoder.batches.length, bytes: encoder.bytes };
-}
-
-/** Stores numbers from index `at` on; returns the index of the first that cannot be stored, or -1. */
-function stage(values: Float32Array, type: ValueType, staged: Uint8Array, at: number): number {
-  if (type === "float16") return encodeFloat16(values, new Uint16Array(staged.buffer), at);
-  new Float32Array(staged.buffer).set(values, at);
-  return firstNonFinite(values);
 }
 
 function unstorable(
@@ -248,11 +244,19 @@ function checkPart(
 
 /** Checks the options and returns the rows of a record batch. */
 function checkOptions(path: string, options: WriteOptions): number {
-  const { dIn, type, column = "activation", labels = {} } = options;
+  const { dIn, type, labels = {} } = options;
   if (!Number.isInteger(dIn) || dIn < 1) {
     throw new CorpusError("invalid-option", `dIn must be a positive integer, got ${dIn}`, { path });
   }
-  if (Object.hasOwn(labels, column)) {
+  const columns = columnsOf(options);
+  const widths = columns.map((one) => one.dIn);
+  columnNames(columns.map(({ name }) => name));
+  if (!widths.every((width) => Number.isInteger(width) && width > 0) || rowWidth(widths) !== dIn) {
+    const what = `the columns have ${widths.join(" + ")} dimensions, which do not make the ${dIn} of a row`;
+    throw new CorpusError("invalid-option", what, { path });
+  }
+  for (const { name: column } of columns) {
+    if (!Object.hasOwn(labels, column)) continue;
     throw new CorpusError("invalid-option", `a label column has the vector column's name`, { path, column });
   }
   const rowBytes = dIn * valueBytes(type);
@@ -265,6 +269,11 @@ function checkOptions(path: string, options: WriteOptions): number {
     });
   }
   return rows;
+}
+
+/** The vector columns, of rows of one or several. */
+function columnsOf({ column, columns, dIn }: WriteOptions): readonly CorpusColumn[] {
+  return columns ?? [{ name: column ?? "activation", dIn }];
 }
 
 async function requireAbsent(path: string): Promise<void> {

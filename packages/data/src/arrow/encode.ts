@@ -26,6 +26,7 @@ import {
 import type { DataType } from "apache-arrow";
 import { FileBlock, Footer } from "apache-arrow/ipc/metadata/file";
 import { BufferRegion, FieldNode, RecordBatch } from "apache-arrow/ipc/metadata/message";
+import type { CorpusColumn } from "../corpus.ts";
 import type { ValueType } from "./vector-column.ts";
 
 /** Types of label columns that can be written. */
@@ -45,8 +46,8 @@ export type WrittenLabelType =
 
 /** The columns of a file. */
 export interface FileShape {
-  readonly column: string;
-  readonly dIn: number;
+  /** The vector columns, all of one type. */
+  readonly columns: readonly CorpusColumn[];
   readonly type: ValueType;
   readonly labels: Readonly<Record<string, WrittenLabelType>>;
 }
@@ -66,18 +67,20 @@ const MAGIC: Uint8Array = new TextEncoder().encode("ARROW1");
 export class FileEncoder {
   readonly #schema: Schema;
   readonly #blocks: BatchPlace[] = [];
-  readonly #dIn: number;
+  readonly #widths: readonly number[];
   #position = 0;
 
   /** @param written the record batches of a file of this shape that is to be gone on with. */
   constructor(shape: FileShape, written: readonly BatchPlace[] = []) {
-    this.#dIn = shape.dIn;
+    this.#widths = shape.columns.map(({ dIn }) => dIn);
     const item = shape.type === "float16" ? new Float16() : new Float32();
-    const vectors = new FixedSizeList(shape.dIn, new Field("item", item, false));
+    const vectors = shape.columns.map(
+      ({ name, dIn }) => new Field(name, new FixedSizeList(dIn, new Field("item", item, false)), false),
+    );
     const labels = Object.entries(shape.labels).map(
       ([name, type]) => new Field(name, labelType(type), false),
     );
-    this.#schema = new Schema([new Field(shape.column, vectors, false), ...labels]);
+    this.#schema = new Schema([...vectors, ...labels]);
     const last = written.at(-1);
     if (last !== undefined) {
       this.#blocks.push(...written);
@@ -103,14 +106,22 @@ export class FileEncoder {
 
   /**
    * A record batch.
-   * @param values the stored numbers, `[rows, dIn]`.
+   * @param values each vector column's stored numbers, `[rows, dIn]`.
    * @param labels each label column's buffers after its validity bitmap, in the order of the shape.
    */
-  batch(rows: number, values: Uint8Array, labels: readonly (readonly Uint8Array[])[]): readonly Uint8Array[] {
-    const nodes = [new FieldNode(rows, 0), new FieldNode(rows * this.#dIn, 0)];
+  batch(
+    rows: number,
+    values: readonly Uint8Array[],
+    labels: readonly (readonly Uint8Array[])[],
+  ): readonly Uint8Array[] {
+    const nodes: FieldNode[] = [];
     const none = new Uint8Array(0);
-    // Without nulls a validity bitmap may have no bytes. The list has one, its numbers have one.
-    const buffers: Uint8Array[] = [none, none, values];
+    const buffers: Uint8Array[] = [];
+    for (const [i, width] of this.#widths.entries()) {
+      nodes.push(new FieldNode(rows, 0), new FieldNode(rows * width, 0));
+      // Without nulls a validity bitmap may have no bytes. The list has one, its numbers have one.
+      buffers.push(none, none, values[i] ?? none);
+    }
     for (const columnBuffers of labels) {
       nodes.push(new FieldNode(rows, 0));
       buffers.push(none, ...columnBuffers);

@@ -2,26 +2,24 @@
  * Parquet files as rows to be packed, read by DuckDB: it streams row groups of any size, knows all codecs and
  * encodings, and is loaded only when a Parquet file is met (decision 013).
  */
-import { availableParallelism } from "node:os";
 import type * as DuckDb from "@duckdb/node-api";
 import type { WrittenLabelType } from "../arrow/encode.ts";
+import { columnNames, rowWidth } from "../columns.ts";
+import type { CorpusColumn } from "../corpus.ts";
 import { CorpusError } from "../errors.ts";
 import type { CorpusErrorPlace } from "../errors.ts";
-import { errorCode } from "../file-errors.ts";
 import type { WrittenLabel } from "../label-builder.ts";
 import type { RangeReader } from "../range-reader.ts";
 import type { RowsToWrite } from "../writer.ts";
+import { Database, identifier, loadDuckDb, text, withDatabase } from "./duckdb-file.ts";
+import type { Library } from "./duckdb-file.ts";
 import type { RowSelection, RowSource } from "./row-source.ts";
-
-type Library = typeof DuckDb;
 
 /** Numbers given at a time. */
 const CHUNK_NUMBERS = 2 ** 20;
 /** What DuckDB reads at a time, of one row group; its rows may be long sequences. */
 const ROWS_AT_A_TIME = 2048;
 const MOST_BYTES_AT_A_TIME = 1024 ** 3;
-/** More read ahead than is packed. */
-const MOST_THREADS = 4;
 
 const LABEL_TYPES: Readonly<Record<string, WrittenLabelType>> = {
   VARCHAR: "utf8",
@@ -48,10 +46,10 @@ interface Label {
 
 /** What is read of a file. */
 interface Layout {
-  readonly column: string;
+  /** The columns of vectors, in the order in which they make a row. */
+  readonly columns: readonly CorpusColumn[];
   /** True when a row of the file is a sequence of vectors. */
   readonly nested: boolean;
-  readonly dIn: number;
   readonly rows: number;
   /** Rows of the file that are sequences. */
   readonly sequences: number;
@@ -60,10 +58,10 @@ interface Layout {
 
 /**
  * Opens a local Parquet file whose vectors are a column of lists of floats, or of lists of such lists (sequences of
- * vectors, each of which becomes a row, with labels `sequence` and `position`).
+ * vectors, each of which becomes a row, with labels `sequence` and `position`); or several such columns side by side.
  * @param load what imports DuckDB.
  * @throws CorpusError unsupported (DuckDB is not installed, the file is not local, its row groups are too large),
- * malformed, no-vector-column, ambiguous-column, empty.
+ * malformed, no-vector-column, ambiguous-column, dimension-mismatch (of several columns), empty.
  */
 export async function openParquet(
   file: RangeReader,
@@ -76,9 +74,9 @@ export async function openParquet(
       path,
     });
   }
-  const library = await loadLibrary(path, load);
+  const library = await loadDuckDb(path, load);
   const layout = await withDatabase(library, path, (database) => describe(database, path, selection));
-  const { column, dIn, rows, nested } = layout;
+  const { columns: vectors, rows, nested } = layout;
   const labels = Object.fromEntries(layout.labels.map(({ name, type }) => [name, type]));
   const wanted = (name: string): boolean => nested && (selection.labels?.includes(name) ?? true);
   const ofSequence = wanted("sequence") && labels["sequence"] === undefined;
@@ -104,94 +102,11 @@ export async function openParquet(
   }
   const place = (row: number): CorpusErrorPlace => {
     const found = given?.places[row - given.firstRow];
-    return { path, column, ...(nested ? found : { row }) };
+    return { path, column: vectors[0]?.name, ...(nested ? found : { row }) };
   };
   const { sequences } = layout;
-  return { path, identity: file.identity, rows, dIn, labels, sequences, place, read };
-}
-
-async function loadLibrary(path: string, load: () => Promise<Library>): Promise<Library> {
-  try {
-    return await load();
-  } catch (cause) {
-    const code = errorCode(cause);
-    const why =
-      code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND"
-        ? "is Parquet, which needs the package @duckdb/node-api; install it with: npm install @duckdb/node-api"
-        : `is Parquet, which needs the package @duckdb/node-api, and that cannot be loaded (${oneLine(cause)})`;
-    throw new CorpusError("unsupported", `${why}; or write the file as Arrow`, { path, cause });
-  }
-}
-
-/** A database that holds nothing, and reads one file. */
-class Database {
-  readonly #path: string;
-  readonly #instance: DuckDb.DuckDBInstance;
-  readonly #connection: DuckDb.DuckDBConnection;
-  /** The file as a string of SQL. */
-  readonly file: string;
-  /** Its rows. */
-  readonly table: string;
-
-  constructor(path: string, instance: DuckDb.DuckDBInstance, connection: DuckDb.DuckDBConnection) {
-    this.#path = path;
-    this.#instance = instance;
-    this.#connection = connection;
-    // Its names are patterns.
-    this.file = text(path.replaceAll(/[*?[]/g, (sign) => `[${sign}]`));
-    this.table = `read_parquet(${this.file}, hive_partitioning = false)`;
-  }
-
-  static async open({ DuckDBInstance }: Library, path: string): Promise<Database> {
-    const instance = await DuckDBInstance.create(":memory:", {
-      threads: String(Math.min(MOST_THREADS, availableParallelism())),
-      autoinstall_known_extensions: "false",
-    });
-    return new Database(path, instance, await instance.connect());
-  }
-
-  /** All rows of the answer. @throws CorpusError malformed. */
-  async rows(sql: string): Promise<readonly Record<string, DuckDb.DuckDBValue>[]> {
-    return await this.#attempt(async () => (await this.#connection.run(sql)).getRowObjects());
-  }
-
-  /** The answer in pieces. @throws CorpusError malformed. */
-  async *chunks(sql: string): AsyncGenerator<DuckDb.DuckDBDataChunk> {
-    const result = await this.#attempt(() => this.#connection.stream(sql));
-    for (;;) {
-      const chunk = await this.#attempt(() => result.fetchChunk());
-      if (chunk === null || chunk.rowCount === 0) return;
-      yield chunk;
-    }
-  }
-
-  close(): void {
-    this.#connection.closeSync();
-    this.#instance.closeSync();
-  }
-
-  /** What DuckDB throws is the file's fault. */
-  async #attempt<T>(work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (cause) {
-      const what = `the Parquet file cannot be read (${oneLine(cause)})`;
-      throw new CorpusError("malformed", what, { path: this.#path, cause });
-    }
-  }
-}
-
-async function withDatabase<T>(
-  library: Library,
-  path: string,
-  work: (database: Database) => Promise<T>,
-): Promise<T> {
-  const database = await Database.open(library, path);
-  try {
-    return await work(database);
-  } finally {
-    database.close();
-  }
+  const widths = vectors.map(({ dIn }) => dIn);
+  return { path, identity: file.identity, rows, widths, labels, sequences, place, read };
 }
 
 /** Finds out what there is. */
@@ -201,27 +116,43 @@ async function describe(database: Database, path: string, selection: RowSelectio
     name: String(row["column_name"]),
     type: String(row["column_type"]),
   }));
-  const { name: column, type } = chooseVectors(path, columns, selection.column);
-  const nested = type.endsWith("[][]");
-  const list = identifier(column);
-  const vector = nested ? `${list}[1]` : list;
-  const [sample] = await database.rows(
-    `SELECT len(${vector}) AS d FROM ${table} WHERE len(${vector}) > 0 LIMIT 1`,
-  );
-  if (sample === undefined) throw new CorpusError("empty", "there are no vectors", { path, column });
-  const dIn = Number(sample["d"]);
-  const count = nested ? `sum(len(${list}))` : "count(*)";
+  const chosen = columnNames(selection.column).map((name) => chooseVectors(path, columns, name));
+  const nested = requireOneForm(path, chosen);
+  const vectors: CorpusColumn[] = [];
+  for (const { name } of chosen) {
+    const vector = nested ? `${identifier(name)}[1]` : identifier(name);
+    const [sample] = await database.rows(
+      `SELECT len(${vector}) AS d FROM ${table} WHERE len(${vector}) > 0 LIMIT 1`,
+    );
+    if (sample === undefined) throw new CorpusError("empty", "there are no vectors", { path, column: name });
+    vectors.push({ name, dIn: Number(sample["d"]) });
+    await refuseLargeGroups(database, path, name);
+  }
+  const count = nested ? `sum(len(${identifier(vectors[0]?.name ?? "")}))` : "count(*)";
   const [counts] = await database.rows(`SELECT ${count} AS rows, count(*) AS lists FROM ${table}`);
   const labels: Label[] = [];
   for (const { name, type: labelType } of columns) {
-    if (name === column || !(selection.labels?.includes(name) ?? true)) continue;
+    if (vectors.some((vector) => vector.name === name) || !(selection.labels?.includes(name) ?? true))
+      continue;
     const listed = nested && labelType.endsWith("[]");
     const written = LABEL_TYPES[listed ? labelType.slice(0, -2) : labelType];
     if (written !== undefined) labels.push({ name, type: written, listed });
   }
-  await refuseLargeGroups(database, path, column);
   const sequences = nested ? Number(counts?.["lists"]) : 0;
-  return { column, nested, dIn, rows: Number(counts?.["rows"]), sequences, labels };
+  return { columns: vectors, nested, rows: Number(counts?.["rows"]), sequences, labels };
+}
+
+/** True when they are all sequences of vectors. @throws CorpusError dimension-mismatch when only some are. */
+function requireOneForm(path: string, columns: readonly { name: string; type: string }[]): boolean {
+  const [first, ...others] = columns.map(({ name, type }) => ({ name, nested: type.endsWith("[][]") }));
+  if (first === undefined) throw new Error("internal: no columns");
+  for (const other of others) {
+    if (other.nested === first.nested) continue;
+    const [sequences, vectors] = first.nested ? [first, other] : [other, first];
+    const what = `"${sequences.name}" holds sequences of vectors and "${vectors.name}" vectors: they have no rows in common`;
+    throw new CorpusError("dimension-mismatch", what, { path, column: other.name });
+  }
+  return first.nested;
 }
 
 function chooseVectors(
@@ -272,34 +203,31 @@ async function* readParts(
   firstRow: number,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Part> {
-  const { column, nested, dIn } = layout;
-  const names = [column, ...layout.labels.map(({ name }) => name)].map(identifier);
+  const { columns, nested } = layout;
+  const names = [...columns, ...layout.labels].map(({ name }) => identifier(name));
   // Vectors of a file without sequences can be skipped unread.
   const offset = nested ? 0 : firstRow;
-  const most = Math.max(1, Math.floor(CHUNK_NUMBERS / dIn));
+  const most = Math.max(1, Math.floor(CHUNK_NUMBERS / rowWidth(columns.map(({ dIn }) => dIn))));
   let part = new PartBuilder(layout, path, most, firstRow);
   let fileRow = offset;
   let row = offset;
   for await (const chunk of database.chunks(
     `SELECT ${names.join(", ")} FROM ${database.table} OFFSET ${offset}`,
   )) {
-    const lists = chunk.getColumnVector(0) as DuckDb.DuckDBListVector;
-    const labels = layout.labels.map((_, i) => chunk.getColumnValues(i + 1));
+    const lists = columns.map((_, i) => chunk.getColumnVector(i) as DuckDb.DuckDBListVector);
+    const labels = layout.labels.map((_, i) => chunk.getColumnValues(columns.length + i));
     for (let i = 0; i < chunk.rowCount; i++, fileRow++) {
       signal?.throwIfAborted();
-      const list = lists.getItemVector(i);
-      if (list === null) {
-        throw new CorpusError("nulls", "the vector is null; leave the row out", {
-          path,
-          column,
-          row: fileRow,
-        });
-      }
-      const count = nested ? list.itemCount : 1;
+      const items = lists.map((list, column) =>
+        requireItem(list.getItemVector(i), { path, column: columns[column]?.name, row: fileRow }),
+      );
+      const count = nested ? requireOneLength(items, layout, path, fileRow) : 1;
       for (let position = 0; position < count; position++, row++) {
         if (row < firstRow) continue;
-        const vector = nested ? (list as DuckDb.DuckDBListVector).getItemVector(position) : list;
-        part.add(vector, { row: fileRow, position }, (label) => labels[label]?.[i], count);
+        const vectors = nested
+          ? items.map((list) => (list as DuckDb.DuckDBListVector).getItemVector(position))
+          : items;
+        part.add(vectors, { row: fileRow, position }, (label) => labels[label]?.[i], count);
         if (part.rows < most) continue;
         yield part.finish();
         part = new PartBuilder(layout, path, most, row + 1);
@@ -309,12 +237,34 @@ async function* readParts(
   if (part.rows > 0) yield part.finish();
 }
 
+function requireItem(item: DuckDb.DuckDBVector | null, place: CorpusErrorPlace): DuckDb.DuckDBVector {
+  if (item !== null) return item;
+  throw new CorpusError("nulls", "the vector is null; leave the row out", place);
+}
+
+/** Vectors of each of a row's sequences. @throws CorpusError ragged unless all have as many. */
+function requireOneLength(
+  sequences: readonly DuckDb.DuckDBVector[],
+  { columns }: Layout,
+  path: string,
+  row: number,
+): number {
+  const count = sequences[0]?.itemCount ?? 0;
+  for (const [i, { itemCount }] of sequences.entries()) {
+    if (itemCount === count) continue;
+    const what = `has ${itemCount} vectors, but "${columns[0]?.name}" has ${count}; columns packed together must have the same rows`;
+    throw new CorpusError("ragged", what, { path, column: columns[i]?.name, row });
+  }
+  return count;
+}
+
 /** Collects rows. */
 class PartBuilder {
   rows = 0;
   readonly #layout: Layout;
   readonly #path: string;
   readonly #firstRow: number;
+  readonly #dIn: number;
   readonly #values: Float32Array;
   readonly #labels: Readonly<Record<string, WrittenLabel[]>>;
   readonly #places: { readonly row: number; readonly position: number }[] = [];
@@ -323,38 +273,33 @@ class PartBuilder {
     this.#layout = layout;
     this.#path = path;
     this.#firstRow = firstRow;
-    this.#values = new Float32Array(most * layout.dIn);
+    this.#dIn = rowWidth(layout.columns.map(({ dIn }) => dIn));
+    this.#values = new Float32Array(most * this.#dIn);
     this.#labels = Object.fromEntries(layout.labels.map(({ name }) => [name, []]));
   }
 
-  /** @param labelAt gives the value of a label's column in the row of the file. @param vectors of the sequence. */
+  /**
+   * @param vectors one of each column.
+   * @param labelAt gives the value of a label's column in the row of the file.
+   * @param count vectors of the sequence.
+   */
   add(
-    vector: DuckDb.DuckDBVector | null,
+    vectors: readonly (DuckDb.DuckDBVector | null)[],
     place: { readonly row: number; readonly position: number },
     labelAt: (label: number) => DuckDb.DuckDBValue | undefined,
-    vectors: number,
+    count: number,
   ): void {
-    const { dIn, labels, column } = this.#layout;
-    if (vector === null || vector.itemCount !== dIn) {
-      const what =
-        vector === null
-          ? "the vector is null; leave the row out"
-          : `has ${vector.itemCount} numbers where the first vector has ${dIn}; all must have one length`;
-      throw new CorpusError(vector === null ? "nulls" : "ragged", what, this.#placeOf(place, column));
-    }
-    const start = this.rows++ * dIn;
-    for (let i = 0; i < dIn; i++) {
-      const value = vector.getItem(i);
-      if (value === null) {
-        throw new CorpusError("nulls", `number ${i} of ${dIn} is null`, this.#placeOf(place, column));
-      }
-      this.#values[start + i] = value as number;
+    const { labels, columns } = this.#layout;
+    let start = this.rows++ * this.#dIn;
+    for (const [i, { name, dIn }] of columns.entries()) {
+      this.#addVector(vectors[i] ?? null, dIn, start, this.#placeOf(place, name));
+      start += dIn;
     }
     for (const [i, { name, listed }] of labels.entries()) {
       const whole = labelAt(i);
       const items = listed ? (whole as DuckDb.DuckDBListValue | null)?.items : undefined;
-      if (items !== undefined && items.length !== vectors) {
-        const what = `has ${items.length} labels for ${vectors} vectors; there must be one for each`;
+      if (items !== undefined && items.length !== count) {
+        const what = `has ${items.length} labels for ${count} vectors; there must be one for each`;
         throw new CorpusError("ragged", what, this.#placeOf(place, name));
       }
       const value = listed ? items?.[place.position] : whole;
@@ -367,27 +312,25 @@ class PartBuilder {
     this.#places.push(place);
   }
 
+  #addVector(vector: DuckDb.DuckDBVector | null, dIn: number, start: number, place: CorpusErrorPlace): void {
+    const given = requireItem(vector, place);
+    if (given.itemCount !== dIn) {
+      const what = `has ${given.itemCount} numbers where the first vector has ${dIn}; all must have one length`;
+      throw new CorpusError("ragged", what, place);
+    }
+    for (let i = 0; i < dIn; i++) {
+      const value = given.getItem(i);
+      if (value === null) throw new CorpusError("nulls", `number ${i} of ${dIn} is null`, place);
+      this.#values[start + i] = value as number;
+    }
+  }
+
   finish(): Part {
-    const values = this.#values.subarray(0, this.rows * this.#layout.dIn);
+    const values = this.#values.subarray(0, this.rows * this.#dIn);
     return { firstRow: this.#firstRow, values, labels: this.#labels, places: this.#places };
   }
 
   #placeOf({ row, position }: { row: number; position: number }, column: string): CorpusErrorPlace {
     return { path: this.#path, column, row, ...(this.#layout.nested ? { position } : {}) };
   }
-}
-
-/** A string of SQL. */
-function text(value: string): string {
-  return `'${value.replaceAll("'", "''")}'`;
-}
-
-/** A column's name in SQL. */
-function identifier(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}
-
-function oneLine(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return (message.split("\n")[0] ?? "").trim();
 }

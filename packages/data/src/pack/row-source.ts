@@ -1,5 +1,6 @@
 /**
- * Rows to be packed, whatever they come from: a corpus, or a file of arrays. Read in order, from any row on.
+ * Rows to be packed, whatever they come from, read in order, from any row on; and a corpus as such rows. Files of arrays:
+ * `array-source.ts`, Parquet: `parquet.ts`.
  */
 import type { WrittenLabelType } from "../arrow/encode.ts";
 import { valueBytes } from "../arrow/vector-column.ts";
@@ -7,11 +8,8 @@ import type { Corpus } from "../corpus.ts";
 import { CorpusError } from "../errors.ts";
 import type { CorpusErrorPlace } from "../errors.ts";
 import type { WrittenLabel } from "../label-builder.ts";
-import type { RangeReader } from "../range-reader.ts";
 import { createRowWriter, rawValues, rowTarget } from "../transform.ts";
 import type { RowsToWrite } from "../writer.ts";
-import { ARRAY_TYPE_BYTES } from "./array-file.ts";
-import type { ArrayType, StoredArray } from "./array-file.ts";
 
 /** Rows in order. */
 export interface RowSource {
@@ -19,11 +17,12 @@ export interface RowSource {
   /** Tells this content from another of the same name. */
   readonly identity: string;
   readonly rows: number;
-  readonly dIn: number;
+  /** Dimensions of the vectors of each column that was asked for; of one, unless there were several. */
+  readonly widths: readonly number[];
   readonly labels: Readonly<Record<string, WrittenLabelType>>;
   /** Number of sequences, where its rows are the vectors of sequences and it numbers them. Default: 0. */
   readonly sequences?: number;
-  /** Where a row comes from, for messages. */
+  /** Where a row comes from, for messages: of several columns, in the first. */
   place(row: number): CorpusErrorPlace;
   /** The rows from `firstRow` on. Each part's arrays may be overwritten by the next. */
   read(firstRow: number, signal?: AbortSignal): AsyncIterable<RowsToWrite>;
@@ -31,16 +30,16 @@ export interface RowSource {
 
 /** What to take of a source. */
 export interface RowSelection {
-  /** The column or array of vectors. Default: the only one there is. */
-  readonly column?: string | undefined;
+  /**
+   * The column or array of vectors. Default: the only one there is. Several: a row is their vectors side by side, in
+   * this order.
+   */
+  readonly column?: string | readonly string[] | undefined;
   /** Names of the labels to take. Default: all. */
   readonly labels?: readonly string[] | undefined;
   /** Sequences in the sources before, whose indices are taken. */
   readonly firstSequence: number;
 }
-
-/** Numbers read at a time. */
-const CHUNK_NUMBERS = 2 ** 20;
 
 /** A corpus as a source; its labels keep their names and types. */
 export function corpusSource(corpus: Corpus, names: readonly string[] | undefined, path: string): RowSource {
@@ -74,8 +73,10 @@ export function corpusSource(corpus: Corpus, names: readonly string[] | undefine
       yield { values: values.subarray(0, (block.rows - skip) * dIn), labels: columns };
     }
   }
-  const place = (row: number): CorpusErrorPlace => ({ ...corpus.locate(row), column: corpus.column });
-  return { path, identity: corpus.fingerprint, rows: corpus.rows, dIn, labels, place, read };
+  const [first] = corpus.columns;
+  const place = (row: number): CorpusErrorPlace => ({ ...corpus.locate(row), column: first?.name });
+  const widths = corpus.columns.map((column) => column.dIn);
+  return { path, identity: corpus.fingerprint, rows: corpus.rows, widths, labels, place, read };
 }
 
 /** The label columns of a corpus, as they are written. @param names default: all. */
@@ -115,125 +116,4 @@ function writtenType(type: string, path: string, column: string): WrittenLabelTy
     path,
     column,
   });
-}
-
-/**
- * A file of arrays as a source: `[rows, d]`, or `[sequences, tokens, d]` flattened, with labels `sequence` and
- * `position`. Other arrays with a number for each row are labels.
- * @throws CorpusError no-vector-column, ambiguous-column, unsupported.
- */
-export function arraySource(
-  file: RangeReader,
-  arrays: readonly StoredArray[],
-  selection: RowSelection,
-): RowSource {
-  const vectors = chooseVectors(file, arrays, selection.column);
-  const dIn = vectors.shape.at(-1) ?? 0;
-  const tokens = vectors.shape.length === 3 ? (vectors.shape[1] ?? 0) : undefined;
-  const rows = vectors.shape.slice(0, -1).reduce((product, length) => product * length, 1);
-  const wanted = (name: string): boolean => selection.labels?.includes(name) ?? true;
-  const columns = arrays.filter((array) => {
-    const count = array.shape.reduce((product, length) => product * length, 1);
-    return array !== vectors && count === rows && array.shape.length > 0 && wanted(array.name);
-  });
-  const labels: Record<string, WrittenLabelType> = {};
-  for (const { name, type } of columns) {
-    labels[name] = type === "float16" || type === "bfloat16" ? "float32" : type;
-  }
-  const ofSequence = tokens !== undefined && wanted("sequence") && labels["sequence"] === undefined;
-  const ofPosition = tokens !== undefined && wanted("position") && labels["position"] === undefined;
-  if (ofSequence) labels["sequence"] = "uint32";
-  if (ofPosition) labels["position"] = "int32";
-
-  async function* read(firstRow: number, signal?: AbortSignal): AsyncIterable<RowsToWrite> {
-    const most = Math.max(1, Math.floor(CHUNK_NUMBERS / dIn));
-    for (let row = firstRow; row < rows; row += most) {
-      const count = Math.min(most, rows - row);
-      const stored = await readNumbers(file, vectors, row * dIn, count * dIn, signal);
-      const values = stored instanceof Float32Array ? stored : Float32Array.from(stored, Number);
-      const found: Record<string, readonly WrittenLabel[]> = {};
-      for (const column of columns) {
-        const numbers = await readNumbers(file, column, row, count, signal);
-        found[column.name] = column.type === "bool" ? Array.from(numbers, Boolean) : Array.from(numbers);
-      }
-      const indices = Array.from({ length: count }, (_, i) => row + i);
-      if (ofSequence) {
-        found["sequence"] = indices.map((i) => selection.firstSequence + Math.floor(i / (tokens ?? 1)));
-      }
-      if (ofPosition) found["position"] = indices.map((i) => i % (tokens ?? 1));
-      yield { values, labels: found };
-    }
-  }
-  const place = (row: number): CorpusErrorPlace => ({ path: file.path, row, column: vectors.name });
-  const sequences = tokens === undefined ? 0 : (vectors.shape[0] ?? 0);
-  return { path: file.path, identity: file.identity, rows, dIn, labels, sequences, place, read };
-}
-
-const FLOATS: readonly ArrayType[] = ["float16", "bfloat16", "float32", "float64"];
-
-function chooseVectors(
-  file: RangeReader,
-  arrays: readonly StoredArray[],
-  column: string | undefined,
-): StoredArray {
-  const described = arrays.map(({ name, type, shape }) => `"${name}" (${type} [${shape.join(", ")}])`);
-  const there = `there are: ${described.join(", ") || "none"}`;
-  const fits = ({ type, shape }: StoredArray): boolean =>
-    FLOATS.includes(type) && (shape.length === 2 || shape.length === 3) && shape.at(-1) !== 0;
-  const candidates = arrays.filter((array) => fits(array) && (column === undefined || array.name === column));
-  const [only, ...others] = candidates;
-  if (only === undefined) {
-    const what =
-      column === undefined
-        ? `no array holds vectors: floats of shape [rows, d] or [sequences, tokens, d]; ${there}`
-        : `no array "${column}" holds vectors; ${there}`;
-    throw new CorpusError("no-vector-column", what, { path: file.path });
-  }
-  if (others.length > 0) {
-    throw new CorpusError("ambiguous-column", `several arrays hold vectors; name one; ${there}`, {
-      path: file.path,
-    });
-  }
-  return only;
-}
-
-/** Numbers `first .. first + count - 1` of an array. */
-async function readNumbers(
-  file: RangeReader,
-  { type, position }: StoredArray,
-  first: number,
-  count: number,
-  signal: AbortSignal | undefined,
-): Promise<ArrayLike<number | bigint> & Iterable<number | bigint>> {
-  const size = ARRAY_TYPE_BYTES[type];
-  const bytes = new Uint8Array(count * size);
-  await file.read(bytes, position + first * size, signal);
-  const { buffer } = bytes;
-  switch (type) {
-    case "float16":
-      return new Float16Array(buffer);
-    case "bfloat16":
-      return new Float32Array(Uint32Array.from(new Uint16Array(buffer), (bits) => bits << 16).buffer);
-    case "float32":
-      return new Float32Array(buffer);
-    case "float64":
-      return new Float64Array(buffer);
-    case "int8":
-      return new Int8Array(buffer);
-    case "int16":
-      return new Int16Array(buffer);
-    case "int32":
-      return new Int32Array(buffer);
-    case "int64":
-      return new BigInt64Array(buffer);
-    case "uint8":
-    case "bool":
-      return bytes;
-    case "uint16":
-      return new Uint16Array(buffer);
-    case "uint32":
-      return new Uint32Array(buffer);
-    case "uint64":
-      return new BigUint64Array(buffer);
-  }
 }

@@ -31,7 +31,8 @@ export interface SplitFile extends WriteResult {
 }
 
 /**
- * Writes `train.arrow` and `held-out.arrow` into a folder that exists. No row is in both, no document either.
+ * Writes `train.arrow` and `held-out.arrow`, with the corpus's vector columns and labels, into a folder that exists. No
+ * row is in both, no document either.
  * @throws CorpusError empty when a part has no rows; exists; what reading and writing throw.
  */
 export async function splitCorpus(
@@ -39,18 +40,15 @@ export async function splitCorpus(
   folder: string,
   options: SplitFilesOptions,
 ): Promise<{ readonly train: SplitFile; readonly heldOut: SplitFile }> {
-  if (corpus.columns.length > 1) {
-    throw new CorpusError("invalid-option", `one vector column is written, not ${corpus.column}; name one`);
-  }
   const labels = writtenLabels(corpus, undefined, corpus.files[0]?.path ?? "");
   let read = 0;
   const write = async (split: Split): Promise<SplitFile> => {
     const path = join(folder, `${split}.arrow`);
-    const { dIn, type, column } = corpus;
+    const { dIn, type, columns } = corpus;
     const { overwrite, signal } = options;
     const progress = (rows: number): void => options.onProgress?.((read += rows), 2 * corpus.rows);
     const rows = rowsOf(corpus, split, Object.keys(labels), options, progress);
-    const written = await writeCorpus(path, { dIn, type, column, labels, overwrite, signal }, rows);
+    const written = await writeCorpus(path, { dIn, type, columns, labels, overwrite, signal }, rows);
     return { path, ...written };
   };
   const selection = { seed: options.seed, heldOut: options.heldOut };

@@ -3,17 +3,18 @@ import { packCorpus } from "@sparseloom/data";
 import { type Command, Option } from "commander";
 import { counted, formatCount } from "../../progress.ts";
 import { TaskProgress } from "../../task-progress.ts";
+import { addColumnFlags, type ColumnFlags, columnOf } from "../arguments.ts";
 
 /** Adds the command to the group `corpus`. */
 export function addCorpusPack(corpus: Command): void {
-  corpus
+  const command = corpus
     .command("pack")
     .description(
       "write safetensors, npy, Parquet, Hugging Face folders, or any corpus as one Arrow file, uncompressed; goes on where it was broken off",
     )
     .argument("<file>", "Arrow IPC file to write")
-    .argument("<inputs...>", "files, folders or globs, in order")
-    .option("--column <name>", "column or array of vectors (default: the only one there is)")
+    .argument("<inputs...>", "files, folders or globs, in order; the arrays of a file are its columns");
+  addColumnFlags(command)
     .option(
       "--labels <names>",
       "label columns to keep, separated by commas (default: all that every input has)",
@@ -28,8 +29,7 @@ export function addCorpusPack(corpus: Command): void {
     .action(runPack);
 }
 
-interface PackFlags {
-  readonly column?: string;
+interface PackFlags extends ColumnFlags {
   readonly labels?: string;
   readonly type: "float32" | "float16";
   readonly overwrite?: boolean;
@@ -37,10 +37,11 @@ interface PackFlags {
 }
 
 async function runPack(path: string, inputs: string[], flags: PackFlags): Promise<void> {
+  const column = columnOf(flags);
   using progress = new TaskProgress(`packing ${path}`);
   const result = await packCorpus(path, inputs, {
     type: flags.type,
-    column: flags.column,
+    column,
     labels: flags.labels?.split(",").filter((name) => name !== ""),
     overwrite: flags.overwrite ?? false,
     onProgress: (rows, ofRows) => progress.update(rows, ofRows),

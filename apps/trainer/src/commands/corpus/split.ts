@@ -6,14 +6,15 @@ import type { Command } from "commander";
 import { openInput } from "../../open-corpus.ts";
 import { counted } from "../../progress.ts";
 import { TaskProgress } from "../../task-progress.ts";
-import { parseAmount, parseSeed } from "../arguments.ts";
+import { addColumnFlags, type ColumnFlags, columnOf, parseAmount, parseSeed } from "../arguments.ts";
 
 /** Adds the command to the group `corpus`. */
 export function addCorpusSplit(corpus: Command): void {
-  corpus
+  const command = corpus
     .command("split")
     .description("write train.arrow and held-out.arrow: whole documents, the same that train holds out")
-    .argument("<corpus...>", "files, folders or globs")
+    .argument("<corpus...>", "files, folders or globs");
+  addColumnFlags(command)
     .requiredOption("--out <folder>", "where to write them")
     .option(
       "--held-out <share>",
@@ -23,24 +24,22 @@ export function addCorpusSplit(corpus: Command): void {
     )
     .option("--document-column <name>", "label column whose value names a row's document")
     .option("--seed <n>", "decides who is held out", parseSeed, 0)
-    .option("--column <name>", "vector column (default: the only one there is)")
     .option("--overwrite", "replace existing files")
     .option("--json", "print one JSON object")
     .action(runSplit);
 }
 
-interface SplitFlags {
+interface SplitFlags extends ColumnFlags {
   readonly out: string;
   readonly heldOut: number;
   readonly documentColumn?: string;
   readonly seed: number;
-  readonly column?: string;
   readonly overwrite?: boolean;
   readonly json?: boolean;
 }
 
 async function runSplit(patterns: string[], flags: SplitFlags): Promise<void> {
-  await using corpus = await openInput(patterns, availableParallelism(), { column: flags.column });
+  await using corpus = await openInput(patterns, availableParallelism(), { column: columnOf(flags) });
   await mkdir(flags.out, { recursive: true });
   using progress = new TaskProgress(`splitting into ${flags.out}`);
   const result = await splitCorpus(corpus, flags.out, {
