@@ -17,6 +17,7 @@ interface Part {
   readonly staged: Uint8Array<ArrayBuffer>;
 }
 
+/** Rows of one record batch on their way to the file. */
 export class RowStage {
   readonly #type: ValueType;
   readonly #dIn: number;

@@ -5,6 +5,7 @@ import {
   countRows,
   fullStatistics,
   openCorpus,
+  packCorpus,
   readStatistics,
   RowStream,
   sampleRows,
@@ -172,6 +173,17 @@ describe("a dataset's folder on an HTTP server", () => {
     await expect(openCorpus([`${server.origin}/bare/`], { remote })).rejects.toThrow(
       "bare/data-00002-of-00003.arrow: there is no such object",
     );
+  });
+
+  it("is packed as the corpus it is, with the address's query", async () => {
+    const files = await serve();
+    await folder("/ds/", ["1.arrow"], files);
+    server.put("/ds/state.json", listed("1.arrow"));
+    const address = `${server.origin}/ds/?token=1`;
+    expect(await packCorpus(path("packed.arrow"), [address])).toMatchObject({ rows: ROWS, sources: 1 });
+    await using packed = await openCorpus([path("packed.arrow")]);
+    await using local = await openCorpus([files[0]!]);
+    expect(await streamed(packed)).toEqual(await streamed(local));
   });
 
   it("says what to give instead where it cannot be found", async () => {

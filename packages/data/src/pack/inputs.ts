@@ -11,6 +11,7 @@ import { errorCode, isMissing } from "../file-errors.ts";
 import { openCorpus } from "../open-corpus.ts";
 import type { RangeReader } from "../range-reader.ts";
 import { isRemote } from "../remote/address.ts";
+import { isHttpFolder } from "../remote/http-folder.ts";
 import type { Storage } from "../storage.ts";
 import { isSyntheticPath } from "../synthetic/path.ts";
 import { readArrays, sniff } from "./array-file.ts";
@@ -103,8 +104,9 @@ async function expand(input: string): Promise<readonly string[]> {
   return found.filter((path) => !path.endsWith(".partial") && !path.endsWith(".json")).sort();
 }
 
+/** On an HTTP server, by its address: what ends in a slash before a `?`. */
 async function isFolder(path: string): Promise<boolean> {
-  if (isRemote(path)) return false;
+  if (isRemote(path)) return isHttpFolder(path);
   try {
     return (await stat(path)).isDirectory();
   } catch (cause) {

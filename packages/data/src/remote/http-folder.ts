@@ -6,7 +6,7 @@ import { dataFileNames, onlySplit, parseJson } from "../dataset-files.ts";
 import { CorpusError } from "../errors.ts";
 import { errorCode } from "../file-errors.ts";
 import type { TransferLimits } from "./options.ts";
-import { withAttempts } from "./remote-file.ts";
+import { mayPass, withAttempts } from "./remote-file.ts";
 import { TransferError } from "./source.ts";
 import type { RangeResponse, RangeSource } from "./source.ts";
 
@@ -86,7 +86,7 @@ export function folderReader(
         if (status === 200 || status === 206) return await take(response, progress);
         if (MISSING.includes(status)) return undefined;
         const what = `the server answered ${status}: ${detail}`;
-        if (status === 408 || status === 429 || status >= 500) {
+        if (mayPass(status)) {
           throw new TransferError(what, { retryAfter: response.retryAfter });
         }
         throw new CorpusError("unreadable", what, { path: address });

@@ -187,7 +187,7 @@ function refuse(
     throw new CorpusError(kinds.missing, `${what} (${status}${detail})${folder}`, { path });
   }
   if (status === 412 || status === 416) throw changed(path, `the server says ${status}${detail}`);
-  if (status === 408 || status === 425 || status === 429 || status >= 500) {
+  if (mayPass(status)) {
     throw new TransferError(`the server answered ${status}${detail}`, { retryAfter: response.retryAfter });
   }
   const right =
@@ -195,6 +195,11 @@ function refuse(
   throw new CorpusError(kinds.refused, `the server refuses to give it (${status}${detail})${right}`, {
     path,
   });
+}
+
+/** True for a refusal that a server may take back: too early, too much at once, or its own fault. */
+export function mayPass(status: number): boolean {
+  return status === 408 || status === 425 || status === 429 || status >= 500;
 }
 
 function changed(path: string, how: string): CorpusError {
