@@ -29,8 +29,8 @@ export class Progress {
       return least === most ? least : `${least}–${most}`;
     };
     const share = metrics.step / config.totalSteps;
-    const sparse = config.setup.model.kind === "sparse";
-    const latents = config.setup.model.kind === "sparse" ? config.setup.model.latents : 0;
+    const { model, training } = config.setup;
+    const latents = model.kind === "sparse" ? model.latents : 0;
     const step = `step ${metrics.step}/${config.totalSteps}`;
     const parts = [
       `loss ${range(
@@ -41,7 +41,7 @@ export class Progress {
         ({ fvu }) => fvu,
         (fvu) => fvu.toFixed(3),
       )}`,
-      ...(sparse
+      ...(model.kind === "sparse"
         ? [
             `L0 ${range(
               ({ l0 }) => l0,
@@ -53,6 +53,27 @@ export class Progress {
             )} %`,
           ]
         : []),
+      // What is annealed, and λ where it is adapted to that.
+      ...(training.pAnneal === undefined
+        ? []
+        : [
+            `p ${range(
+              ({ p = 1 }) => p,
+              (p) => p.toFixed(2),
+            )}`,
+            `λ ${range(
+              ({ l1 = 0 }) => l1,
+              (l1) => l1.toPrecision(3),
+            )}`,
+          ]),
+      ...(training.kAnneal === undefined
+        ? []
+        : [
+            `k ${range(
+              ({ k = 0 }) => k,
+              (k) => String(k),
+            )}`,
+          ]),
       `${formatCount(metrics.activationsPerSecond)} activations/s${all.length > 1 ? ` × ${all.length}` : ""}`,
     ];
     const percent = `${Math.floor(100 * share)} %`;

@@ -58,7 +58,8 @@ export class Trainee implements AsyncDisposable {
 
   /** Opens the run's log; the rest is there. */
   static async open(run: Run, around: Surroundings): Promise<Trainee> {
-    const log = await MetricsLog.open(run.runDirectory, run.start, run.config.options.logEvery);
+    const { setup, options } = run.config;
+    const log = await MetricsLog.open(run.runDirectory, setup, run.start, options.logEvery);
     return new Trainee(run, log, around);
   }
 

@@ -74,6 +74,12 @@ export const SUMMARY = {
   missed: 11,
   /** ‖gradients of all parameters‖ before they were clipped; 0 where they are not. */
   gradientNorm: 12,
+  /** λ of the sparsity penalty, warmed up, and adapted where its power is annealed; 0 where there is none. */
+  penalty: 13,
+  /** The power p of the L1 penalty; 1 where it is not annealed. */
+  power: 14,
+  /** Latents selected per row, as annealed; 0 where the architecture has no k. */
+  k: 15,
 } as const;
 
 /** Number of fields of a step's summary. */

@@ -99,6 +99,9 @@ export function summarise(arena: Arena, context: StepContext): void {
   summaries[at + SUMMARY.dead] = arena.kind === "sparse" ? countDead(arena, context.examplesAfter) : 0;
   summaries[at + SUMMARY.learningRate] = scheduledValue(plan.setup.training.learningRate, step);
   summaries[at + SUMMARY.rows] = context.rows;
+  summaries[at + SUMMARY.penalty] = lambda;
+  summaries[at + SUMMARY.power] = context.p;
+  summaries[at + SUMMARY.k] = context.k;
   summaries[at + SUMMARY.gradientNorm] =
     context.train && plan.setup.training.clipNorm !== undefined ? arena.gradientNorm[GRADIENT_NORM.norm] : 0;
 }

@@ -53,6 +53,10 @@ const stateSchema = z.object({
     sums: z.object({ rows: z.number(), squaredError: z.number(), squares: z.number(), active: z.number() }),
     dead: z.number(),
     learningRate: z.number(),
+    // Checkpoints of earlier versions have not all of them.
+    l1: z.number().default(0),
+    p: z.number().default(1),
+    k: z.number().default(0),
     gradientNorm: z.number().default(0),
   }),
 });

@@ -3,11 +3,13 @@ import { type FileHandle, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   addSums,
+  ARCHITECTURES,
   type Arena,
   emptySums,
   type Metrics,
   metricsOf,
   type RowSums,
+  type Setup,
   SUMMARY,
   SUMMARY_FIELDS,
 } from "@sparseloom/core";
@@ -23,6 +25,12 @@ export interface StepMetrics extends Metrics {
   /** Latents without activation in the dead window. */
   readonly dead: number;
   readonly learningRate: number;
+  /** λ of the L1 penalty as warmed up and adapted; absent where there is no such penalty. */
+  readonly l1?: number;
+  /** Power of the activations in the penalty; absent without p-annealing. */
+  readonly p?: number;
+  /** Latents selected per row; absent without k-annealing. */
+  readonly k?: number;
   /** The largest norm of a step's gradients since the line before, before they were clipped; absent where they are not. */
   readonly gradientNorm?: number;
   /** Since the line before. */
@@ -40,9 +48,12 @@ export interface PendingMetrics {
   /** Sum of the steps' losses. */
   readonly loss: number;
   readonly sums: Readonly<RowSums>;
-  /** Of the last step. */
+  /** Of the last step, as all to `k`. */
   readonly dead: number;
   readonly learningRate: number;
+  readonly l1: number;
+  readonly p: number;
+  readonly k: number;
   /** The largest so far; 0 where gradients are not clipped. */
   readonly gradientNorm: number;
 }
@@ -63,17 +74,37 @@ export const NOTHING_PENDING: PendingMetrics = {
   sums: emptySums(),
   dead: 0,
   learningRate: 0,
+  l1: 0,
+  p: 1,
+  k: 0,
   gradientNorm: 0,
 };
 
+/** Whether a run's lines have the field. */
+interface Shown {
+  readonly l1: boolean;
+  readonly p: boolean;
+  readonly k: boolean;
+}
+
+function shownOf({ model, training }: Setup): Shown {
+  const penalty = model.kind === "deep" ? "l1" : ARCHITECTURES[model.architecture].penalty;
+  return {
+    l1: penalty === "l1" && training.l1Coefficient.peak > 0,
+    p: training.pAnneal !== undefined,
+    k: training.kAnneal !== undefined,
+  };
+}
+
 export class MetricsLog implements AsyncDisposable {
   readonly #file: FileHandle;
+  readonly #shown: Shown;
   #sums: RowSums;
   #loss: number;
   #steps: number;
   #examples: number;
-  #dead: number;
-  #learningRate: number;
+  /** Of the last step. */
+  #latest: Pick<PendingMetrics, "dead" | "learningRate" | "l1" | "p" | "k">;
   #gradientNorm: number;
   #lastSeconds = 0;
   /** Rows trained on in this session since the last line: what the speed is measured by. */
@@ -82,15 +113,15 @@ export class MetricsLog implements AsyncDisposable {
   /** The last line written, by this session or an earlier one. */
   last: StepMetrics | undefined;
 
-  private constructor(file: FileHandle, start: LogStart, last: StepMetrics | undefined) {
+  private constructor(file: FileHandle, shown: Shown, start: LogStart, last: StepMetrics | undefined) {
     this.#file = file;
+    this.#shown = shown;
     this.#examples = start.examples;
-    const { steps, loss, sums, dead, learningRate, gradientNorm } = start.pending;
+    const { steps, loss, sums, gradientNorm, ...latest } = start.pending;
     this.#steps = steps;
     this.#loss = loss;
     this.#sums = { ...sums };
-    this.#dead = dead;
-    this.#learningRate = learningRate;
+    this.#latest = latest;
     this.#gradientNorm = gradientNorm;
     this.last = last;
   }
@@ -100,7 +131,12 @@ export class MetricsLog implements AsyncDisposable {
    * after `start.step`, from a session that got further than its last checkpoint, and the last line of a session
    * that stopped between two multiples of `logEvery`, whose steps are pending again.
    */
-  static async open(runDirectory: string, start: LogStart, logEvery: number): Promise<MetricsLog> {
+  static async open(
+    runDirectory: string,
+    setup: Setup,
+    start: LogStart,
+    logEvery: number,
+  ): Promise<MetricsLog> {
     const path = join(runDirectory, "metrics.jsonl");
     const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return "";
@@ -114,7 +150,7 @@ export class MetricsLog implements AsyncDisposable {
     const newest = kept.at(-1);
     const last = newest === undefined ? undefined : (JSON.parse(newest) as StepMetrics);
     await writeFileWhole(path, [new TextEncoder().encode(kept.map((line) => `${line}\n`).join(""))]);
-    return new MetricsLog(await open(path, "a"), start, last);
+    return new MetricsLog(await open(path, "a"), shownOf(setup), start, last);
   }
 
   /** The steps added since the last line. */
@@ -123,8 +159,7 @@ export class MetricsLog implements AsyncDisposable {
       steps: this.#steps,
       loss: this.#loss,
       sums: { ...this.#sums },
-      dead: this.#dead,
-      learningRate: this.#learningRate,
+      ...this.#latest,
       gradientNorm: this.#gradientNorm,
     };
   }
@@ -143,20 +178,29 @@ export class MetricsLog implements AsyncDisposable {
     this.#steps++;
     this.#examples += field(SUMMARY.rows);
     this.#timedRows += field(SUMMARY.rows);
-    this.#dead = field(SUMMARY.dead);
-    this.#learningRate = field(SUMMARY.learningRate);
+    this.#latest = {
+      dead: field(SUMMARY.dead),
+      learningRate: field(SUMMARY.learningRate),
+      l1: field(SUMMARY.penalty),
+      p: field(SUMMARY.power),
+      k: field(SUMMARY.k),
+    };
     this.#gradientNorm = Math.max(this.#gradientNorm, field(SUMMARY.gradientNorm));
   }
 
   /** Writes the line for the steps added since the last one. `seconds`: of this session; `before`: of earlier ones. */
   async write(step: number, seconds: number, before: number): Promise<StepMetrics> {
+    const { dead, learningRate, l1, p, k } = this.#latest;
     const metrics: StepMetrics = {
       step,
       examples: this.#examples,
       loss: this.#loss / this.#steps,
       ...metricsOf(this.#sums),
-      dead: this.#dead,
-      learningRate: this.#learningRate,
+      dead,
+      learningRate,
+      ...(this.#shown.l1 ? { l1 } : {}),
+      ...(this.#shown.p ? { p } : {}),
+      ...(this.#shown.k ? { k } : {}),
       ...(this.#gradientNorm > 0 ? { gradientNorm: this.#gradientNorm } : {}),
       activationsPerSecond:
         this.#timedRows === 0 ? 0 : Math.round(this.#timedRows / (seconds - this.#lastSeconds)),
