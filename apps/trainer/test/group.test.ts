@@ -6,6 +6,7 @@ import { planRun } from "@sparseloom/core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ObjectServer } from "../../../packages/data/test/object-server.ts";
 import { RequestError } from "../src/errors.ts";
+import { describeGroup } from "../src/group/describe.ts";
 import { expandGrid } from "../src/group/grid.ts";
 import { readGroup } from "../src/group/group-folder.ts";
 import { checkMemory } from "../src/group/memory.ts";
@@ -261,6 +262,19 @@ describe("the command", () => {
     expect(run.status).toBe(2);
     expect(existsSync(out)).toBe(false);
   });
+});
+
+it("deep autoencoders are charted by FVU alone: they have no L0, dead latents or decoder rows", async () => {
+  const { latents: _, ...common } = COMMON;
+  const request = { ...common, arch: "autoencoder", widths: [12, 4, 12], outputActivation: "linear" };
+  const result = await trainGroup([corpus], expandGrid({ ...request, seeds: [0, 1] }), at("deep"));
+  const [header, , ...rows] = describeGroup(result).split("\n");
+  expect(header).toMatch(/^FVU +model$/);
+  expect(rows.slice(0, 3)).toEqual([
+    expect.stringMatching(/^[01]\.\d{3} [█·]{12} {2}seed-0$/),
+    expect.stringMatching(/^[01]\.\d{3} [█·]{12} {2}seed-1$/),
+    "FVU on held-out rows.",
+  ]);
 });
 
 describe("a grid", () => {

@@ -1,6 +1,6 @@
 /** A group's models as a table and a chart over L0, for people. */
 import { shellQuoted } from "../errors.ts";
-import { formatCount } from "../progress.ts";
+import { counted, formatCount } from "../progress.ts";
 import { formatTable } from "../table.ts";
 import { type GroupModel, type GroupResult, l0Of } from "./summary.ts";
 
@@ -13,46 +13,74 @@ function bar(value: number | null, largest: number, text: (value: number) => str
   return `${text(value)} ${"█".repeat(length)}${"·".repeat(BAR - length)}`;
 }
 
-/** The result of `train` with lists, as text. */
-export function describeGroup(result: GroupResult): string {
-  const { models, diverged, directory, complete } = result;
-  const measures = (model: GroupModel): (number | null)[] => [
-    model.heldOut?.fvu ?? model.fvu,
+/** A column of the table: one measure of all models. */
+interface Measure {
+  readonly title: string;
+  readonly of: (model: GroupModel) => number | null;
+  readonly text: (value: number, largest: number) => string;
+  /** What the longest bar stands for; absent: the largest value. */
+  readonly whole?: number;
+}
+
+const FVU: Measure = {
+  title: "FVU",
+  of: (model) => model.heldOut?.fvu ?? model.fvu,
+  text: (fvu) => fvu.toFixed(3),
+};
+
+/** What models with latents have, beside L0. */
+const OF_LATENTS: readonly Measure[] = [
+  {
+    title: "dead",
     // In fewer examples than that, none can be.
-    model.examples < model.deadWindow ? null : model.dead,
-    model.stability,
-    model.meanAbsoluteCosine,
-  ];
-  const largest = [0, 1, 2, 3].map((at) => Math.max(0, ...models.map((model) => measures(model)[at] ?? 0)));
-  // Shares of all: their bars are long where all is shared, not where most is.
-  largest[2] = 1;
-  const formats = [
-    (fvu: number) => fvu.toFixed(3),
-    (dead: number) => formatCount(dead).padStart(formatCount(largest[1]).length),
-    (share: number) => `${(100 * share).toFixed(1).padStart(5)} %`,
-    (cosine: number) => cosine.toFixed(3),
-  ];
-  const [first] = models;
-  const rows = first?.heldOut === undefined ? "training" : "held-out";
+    of: (model) => (model.examples < model.deadWindow ? null : model.dead),
+    text: (dead, largest) => formatCount(dead).padStart(formatCount(largest).length),
+  },
+  {
+    title: "stability",
+    of: (model) => model.stability,
+    text: (share) => `${(100 * share).toFixed(1).padStart(5)} %`,
+    // Shares of all: their bars are long where all is shared, not where most is.
+    whole: 1,
+  },
+  {
+    title: "|cosine|",
+    of: (model) => model.meanAbsoluteCosine,
+    text: (cosine) => cosine.toFixed(3),
+  },
+];
+
+/** The result of `train` with lists, as text. */
+export function describeGroup({ models, sparse, diverged, directory, complete }: GroupResult): string {
   return [
-    ...(first === undefined
-      ? []
-      : [
-          formatTable(
-            ["L0", "FVU", "dead", "stability", "|cosine|", "model"],
-            models.map((model) => [
-              l0Of(model).toFixed(1),
-              ...measures(model).map((value, at) => bar(value, largest[at], formats[at])),
-              model.name,
-            ]),
-          ),
-          `L0 and FVU on ${rows} rows; dead: without activation in the last ${formatCount(first.deadWindow)} examples; stability: share of the`,
-          "latents that the models of the other seeds have, too (–: no other seeds); |cosine|: mean between decoder rows.",
-          "FVU alone is no reason to choose a model: it falls as L0 rises and as latents mix features (high |cosine|).",
-        ]),
+    ...(models.length === 0 ? [] : chart(models, sparse)),
     ...diverged.map(({ name, reason }) => `${name} was given up: ${reason}`),
     complete
       ? `run directories: ${directory}`
       : `continue with: sparseloom train --resume ${shellQuoted(directory)}`,
   ].join("\n");
+}
+
+function chart(models: readonly GroupModel[], sparse: boolean): string[] {
+  const measures = (sparse ? [FVU, ...OF_LATENTS] : [FVU]).map((measure) => ({
+    ...measure,
+    largest: measure.whole ?? Math.max(0, ...models.map((model) => measure.of(model) ?? 0)),
+  }));
+  const table = formatTable(
+    [...(sparse ? ["L0"] : []), ...measures.map(({ title }) => title), "model"],
+    models.map((model) => [
+      ...(sparse ? [l0Of(model).toFixed(1)] : []),
+      ...measures.map(({ of, largest, text }) => bar(of(model), largest, (value) => text(value, largest))),
+      model.name,
+    ]),
+  );
+  const [first] = models;
+  const rows = first.heldOut === undefined ? "training" : "held-out";
+  if (!sparse) return [table, `FVU on ${rows} rows.`];
+  return [
+    table,
+    `L0 and FVU on ${rows} rows; dead: without activation in the last ${counted(first.deadWindow, "example")}; stability: share of the`,
+    "latents that the models of the other seeds have, too (–: no other seeds); |cosine|: mean between decoder rows.",
+    "FVU alone is no reason to choose a model: it falls as L0 rises and as latents mix features (high |cosine|).",
+  ];
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { DeepAutoencoder, pairwiseCosines, type SparseAutoencoder } from "@sparseloom/core";
 import { compareModels } from "../compare/compare-models.ts";
 import { RunError } from "../errors.ts";
+import { readRunConfig } from "../run/config.ts";
 import { readModel } from "../run/model-folder.ts";
 import type { TrainResult } from "../run/result.ts";
 import type { Group } from "./group-folder.ts";
@@ -26,6 +27,8 @@ export interface GroupResult {
   readonly directory: string;
   /** Whether all models are complete, but for those that diverged. */
   readonly complete: boolean;
+  /** Whether the models have latents; those of deep autoencoders have neither L0 nor dead ones. */
+  readonly sparse: boolean;
   /** By L0. */
   readonly models: readonly GroupModel[];
   readonly diverged: readonly { readonly name: string; readonly reason: string }[];
@@ -46,6 +49,8 @@ export async function summariseGroup(
     return result === undefined || name in group.diverged ? [] : [{ name, settings, result }];
   });
   const sparse = await sparseModels(trained.filter(({ result }) => result.complete));
+  const [first] = group.members;
+  const { setup } = await readRunConfig(join(directory, first.name));
   const { models } = await compareModels(sparse, { workers, onlySameKind: true });
   const rows: GroupModel[] = [];
   for (const { name, settings, result } of trained) {
@@ -57,6 +62,7 @@ export async function summariseGroup(
   return {
     directory,
     complete: trained.every(({ result }) => result.complete),
+    sparse: setup.model.kind === "sparse",
     models: rows.sort((a, b) => l0Of(a) - l0Of(b)),
     diverged: Object.entries(group.diverged).map(([name, reason]) => ({ name, reason })),
   };
