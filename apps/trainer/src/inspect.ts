@@ -8,7 +8,7 @@ import { RequestError } from "./errors.ts";
 import { evaluate } from "./evaluate.ts";
 import { startModelTeam } from "./model-team.ts";
 import { openInput } from "./open-corpus.ts";
-import { columnFor, readModel } from "./run/model-folder.ts";
+import { columnFor, columnWarnings, readModel } from "./run/model-folder.ts";
 import { filtersForModel, type ModelFilterOptions } from "./row-filters.ts";
 import { TopRows } from "./top-rows.ts";
 
@@ -49,6 +49,8 @@ export interface InspectReport {
   readonly label: string | null;
   /** The most coherent features first. */
   readonly features: readonly FeatureReport[];
+  /** What makes the report doubtful; one line each. */
+  readonly warnings: readonly string[];
 }
 
 /** Latents looked at more closely at most; beyond, an even sample: reading their top rows is random access. */
@@ -126,6 +128,7 @@ export async function inspect(
         .of(latent)
         .map(({ rowId, value }) => ({ row: rowId, value, label: labels.get(rowId) ?? `row ${rowId}` })),
     })),
+    warnings: columnWarnings(loaded, corpus),
   };
 }
 

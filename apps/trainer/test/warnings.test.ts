@@ -8,6 +8,7 @@ import { trainGroup } from "../src/group/train-group.ts";
 import { expandGrid } from "../src/group/grid.ts";
 import { describeResult } from "../src/commands/train.ts";
 import { evaluateModel } from "../src/eval/evaluate-model.ts";
+import { inspect } from "../src/inspect.ts";
 import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
 import { readRunConfig } from "../src/run/config.ts";
 import { readModel } from "../src/run/model-folder.ts";
@@ -27,6 +28,16 @@ beforeAll(async () => {
     checkTrainRequest({ ...BASE, columns: ["before", "after"], k: 3 }),
     at("cross"),
   );
+  const equal = { before: 12, after: 12 };
+  await writePairedColumns(at("equal.arrow"), 600, { before: "first", after: "second" }, equal);
+  await writePairedColumns(at("renamed.arrow"), 600, { before: "third", after: "second" }, equal);
+  const narrow = { before: 9, after: 12 };
+  await writePairedColumns(at("narrow.arrow"), 600, { before: "narrow", after: "wide" }, narrow);
+  for (const [name, which] of Object.entries({
+    "equal-widths": { columns: ["first", "second"] },
+    "transcoder-of-equal-widths": { column: "first", target: "second" },
+  }))
+    await train([at("equal.arrow")], checkTrainRequest({ ...BASE, ...which, k: 3 }), at(name));
 });
 
 describe("a warning", () => {
@@ -133,8 +144,8 @@ describe("dead latents of a run shorter than their window", () => {
 
 it("refuses to train on rows that are all equal", async () => {
   const values = new Float32Array(12 * 200).fill(3);
-  await writeCorpus(at("equal.arrow"), { dIn: 12, type: "float32" }, [{ values }]);
-  const run = train([at("equal.arrow")], checkTrainRequest({ ...BASE, k: 3 }), at("never"));
+  await writeCorpus(at("all-equal.arrow"), { dIn: 12, type: "float32" }, [{ values }]);
+  const run = train([at("all-equal.arrow")], checkTrainRequest({ ...BASE, k: 3 }), at("never"));
   await expect(run).rejects.toThrow("there is nothing to learn: all rows of the corpus are equal");
 });
 
@@ -159,10 +170,33 @@ describe("where there is no model", () => {
 });
 
 describe("columns", () => {
-  it("in another order than the model's are refused where their widths tell", async () => {
-    const options = { split: "all", rows: 1000, workers: 1, column: ["after", "before"] } as const;
-    await expect(evaluateModel(at("cross"), [at("paired.arrow")], options)).rejects.toThrow(
-      /reads the column "before" of 12 dimensions, but "after" has 9: give --columns in the model's order/,
+  const all = { split: "all", rows: 1000, workers: 1 } as const;
+
+  it("in another order than the model's are refused, whatever their widths", async () => {
+    const { model } = await readModel(at("equal-widths"));
+    expect(model.dIn).toBe(24);
+    const swapped = { ...all, column: ["second", "first"] };
+    const message =
+      'was trained on the columns first,second in this order, got --columns second,first: "second" stands in another\'s place';
+    await expect(evaluateModel(at("equal-widths"), [at("equal.arrow")], swapped)).rejects.toThrow(message);
+    const looked = inspect(at("equal-widths"), [at("equal.arrow")], { ...swapped, features: 2, top: 2 });
+    await expect(looked).rejects.toThrow(message);
+    await expect(
+      evaluateModel(at("transcoder-of-equal-widths"), [at("equal.arrow")], swapped),
+    ).rejects.toThrow(message);
+  });
+
+  it("of other names are taken, with a warning, unless their widths differ", async () => {
+    const renamed = { ...all, column: ["third", "second"] };
+    const { warnings } = await evaluateModel(at("equal-widths"), [at("renamed.arrow")], renamed);
+    expect(warnings).toContain(
+      "the model was trained on the columns first,second; the corpus's third,second stand for them",
+    );
+    const own = await evaluateModel(at("equal-widths"), [at("equal.arrow")], all);
+    expect(own.warnings).toEqual([]);
+    const narrow = { ...all, column: ["narrow", "wide"] };
+    await expect(evaluateModel(at("cross"), [at("narrow.arrow")], narrow)).rejects.toThrow(
+      /reads the column "before" of 12 dimensions, but "narrow" has 9: give --columns in the model's order/,
     );
   });
 

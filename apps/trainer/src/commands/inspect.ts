@@ -43,6 +43,7 @@ export function addInspectCommand(program: Command): void {
         const filters = { request: givenFilters(command), useModels: flags.filters };
         const report = await inspect(model, patterns, { ...flags, column: columnOf(flags), filters });
         await keepReport(model, report);
+        for (const warning of report.warnings) process.stderr.write(`warning: ${warning}\n`);
         process.stdout.write(
           flags.json ? `${JSON.stringify(report, undefined, 2)}\n` : `${describeFeatures(report)}\n`,
         );

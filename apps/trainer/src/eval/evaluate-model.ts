@@ -13,7 +13,7 @@ import { evaluate } from "../evaluate.ts";
 import { startModelTeam } from "../model-team.ts";
 import { openInput } from "../open-corpus.ts";
 import { filtersForModel, type ModelFilterOptions, type RecordedFilters } from "../row-filters.ts";
-import { columnFor, columnsOf, type LoadedModel, readModel } from "../run/model-folder.ts";
+import { columnFor, columnsOf, columnWarnings, type LoadedModel, readModel } from "../run/model-folder.ts";
 import { partOfRows } from "../slot-rows.ts";
 import { type DeadReport, DeadSample } from "./dead-sample.ts";
 import { findGroundTruth } from "./ground-truth.ts";
@@ -128,6 +128,7 @@ export async function evaluateModel(
     ...quality,
     warnings: [
       ...quality.warnings,
+      ...columnWarnings(loaded, corpus),
       ...foreignSplit(loaded, corpus, options.split),
       ...mismatches(loaded, statistics),
     ],

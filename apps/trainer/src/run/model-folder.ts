@@ -22,6 +22,7 @@ import {
   type SaeLensModel,
   saeLensParts,
 } from "@sparseloom/interop";
+import type { Corpus } from "@sparseloom/data";
 import { RequestError, shellQuoted } from "../errors.ts";
 import { isGroup, readGroup } from "../group/group-folder.ts";
 import { type RunConfig, transformOf } from "./config.ts";
@@ -174,23 +175,44 @@ function transcoderColumns({ model, cfg }: LoadedModel): readonly string[] | und
   return Array.isArray(columns) && columns.length === 2 ? columns.map(String) : undefined;
 }
 
+/** Names of the columns that a model was trained on, in its order, where it has several. */
+function namesOfColumns(loaded: LoadedModel): readonly string[] | undefined {
+  return columnsOf(loaded)?.map(({ name }) => name) ?? transcoderColumns(loaded);
+}
+
 /**
- * The columns of a corpus to open for a model: those asked for, or the model's own, where it reads several.
+ * The columns of a corpus to open for a model: those asked for, or the model's own, where it has several.
  *
- * @throws RequestError when the model reads several and another number is asked for
+ * @throws RequestError when the model has several and another number is asked for, or one of them in another's place
  */
 export function columnFor(
   loaded: LoadedModel,
   asked: string | readonly string[] | undefined,
 ): string | readonly string[] | undefined {
-  const own = columnsOf(loaded)?.map(({ name }) => name) ?? transcoderColumns(loaded);
+  const own = namesOfColumns(loaded);
   if (own === undefined) return asked;
   if (asked === undefined) return own;
   if (typeof asked === "string" || asked.length !== own.length)
     throw new RequestError(
       `the model ${loaded.path} reads ${own.length} columns (${own.join(", ")}): give as many with --columns, or none`,
     );
+  const misplaced = asked.find((name, place) => name !== own[place] && own.includes(name));
+  if (misplaced !== undefined)
+    throw new RequestError(
+      `the model ${loaded.path} was trained on the columns ${own.join(",")} in this order, got --columns ${asked.join(",")}: "${misplaced}" stands in another's place`,
+    );
   return asked;
+}
+
+/** A warning where columns of other names take the place of those that a model was trained on. */
+export function columnWarnings(loaded: LoadedModel, corpus: Corpus): string[] {
+  const own = namesOfColumns(loaded);
+  const there = corpus.columns.map(({ name }) => name);
+  return own === undefined || own.every((name, place) => name === there[place])
+    ? []
+    : [
+        `the model was trained on the columns ${own.join(",")}; the corpus's ${there.join(",")} stand for them`,
+      ];
 }
 
 /** Why there is no model at `path`: several together and runs that are not complete are what it is most often. */
