@@ -22,6 +22,8 @@ it("--units says in which scaling λ, thresholds and their window are meant", as
       "0.5",
       "--examples",
       "64",
+      "--clip-norm",
+      "2",
     ];
     expect(await runCli(["train", file, ...model, ...flags, "--out", out])).toMatchObject({ status: 0 });
     return await readRunConfig(out);
@@ -31,6 +33,8 @@ it("--units says in which scaling λ, thresholds and their window are meant", as
   const ratio = here.transform.scale / there.transform.scale;
   expect(ratio).not.toBeCloseTo(1, 1);
   const { setup } = here;
+  expect(there.setup.training).not.toHaveProperty("clipUnits");
+  expect(setup.training).toMatchObject({ clipNorm: 2, clipUnits: ratio });
   expect(setup.training.l1Coefficient.peak).toBeCloseTo(0.5 * ratio ** 2, 6);
   expect(setup.model).toMatchObject({ jump: { bandwidth: 0.05 * ratio, initialThreshold: 0.01 * ratio } });
 });

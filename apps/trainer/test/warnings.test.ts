@@ -210,7 +210,10 @@ describe("columns", () => {
 });
 
 it.each<[TrainRequest, string]>([
-  [{ k: 3, units: "none" }, "--units is for λ, thresholds and slopes, which --arch topk has not"],
+  [
+    { k: 3, units: "none" },
+    "--units is for --clip-norm, λ, thresholds and slopes: --arch topk has the first alone, and it is not given",
+  ],
   [{ k: 3, encoder: "exact", audit: 0.5 }, "--audit is for the screened encoder, not for --encoder exact"],
 ])("refuses %o", (request, message) => {
   expect(() => checkTrainRequest(request)).toThrow(message);

@@ -20,13 +20,27 @@ export function sumSquares(
   if (squares.length > 0) squares[row] = on.square(gradient, row * columns, columns);
 }
 
-/** Sums the squares of all gradients, and decides by what they are multiplied. Runs on one thread, after all are complete. */
+/**
+ * Whether a parameter's numbers are lengths of rows, as those of biases and thresholds are: for rows s times as long they
+ * are s times as large. Those of matrices, and gains, are ratios.
+ */
+function isLength({ name, shape }: ParameterViews): boolean {
+  return shape.length === 1 && name !== "r_mag";
+}
+
+/**
+ * Sums the squares of all gradients, and decides by what they are multiplied. Runs on one thread, after all are complete.
+ * The norm is that on rows in whose units the limit is meant (`clipUnits`): the loss being s² times as large on rows s
+ * times as long, gradients of ratios are s² times as large, and those of lengths s times.
+ */
 export function measureGradients(arena: Arena): void {
-  const { clipNorm = Number.POSITIVE_INFINITY } = arena.plan.setup.training;
+  const { clipNorm = Number.POSITIVE_INFINITY, clipUnits = 1 } = arena.plan.setup.training;
   let sum = 0;
-  for (const { shape, squares, gradient } of parametersOf(arena)) {
-    if (shape.length > 1) for (const square of squares) sum += square;
-    else for (const g of gradient) sum += g * g;
+  for (const parameter of parametersOf(arena)) {
+    const { shape, squares, gradient } = parameter;
+    const weight = clipUnits ** (isLength(parameter) ? -2 : -4);
+    if (shape.length > 1) for (const square of squares) sum += weight * square;
+    else for (const g of gradient) sum += weight * (g * g);
   }
   const norm = Math.sqrt(sum);
   const factor = Math.min(1, clipNorm / (norm + 1e-6));

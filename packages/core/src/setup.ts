@@ -123,6 +123,11 @@ export interface TrainingSetup {
   /** The norm of all gradients together above which they are scaled down to it. Absent: none. */
   readonly clipNorm?: number;
   /**
+   * How many times as long rows are as those that `clipNorm` was meant for; the norm that is reported and clipped is that
+   * of the gradients on those. Default 1.
+   */
+  readonly clipUnits?: number;
+  /**
    * Decay d, below 1, of an exponential moving average of the parameters, which a finished model has in their place.
    * Absent: none.
    */
@@ -205,11 +210,12 @@ export function checkTraining(training: TrainingSetup): void {
   requireRange("deadWindow", deadWindow, deadWindow > 0, "above 0");
 }
 
-function checkUpdates({ optimizer, clipNorm, ema, learningRate }: TrainingSetup): void {
+function checkUpdates({ optimizer, clipNorm, clipUnits, ema, learningRate }: TrainingSetup): void {
   const { warmupStart = 1, end = 0, peak } = learningRate;
   requireRange("learningRate.warmupStart", warmupStart, warmupStart >= 0 && warmupStart <= 1, "from 0 to 1");
   requireRange("learningRate.end", end, end >= 0 && end <= peak, `from 0 to the peak of ${peak}`);
   if (clipNorm !== undefined) requireRange("clipNorm", clipNorm, clipNorm > 0, "above 0");
+  if (clipUnits !== undefined) requireRange("clipUnits", clipUnits, clipUnits > 0, "above 0");
   if (ema !== undefined) requireRange("ema", ema, ema >= 0 && ema < 1, "at least 0 and below 1");
   if (optimizer === undefined) return;
   const { name, momentum, weightDecay = 0 } = optimizer;

@@ -15,6 +15,7 @@ const jump = {
 const MODELS: [string, SparseModelSetup][] = [
   ["ReLU, free decoder", sparseModel({ architecture: "relu", decoder: "free", k: 0 })],
   ["ReLU, unit decoder", sparseModel({ architecture: "relu", k: 0 })],
+  ["Gated", sparseModel({ architecture: "gated", k: 0 })],
   ["JumpReLU, step", sparseModel({ architecture: "jumprelu", k: 0, jump: { ...jump, penalty: "step" } })],
   ["JumpReLU, tanh", sparseModel({ architecture: "jumprelu", k: 0, jump: { ...jump, penalty: "tanh" } })],
   [
@@ -23,11 +24,11 @@ const MODELS: [string, SparseModelSetup][] = [
   ],
 ];
 
-/** Loss, active latents and gradients of the encoder's bias of one mini-batch, everything in units of `scale`. */
+/** Loss, norm, active latents and gradients of the encoder's bias of one mini-batch, everything in units of `scale`. */
 function oneStep(model: SparseModelSetup, scale: number) {
-  const setup = convertUnits(setupOf(model), scale);
+  const setup = convertUnits(setupOf(model, { clipNorm: 1e9 }), scale);
   const arena = randomSparseArena(setup, 3, { precision: "float64" });
-  for (const parameter of [arena.b_enc, arena.b_dec])
+  for (const parameter of [arena.b_enc, arena.b_dec, arena.b_mag])
     for (let i = 0; i < parameter.value.length; i++) parameter.value[i] *= scale;
   setBatch(
     arena,
@@ -36,7 +37,8 @@ function oneStep(model: SparseModelSetup, scale: number) {
   );
   runStep(createProgram(arena, referenceKernels("float64"), 0), 0);
   const gradients = [...arena.b_enc.gradient, ...arena.threshold.gradient];
-  return { loss: arena.summaries[SUMMARY.loss]!, active: arena.summaries[SUMMARY.active], gradients };
+  const norm = arena.summaries[SUMMARY.gradientNorm]!;
+  return { loss: arena.summaries[SUMMARY.loss]!, active: arena.summaries[SUMMARY.active], norm, gradients };
 }
 
 describe("convertUnits", () => {
@@ -46,6 +48,8 @@ describe("convertUnits", () => {
     const [one, other] = [oneStep(model, 1), oneStep(model, scale)];
     expect(other.active).toBe(one.active);
     expect(other.loss / one.loss).toBeCloseTo(scale ** 2, 6);
+    expect(other.norm).toBeCloseTo(one.norm, 6);
+    expect(one.norm).toBeGreaterThan(0.1);
     other.gradients.forEach((gradient, i) => expect(gradient).toBeCloseTo(scale * one.gradients[i]!, 6));
   });
 

@@ -1,7 +1,9 @@
 /**
  * Hyper-parameters only mean something with the scaling of the rows. For rows x′ = s·x the same optimum, scaled, belongs
  * to: λ of a penalty that is linear in f times s, of one that counts times s² (as the squared error), thresholds and
- * their window times s, the slope of tanh by s. AuxK's term is relative to the error already.
+ * their window times s, the slope of tanh by s. AuxK's term is relative to the error already. The norm of all gradients
+ * has no one power of s (gradients of matrices go with s², those of biases and thresholds with s): where it is clipped, it
+ * is measured in the units that its limit is meant in.
  */
 import { ARCHITECTURES } from "./architectures/index.ts";
 import type { JumpSetup, ModelSetup, Setup } from "./setup.ts";
@@ -26,7 +28,7 @@ function convertJump(jump: JumpSetup, ratio: number): JumpSetup {
  */
 export function convertUnits(setup: Setup, ratio: number): Setup {
   const { model, training } = setup;
-  const { l1Coefficient, preActCoefficient } = training;
+  const { l1Coefficient, preActCoefficient, clipNorm, clipUnits = 1 } = training;
   const peak = l1Coefficient.peak * ratio ** penaltyPower(model);
   const jump = model.kind === "sparse" ? model.jump : undefined;
   return {
@@ -35,6 +37,7 @@ export function convertUnits(setup: Setup, ratio: number): Setup {
       ...training,
       l1Coefficient: { ...l1Coefficient, peak },
       ...(preActCoefficient === undefined ? {} : { preActCoefficient: preActCoefficient * ratio }),
+      ...(clipNorm === undefined ? {} : { clipUnits: clipUnits * ratio }),
     },
   };
 }

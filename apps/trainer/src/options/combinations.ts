@@ -126,8 +126,14 @@ export function checkCombinations(
     );
   }
   // A preset may give units as well, whether it has numbers in them or not.
-  if (request.units !== undefined && (TOPK_FAMILY as readonly string[]).includes(options.arch))
-    throw new RequestError(`--units is for λ, thresholds and slopes, which --arch ${options.arch} has not`);
+  if (
+    request.units !== undefined &&
+    options.clipNorm === undefined &&
+    (TOPK_FAMILY as readonly string[]).includes(options.arch)
+  )
+    throw new RequestError(
+      `--units is for --clip-norm, λ, thresholds and slopes: --arch ${options.arch} has the first alone, and it is not given`,
+    );
 }
 
 /** What a transcoder needs, and cannot have; its b_dec begins at its target's mean, as sparsify's does. */

@@ -16,7 +16,7 @@ export const ROW_OPTIONS = {
     .enum(["none", "sqrt-d", "unit-mean-square"])
     .optional()
     .describe(
-      "scaling in whose units --l1, --l0, --bandwidth, --init-threshold and --tanh-scale are meant (default: that of --normalize)",
+      "scaling in whose units --l1, --l0, --bandwidth, --init-threshold, --tanh-scale and --clip-norm are meant (default: that of --normalize)",
     ),
   center: z.boolean().default(true).describe("subtract the corpus's mean from rows"),
   init: z
