@@ -1,5 +1,7 @@
-/** The vectors side by side that a decoder row rebuilds, and the norms that the L1 penalty weighs with. */
+/** Decoder rows: the vectors side by side that one rebuilds, the norms that the L1 penalty weighs with, the constraint. */
+import type { SparseArena } from "./arena-sparse.ts";
 import type { FloatArray, Round } from "./precision.ts";
+import { laneDot } from "./reference/chains.ts";
 import { outputDimension, type SparseModelSetup } from "./setup.ts";
 
 /** Where the vectors of a crosscoder's row begin, and their widths; else the row itself. */
@@ -20,4 +22,21 @@ export function decoderNormOf(
   let sum = 0;
   for (const [from, width] of decoderParts(model)) sum = round(sum + norm(values, at + from, width));
   return sum;
+}
+
+/** Brings a decoder row that was set onto its constraint, and refreshes its norm. `lanes`: see laneScratch. */
+export function finishDecoderRow(arena: SparseArena, latent: number, lanes: FloatArray, round: Round): void {
+  const { decoder } = arena.model;
+  const dOut = outputDimension(arena.model);
+  const weights = arena.W_dec.value;
+  const at = latent * dOut;
+  const normOf = (values: FloatArray, offset: number, length: number): number =>
+    round(Math.sqrt(laneDot(lanes, values, offset, values, offset, length)));
+  if (decoder === "free") {
+    arena.decoderNorm[latent] = decoderNormOf(arena.model, weights, at, round, normOf);
+    return;
+  }
+  const norm = normOf(weights, at, dOut);
+  arena.decoderNorm[latent] = 1;
+  if (norm > 0) for (let j = at; j < at + dOut; j++) weights[j] = weights[j] / norm;
 }

@@ -11,7 +11,8 @@ import { outputDimension } from "./setup.ts";
 import { startCopies } from "./optimizers/index.ts";
 import { P_ANNEALING } from "./fields.ts";
 import { gaussian, PURPOSE, uniform } from "./random.ts";
-import { finishDecoderRow, laneScratch } from "./reference/sparse.ts";
+import { finishDecoderRow } from "./decoder-parts.ts";
+import { laneScratch } from "./reference/chains.ts";
 
 /** Norm of a free decoder's initial rows (Anthropic, April 2024: random directions of norm 0.05–1, typically 0.1). */
 export const FREE_DECODER_NORM = 0.1;

@@ -10,7 +10,8 @@ import { type FloatArray, roundingTo } from "./precision.ts";
 import { CONTROL } from "./control.ts";
 import { PURPOSE, uniform } from "./random.ts";
 import { startCopies } from "./optimizers/index.ts";
-import { finishDecoderRow, laneScratch } from "./reference/sparse.ts";
+import { finishDecoderRow } from "./decoder-parts.ts";
+import { laneScratch } from "./reference/chains.ts";
 
 /** Norm of a resampled latent's encoder, as a share of the living ones' mean. */
 const ENCODER_SHARE = 0.2;

@@ -4,11 +4,13 @@ import { AUXILIARY } from "../fields.ts";
 import type { FloatArray, Round } from "../precision.ts";
 import { CONTROL } from "../control.ts";
 import type { AuxiliaryKernels, StepContext } from "../kernels.ts";
-import { chainDot, chainLink, laneDot } from "./chains.ts";
+import { chainDot, laneDot } from "./chains.ts";
+import { addDecoderRows, alongDecoderRows } from "./decode.ts";
+import { encoderInput } from "./encode.ts";
 import { outputDimension } from "../setup.ts";
 import { selectLargest, sortByLatent } from "./select.ts";
 
-/** `gather` adds the contributions of given records to gradients, as the sparse stages do. */
+/** The stages of AuxK at one precision. `lanes` is scratch of the calling thread. */
 export function referenceAuxiliary(round: Round, lanes: FloatArray): AuxiliaryKernels {
   return {
     sumErrors(arena, step, first, last) {
@@ -19,19 +21,17 @@ export function referenceAuxiliary(round: Round, lanes: FloatArray): AuxiliaryKe
     },
 
     rebuildErrors(arena, step, first, last) {
+      const dOut = outputDimension(arena.model);
+      const { auxResidual } = arena;
       const scale = round(2 * (arena.auxiliary[AUXILIARY.factor] / step.rows));
       for (let row = first; row < last; row++) {
         selectDead(arena, step, row, round);
         rebuildRow(arena, step, row, lanes, round);
-        const dOut = outputDimension(arena.model);
         const at = row * dOut;
-        for (let j = at; j < at + dOut; j++) arena.auxResidual[j] = scale * arena.auxResidual[j];
+        for (let j = at; j < at + dOut; j++) auxResidual[j] = scale * auxResidual[j];
         const begin = arena.auxOffset[row];
-        for (let record = begin; record < begin + arena.auxCount[row]; record++) {
-          const weights = arena.auxLatent[record] * dOut;
-          const gradient = chainDot(0, arena.auxResidual, at, arena.W_dec.value, weights, dOut, round);
-          arena.auxGradient[record] = gradient;
-        }
+        const end = begin + arena.auxCount[row];
+        alongDecoderRows(arena, auxResidual, at, arena.auxLatent, arena.auxGradient, begin, end, round);
       }
     },
   };
@@ -42,7 +42,7 @@ function selectDead(arena: SparseArena, step: StepContext, row: number, round: R
   const { dIn, latents } = arena.model;
   const { deadLatents, auxScores, auxLatent, auxValue, control, plan } = arena;
   const k = plan.setup.training.auxK?.k ?? 0;
-  const input = arena.centredInput ?? arena.slots[step.slot];
+  const input = encoderInput(arena, step);
   const dead = control[CONTROL.deadLatents];
   const scores = step.rank * latents;
   for (let i = 0; i < dead; i++) {
@@ -73,8 +73,7 @@ function rebuildRow(
   const at = row * dOut;
   const begin = arena.auxOffset[row];
   auxResidual.fill(0, at, at + dOut);
-  for (let record = begin; record < begin + arena.auxCount[row]; record++)
-    chainLink(auxResidual, at, auxValue[record], arena.W_dec.value, auxLatent[record] * dOut, dOut);
+  addDecoderRows(arena, auxResidual, at, auxLatent, auxValue, begin, begin + arena.auxCount[row]);
   const unscale = round(-step.rows / 2);
   for (let j = at; j < at + dOut; j++) auxResidual[j] = auxResidual[j] - round(unscale * residual[j]);
   arena.rowAuxiliary[row] = laneDot(lanes, auxResidual, at, auxResidual, at, dOut);

@@ -7,7 +7,7 @@
  * `acc + a * b` is computed in double: the product of two float32 is exact there, so only the sum rounds, and
  * rounding it again to float32 equals a fused multiply-add but for double rounding (about 2⁻²⁹ of the values).
  */
-import type { FloatArray, Round } from "../precision.ts";
+import type { FloatArray, Precision, Round } from "../precision.ts";
 
 /** Lanes of a fixed-order sum: four vectors of four float32. */
 export const LANES = 16;
@@ -104,4 +104,28 @@ export function laneDot(
     for (let lane = 0; lane < width; lane++) lanes[lane] += lanes[lane + width];
   }
   return lanes[0];
+}
+
+/** Σ (x_j − mean_j)² over a row: lanes as those of {@link laneDot}, which are then added in ascending order. */
+export function squaredDistance(
+  lanes: FloatArray,
+  x: FloatArray,
+  at: number,
+  mean: FloatArray,
+  length: number,
+  round: Round,
+): number {
+  lanes.fill(0);
+  for (let j = 0; j < length; j++) {
+    const difference = round(x[at + j] - mean[j]);
+    lanes[j % LANES] += difference * difference;
+  }
+  let sum = 0;
+  for (let lane = 0; lane < LANES; lane++) sum += lanes[lane];
+  return sum;
+}
+
+/** Scratch for the sums in lane order. */
+export function laneScratch(precision: Precision): FloatArray {
+  return precision === "float32" ? new Float32Array(LANES) : new Float64Array(LANES);
 }

@@ -8,8 +8,7 @@ import { measureBottleneck, mirrorOf, pullBottleneck } from "../deep-options.ts"
 import type { UpdateKernels } from "../optimizers/optimizer.ts";
 import type { DeepKernels, StepContext } from "../kernels.ts";
 import { completeUnits, unitGradientRow, updateUnits } from "../unit-update.ts";
-import { chainLink, chainProduct, laneDot } from "./chains.ts";
-import { squaredDistance } from "./sparse.ts";
+import { chainLink, chainProduct, laneDot, squaredDistance } from "./chains.ts";
 
 /** The reference stages at one precision. `lanes` is scratch of the calling thread. */
 export function referenceDeepKernels(round: Round, lanes: FloatArray, updates: UpdateKernels): DeepKernels {
@@ -112,7 +111,7 @@ function measureRows(
     const positive = step.train && output.relu;
     for (let j = at; j < at + width; j++) difference[j] = y[j] - x[j];
     arena.rowSquaredError[row] = laneDot(lanes, difference, at, difference, at, width);
-    arena.rowSquares[row] = squaredDistance(x, at, arena.mean, width, lanes, round);
+    arena.rowSquares[row] = squaredDistance(lanes, x, at, arena.mean, width, round);
     if (!step.train) continue;
     for (let j = at; j < at + width; j++) {
       difference[j] = positive && y[j] <= 0 ? 0 : step.gradientScale * difference[j];

@@ -3,7 +3,8 @@ import type { SparseArena } from "../arena-sparse.ts";
 import type { FloatArray, Round } from "../precision.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";
 import type { StepContext } from "../kernels.ts";
-import { chainDot, chainLink, laneDot } from "./chains.ts";
+import { laneDot } from "./chains.ts";
+import { addDecoderRows, alongDecoderRows } from "./decode.ts";
 import { decoderTarget } from "./skip.ts";
 import { outputDimension } from "../setup.ts";
 
@@ -30,14 +31,9 @@ export function decodeGate(
   const begin = arena.rowOffset[row];
   const end = begin + arena.rowCount[row];
   gateResidual.set(arena.b_dec.value, at);
-  for (let record = begin; record < end; record++)
-    chainLink(gateResidual, at, recordGate[record], arena.W_dec.value, recordLatent[record] * dOut, dOut);
+  addDecoderRows(arena, gateResidual, at, recordLatent, recordGate, begin, end);
   for (let j = 0; j < dOut; j++) gateResidual[at + j] = gateResidual[at + j] - y[row * dOut + j];
   arena.rowSecondError[row] = laneDot(lanes, gateResidual, at, gateResidual, at, dOut);
   for (let j = at; j < at + dOut; j++) gateResidual[j] = step.gradientScale * gateResidual[j];
-  for (let record = begin; record < end; record++) {
-    const weights = recordLatent[record] * dOut;
-    const gradient = chainDot(0, gateResidual, at, arena.W_dec.value, weights, dOut, round);
-    arena.recordPull.b_enc[record] = gradient;
-  }
+  alongDecoderRows(arena, gateResidual, at, recordLatent, arena.recordPull.b_enc, begin, end, round);
 }

@@ -1,8 +1,9 @@
 /** The slow, obvious implementation of every kernel: it defines correctness, and runs wherever JavaScript does. */
 import type { Kernels } from "../kernels.ts";
 import { type Precision, roundingTo } from "../precision.ts";
+import { laneScratch } from "./chains.ts";
 import { referenceDeepKernels } from "./deep.ts";
-import { laneScratch, referenceSparseKernels } from "./sparse.ts";
+import { referenceSparseKernels } from "./sparse.ts";
 import { referenceUpdates } from "./update.ts";
 
 /** The reference kernels for arenas of `precision` (default float32). One instance per thread: it holds scratch. */

@@ -2,7 +2,8 @@
 import type { SparseArena } from "../arena-sparse.ts";
 import type { FloatArray, Round } from "../precision.ts";
 import type { StepContext } from "../kernels.ts";
-import { chainDot, chainLink, laneDot } from "./chains.ts";
+import { chainLink, laneDot } from "./chains.ts";
+import { addDecoderRows, alongDecoderRows } from "./decode.ts";
 import { decoderTarget } from "./skip.ts";
 import { outputDimension } from "../setup.ts";
 
@@ -35,15 +36,9 @@ export function decodePrefixes(
   prefixes.forEach((width, prefix) => {
     const at = prefixRow(arena, prefix, row);
     prefixResidual.set(from, at);
-    for (; record < end && recordLatent[record] < width; record++)
-      chainLink(
-        prefixResidual,
-        at,
-        recordValue[record],
-        arena.W_dec.value,
-        recordLatent[record] * dOut,
-        dOut,
-      );
+    const to = prefixEnd(recordLatent, record, end, width);
+    addDecoderRows(arena, prefixResidual, at, recordLatent, recordValue, record, to);
+    record = to;
     from = prefixResidual.slice(at, at + dOut);
     for (let j = 0; j < dOut; j++) prefixResidual[at + j] = prefixResidual[at + j] - y[row * dOut + j];
     squares = round(squares + round(weight * laneDot(lanes, prefixResidual, at, prefixResidual, at, dOut)));
@@ -61,16 +56,20 @@ export function decodePrefixes(
 
 /** ∂loss/∂f of a row's records, each along what its latent sees of the errors. */
 export function prefixGradients(arena: SparseArena, row: number, round: Round): void {
-  const { prefixes = [] } = arena.model;
-  const dOut = outputDimension(arena.model);
+  const { prefixResidual, recordLatent, recordGradient, model } = arena;
   const end = arena.rowOffset[row] + arena.rowCount[row];
   let record = arena.rowOffset[row];
-  prefixes.forEach((width, prefix) => {
+  model.prefixes?.forEach((width, prefix) => {
     const at = prefixRow(arena, prefix, row);
-    for (; record < end && arena.recordLatent[record] < width; record++) {
-      const weights = arena.recordLatent[record] * dOut;
-      const gradient = chainDot(0, arena.prefixResidual, at, arena.W_dec.value, weights, dOut, round);
-      arena.recordGradient[record] = gradient;
-    }
+    const to = prefixEnd(recordLatent, record, end, width);
+    alongDecoderRows(arena, prefixResidual, at, recordLatent, recordGradient, record, to, round);
+    record = to;
   });
+}
+
+/** The end of those of a row's records, from `record` on, that a prefix of `width` latents holds. */
+function prefixEnd(recordLatent: Int32Array, record: number, end: number, width: number): number {
+  let to = record;
+  while (to < end && recordLatent[to] < width) to++;
+  return to;
 }
