@@ -13,7 +13,7 @@ import {
   transformRows,
 } from "@sparseloom/core";
 import { type Corpus, sampleRows } from "@sparseloom/data";
-import { type RunConfig, splitOptions, transformOf } from "./run/config.ts";
+import { type RunConfig, splitOptions, trainingMean, transformOf } from "./run/config.ts";
 import { isTranscoder, partOfRows } from "./slot-rows.ts";
 
 /** Rows at most for the geometric median, which passes over them many times, and their bytes at most. */
@@ -41,8 +41,8 @@ export async function initialiseArenas(
   const samples = new Samples(corpus, signal);
   // Runs of one seed one after the other: they share a sample of decoder rows, and only one is held at a time.
   for (const { arena, config } of runs.toSorted((a, b) => a.config.options.seed - b.config.options.seed)) {
-    const { options, statistics } = config;
-    const means = transformRows(statistics.mean, corpus.dIn, transformOf(config));
+    const { options } = config;
+    const means = trainingMean(config);
     const mean = partOfRows(means, arena.model, "target");
     if (arena.kind === "deep") {
       initialise(arena, { seed: options.seed, mean });

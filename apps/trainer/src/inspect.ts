@@ -2,11 +2,11 @@
  * What features respond to: the rows that activate each latent most, with their labels, and how alike these rows
  * are. A latent whose top rows point the same way is one that a person can read.
  */
-import { DeepAutoencoder } from "@sparseloom/core";
+import { DeepAutoencoder, type RowTransform, transformRows } from "@sparseloom/core";
 import { type Block, type Corpus, estimateStatistics, readStatistics, RowStream } from "@sparseloom/data";
 import { RequestError } from "./errors.ts";
 import { evaluate } from "./evaluate.ts";
-import { startModelTeam } from "./model-team.ts";
+import { startModelTeam, transformOfModel } from "./model-team.ts";
 import { openInput } from "./open-corpus.ts";
 import { columnFor, columnWarnings, readModel } from "./run/model-folder.ts";
 import { filtersForModel, type ModelFilterOptions } from "./row-filters.ts";
@@ -73,8 +73,11 @@ export async function inspect(
   });
   const label = options.label ?? corpus.labels[0]?.name ?? null;
   const filters = await filtersForModel(loaded.cfg, corpus, options.filters, { seed: 0 });
+  const { layerNorm } = transformOfModel(model);
+  // Those on record are of the rows as stored.
   const statistics =
-    (await readStatistics(corpus, filters)) ?? (await estimateStatistics(corpus, { seed: 0, filters }));
+    (layerNorm === undefined ? await readStatistics(corpus, filters) : undefined) ??
+    (await estimateStatistics(corpus, { seed: 0, filters, layerNorm }));
   const { team: started, transform } = startModelTeam(loaded, corpus, statistics.mean, options.workers);
   await using team = started;
   await using stream = new RowStream(corpus, { seed: 0, filters, shuffle: "window", epochs: 1, transform });
@@ -97,6 +100,7 @@ export async function inspect(
   const vectors = await readVectors(
     corpus,
     looked.flatMap((latent) => tops.of(latent).map(({ rowId }) => rowId)),
+    transform,
   );
   const ranked = looked
     .map((latent) => ({
@@ -171,16 +175,22 @@ function byBlock(corpus: Corpus, rowIds: readonly number[]): Map<Block, number[]
   return groups;
 }
 
-async function readVectors(corpus: Corpus, rowIds: readonly number[]): Promise<Map<number, Float32Array>> {
+/** Rows in the model's coordinates, by their index. */
+async function readVectors(
+  corpus: Corpus,
+  rowIds: readonly number[],
+  transform: RowTransform,
+): Promise<Map<number, Float32Array>> {
   const vectors = new Map<number, Float32Array>();
   const { dIn } = corpus;
   for (const [block, rows] of byBlock(corpus, rowIds)) {
     const bytes = new Uint8Array(rows.length * dIn * (corpus.type === "float16" ? 2 : 4));
     await corpus.readRows(block, Uint32Array.from(rows), bytes);
-    const values =
+    const stored =
       corpus.type === "float16"
         ? Float32Array.from(new Float16Array(bytes.buffer))
         : new Float32Array(bytes.buffer);
+    const values = transformRows(stored, dIn, transform);
     rows.forEach((row, place) =>
       vectors.set(block.firstRow + row, values.subarray(place * dIn, (place + 1) * dIn)),
     );

@@ -11,7 +11,7 @@ import {
   refreshDerived,
   type RowTransform,
   type SparseAutoencoder,
-  transformRows,
+  transformMean,
 } from "@sparseloom/core";
 import type { Corpus } from "@sparseloom/data";
 import { RequestError } from "./errors.ts";
@@ -31,7 +31,8 @@ export interface ModelTeam {
 /**
  * Starts a team that evaluates `loaded` on `corpus`.
  *
- * @param mean the corpus's mean in raw units, about which variance is measured
+ * @param mean the corpus's mean in raw units, about which variance is measured; of a model with LayerNorm that of the
+ * normalised rows
  * @throws RequestError if the corpus has other dimensions than the model
  */
 export function startModelTeam(
@@ -62,10 +63,16 @@ export function startModelTeam(
   const plan = planRun({ setup, workers, purpose: "evaluate", encoder });
   const team = new Team(plan);
   fill(team.arena, model);
-  const transform = model instanceof DeepAutoencoder ? model.parts.transform : IDENTITY_TRANSFORM;
-  const means = transformRows(mean, corpus.dIn, transform);
-  team.arena.mean.set(partOfRows(means, setup.model, "target"));
+  const transform = transformOfModel(model);
+  team.arena.mean.set(partOfRows(transformMean(mean, transform), setup.model, "target"));
   return { team, transform };
+}
+
+/** How rows must be transformed for a finished model. */
+export function transformOfModel(model: SparseAutoencoder | DeepAutoencoder): RowTransform {
+  if (model instanceof DeepAutoencoder) return model.parts.transform;
+  const layerNorm = model.normalisedWidths;
+  return layerNorm === undefined ? IDENTITY_TRANSFORM : { ...IDENTITY_TRANSFORM, layerNorm };
 }
 
 /** @throws RequestError where a crosscoder's columns were opened in another order, or are others */

@@ -40,7 +40,7 @@ export const PRESETS = {
   },
   "openai-topk": {
     source: GAO,
-    deviations: ["rows are centred and scaled by one number instead of by LayerNorm each"],
+    deviations: [],
     options: {
       arch: "topk",
       latents: 32_768,
@@ -48,8 +48,7 @@ export const PRESETS = {
       auxK: 256,
       auxCoefficient: 1 / 32,
       deadWindow: 10_000_000,
-      normalize: "sqrt-d",
-      center: true,
+      normalize: "layer-norm",
       initBias: "median",
       lr: 1e-4,
       lrSchedule: "constant",
@@ -179,6 +178,8 @@ export function withPreset(request: Readonly<Record<string, unknown>>): Record<s
   );
   const dropped = new Set(other.flatMap((key) => WITHOUT[key] ?? []));
   const own = Object.entries(options).filter(([key]) => !dropped.has(key));
-  const rescaled = request["normalize"] !== undefined && request["normalize"] !== normalize;
+  // Rows after LayerNorm have no scale in common to convert from; its preset has no numbers that would need it.
+  const rescaled =
+    normalize !== "layer-norm" && request["normalize"] !== undefined && request["normalize"] !== normalize;
   return { ...Object.fromEntries(own), ...(rescaled ? { units: normalize } : {}), ...request };
 }

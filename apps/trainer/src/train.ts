@@ -10,7 +10,6 @@ import {
   type Plan,
   planRun,
   type Setup,
-  transformRows,
 } from "@sparseloom/core";
 import { type Corpus, isCorpusError } from "@sparseloom/data";
 import { DivergedError, RequestError, RunError, shellQuoted } from "./errors.ts";
@@ -18,7 +17,7 @@ import { initialiseArenas } from "./initialise-run.ts";
 import { openInput } from "./open-corpus.ts";
 import type { TrainOptions } from "./options.ts";
 import { listCheckpoints, loadCheckpoint, RUN_START, type RunState } from "./run/checkpoint.ts";
-import { readRunConfig, type RunConfig, transformOf } from "./run/config.ts";
+import { readRunConfig, type RunConfig, trainingMean } from "./run/config.ts";
 import {
   claimRunDirectory,
   readResult,
@@ -230,8 +229,7 @@ async function startOf(
     await initialiseArenas([{ arena, config }], corpus, kernels, hooks.signal);
     return RUN_START;
   }
-  const mean = transformRows(config.statistics.mean, config.corpus.dIn, transformOf(config));
-  arena.mean.set(partOfRows(mean, arena.model, "target"));
+  arena.mean.set(partOfRows(trainingMean(config), arena.model, "target"));
   return start;
 }
 

@@ -1,7 +1,11 @@
-/** A trained deep autoencoder that works on raw activations. Its rows are transformed at run time: x′ = s·(x − μ). */
+/**
+ * A trained deep autoencoder that works on raw activations. Its rows are transformed at run time: x′ = s·(x − μ), or
+ * LayerNorm.
+ */
 import type { DeepArena } from "./arena-deep.ts";
 import { bottleneckOf } from "./deep-options.ts";
 import { OptionError } from "./errors.ts";
+import { layerNormRows, undoLayerNorm } from "./layer-norm.ts";
 import { type RowTransform, transformRows } from "./normalisation.ts";
 import { chainProduct } from "./reference/chains.ts";
 import { decodeSafetensors } from "./safetensors.ts";
@@ -52,10 +56,11 @@ export class DeepAutoencoder {
       widths?: unknown;
       output_activation?: unknown;
       scale?: unknown;
+      normalize_activations?: unknown;
     };
     if (config?.architecture !== "autoencoder")
       throw wrong(`architecture is ${String(config?.architecture)}`);
-    const { widths, output_activation, scale } = config;
+    const { widths, output_activation, scale, normalize_activations: normalization = "none" } = config;
     if (
       !Array.isArray(widths) ||
       !widths.every((width) => Number.isInteger(width) && width > 0) ||
@@ -68,6 +73,8 @@ export class DeepAutoencoder {
       throw wrong("cfg.json has no output_activation");
     if (scale !== undefined && !(typeof scale === "number" && Number.isFinite(scale) && scale > 0))
       throw wrong(`scale must be a number above 0, got ${JSON.stringify(scale)}`);
+    if (normalization !== "none" && normalization !== "layer_norm")
+      throw wrong(`normalize_activations must be none or layer_norm, got ${JSON.stringify(normalization)}`);
     const { tensors } = decodeSafetensors(weights);
     const tensor = (name: string, length: number): Float32Array => {
       const data = tensors.get(name)?.data;
@@ -85,7 +92,8 @@ export class DeepAutoencoder {
       };
     });
     const mean = tensors.has("mean") ? tensor("mean", widths[0] as number) : undefined;
-    const transform = { mean, scale: scale ?? 1 };
+    const layerNorm = normalization === "layer_norm" ? { layerNorm: [widths[0] as number] } : {};
+    const transform = { mean, scale: scale ?? 1, ...layerNorm };
     return new DeepAutoencoder({ layers, outputActivation: output_activation, transform });
   }
 
@@ -96,9 +104,10 @@ export class DeepAutoencoder {
 
   /** Reconstruction [rows, dIn] of raw activations. A NaN in a row spreads over that row's reconstruction. */
   reconstruct(x: Float32Array): Float32Array {
-    const { mean, scale } = this.parts.transform;
+    const { mean, scale, layerNorm } = this.parts.transform;
     const y = this.#forward(x, this.parts.layers.length);
     for (let i = 0; i < y.length; i++) y[i] = y[i] / scale + (mean === undefined ? 0 : mean[i % this.dIn]);
+    if (layerNorm !== undefined) undoLayerNorm(y, layerNorm, layerNormRows(x, layerNorm));
     return y;
   }
 

@@ -37,8 +37,10 @@ export {
   scaleOf,
   type ScaleKind,
   type ScaleStatistics,
+  transformMean,
   transformRows,
 } from "./normalisation.ts";
+export type { RowMoments } from "./layer-norm.ts";
 
 // Training on one thread
 export { DEFAULT_ADAM, LocalTrainer, type LocalTrainerOptions, type StepReport } from "./local-trainer.ts";

@@ -8,9 +8,9 @@ import { BATCH, SUMMARY, SUMMARY_FIELDS } from "./fields.ts";
 import { type DeepAutoencoder, deepModel } from "./deep-autoencoder.ts";
 import { assert, OptionError } from "./errors.ts";
 import { chooseEncoder } from "./encoder.ts";
-import { geometricMedian, initialise } from "./initialise.ts";
+import { geometricMedian, type Initialisation, initialise } from "./initialise.ts";
 import { bestKernelVariant, createKernels, type KernelVariant } from "./kernel-variants.ts";
-import { IDENTITY_TRANSFORM } from "./normalisation.ts";
+import { IDENTITY_TRANSFORM, type RowTransform, transformRows } from "./normalisation.ts";
 import { type Encoder, planRun } from "./plan.ts";
 import type { Precision } from "./precision.ts";
 import { automaticLearningRate, type Schedule } from "./schedule.ts";
@@ -59,6 +59,8 @@ export interface LocalTrainerOptions {
   readonly seed: number;
   /** Rows [any number, dIn] for b_dec (their geometric median) and the decoder's directions. @default random directions, b_dec 0 */
   readonly initialRows?: Float32Array;
+  /** Whether rows, initialRows among them, are raw and normalised by LayerNorm, and by the model later. @default false */
+  readonly layerNorm?: boolean;
   /** @default float32 */
   readonly precision?: Precision;
   /** @default the fastest that this machine runs; the reference for float64 */
@@ -82,14 +84,16 @@ export class LocalTrainer {
   /** The run's memory, for whoever wants to look at parameters and gradients. */
   readonly arena: Arena;
   readonly #program: StepProgram;
+  readonly #transform: RowTransform;
   #step = 0;
   #examples = 0;
 
   /** @throws OptionError if an option is out of range or the model does not fit into memory */
   constructor(options: LocalTrainerOptions) {
-    const { model, precision = "float32", seed, initialRows } = options;
+    const { model, precision = "float32", seed } = options;
     if (model.kind === "sparse" && model.dOut !== undefined)
       throw new OptionError("dOut", "dOut is not for LocalTrainer: it trains on rows of one place");
+    this.#transform = transformOf(options);
     // The fast kernels are compiled for shared memory; float64 and machines without them take the reference.
     const variant = options.kernels ?? (precision === "float32" ? bestKernelVariant() : "reference");
     const encoder = chooseEncoder(options.encoder ?? "auto", model, variant);
@@ -97,14 +101,7 @@ export class LocalTrainer {
     const memory = allocateMemory(plan, { shared: variant !== "reference" });
     this.arena = openArena(plan, memory.buffer);
     this.#program = createProgram(this.arena, createKernels(variant, plan, memory), 0);
-    const fromData =
-      initialRows === undefined
-        ? {}
-        : {
-            decoderBias: Float32Array.from(geometricMedian(initialRows, inputDimension(model))),
-            decoderRows: initialRows,
-          };
-    initialise(this.arena, { seed, ...fromData });
+    initialise(this.arena, { seed, ...fromData(options, this.#transform) });
   }
 
   /** Trains on one mini-batch [at most batchRows, dIn]. */
@@ -121,7 +118,7 @@ export class LocalTrainer {
     }
     const slot = arena.slots[0];
     assert(slot !== undefined, "an arena has a slot");
-    slot.set(rows);
+    slot.set(this.#transform.layerNorm === undefined ? rows : transformRows(rows, dIn, this.#transform));
     arena.batches[BATCH.step] = this.#step;
     arena.batches[BATCH.rows] = count;
     arena.batches[BATCH.examplesBefore] = this.#examples;
@@ -145,9 +142,32 @@ export class LocalTrainer {
   model(): SparseAutoencoder | DeepAutoencoder {
     const arena = averagedViews(this.arena);
     return arena.kind === "sparse"
-      ? foldedModel(arena, IDENTITY_TRANSFORM, "scale")
-      : deepModel(arena, IDENTITY_TRANSFORM);
+      ? foldedModel(arena, this.#transform, "scale")
+      : deepModel(arena, this.#transform);
   }
+}
+
+/** @throws OptionError if a row has a vector of one number, of which LayerNorm would leave nothing */
+function transformOf({ model, layerNorm = false }: LocalTrainerOptions): RowTransform {
+  if (!layerNorm) return IDENTITY_TRANSFORM;
+  const dIn = inputDimension(model);
+  const widths = (model.kind === "sparse" ? model.columns : undefined) ?? [dIn];
+  if (widths.some((width) => width < 2))
+    throw new OptionError(
+      "layerNorm",
+      `layerNorm needs vectors of at least 2 dimensions, got ${widths.join(", ")}`,
+    );
+  return { ...IDENTITY_TRANSFORM, layerNorm: widths };
+}
+
+function fromData(
+  { model, initialRows }: LocalTrainerOptions,
+  transform: RowTransform,
+): Pick<Initialisation, "decoderBias" | "decoderRows"> {
+  if (initialRows === undefined) return {};
+  const dIn = inputDimension(model);
+  const decoderRows = transformRows(initialRows, dIn, transform);
+  return { decoderBias: Float32Array.from(geometricMedian(decoderRows, dIn)), decoderRows };
 }
 
 function localSetup(options: LocalTrainerOptions): Setup {

@@ -1,7 +1,9 @@
 /**
  * Scaling of rows by statistics of the corpus, x′ = s·(x − μ), and its folding into an exported model, so that
- * the model works on raw activations. The two scalings differ when norms have outliers.
+ * the model works on raw activations. The two scalings differ when norms have outliers. LayerNorm, by each row's own
+ * statistics, comes before that and stays outside the model's weights.
  */
+import { layerNormRows } from "./layer-norm.ts";
 
 /** How the scalar s is chosen. With centring, norms are those of x − μ. */
 export type ScaleKind =
@@ -29,12 +31,15 @@ export interface ScaleStatistics {
 
 /**
  * x′ = scale·(x − mean); without mean x′ = scale·x. Both are float32 numbers: what is applied is what is folded. Where
- * columns differ in scale, `scales` has one for each dimension, and `scale` is 1.
+ * columns differ in scale, `scales` has one for each dimension, and `scale` is 1. With `layerNorm` x is what LayerNorm
+ * makes of a row.
  */
 export interface RowTransform {
   readonly mean: Float32Array | undefined;
   readonly scale: number;
   readonly scales?: Float32Array | undefined;
+  /** Widths of the vectors in a row, each of which LayerNorm normalises first. Absent: rows are not normalised. */
+  readonly layerNorm?: readonly number[] | undefined;
 }
 
 /** What dimension `i` is multiplied by. */
@@ -79,6 +84,20 @@ export function columnsTransform(
 
 /** Applies the transform to raw rows [any number, dIn], as the data path does: subtract and multiply in float32. */
 export function transformRows(rows: ArrayLike<number>, dIn: number, transform: RowTransform): Float32Array {
+  const { layerNorm } = transform;
+  const normalised = layerNorm === undefined ? rows : layerNormRows(rows, layerNorm).values;
+  return scaleAndCentre(normalised, dIn, transform);
+}
+
+/**
+ * The mean of transformed rows, from the rows' mean [dIn]. LayerNorm does not take means to means: with it `mean` must
+ * be that of the normalised rows.
+ */
+export function transformMean(mean: ArrayLike<number>, transform: RowTransform): Float32Array {
+  return scaleAndCentre(mean, mean.length, transform);
+}
+
+function scaleAndCentre(rows: ArrayLike<number>, dIn: number, transform: RowTransform): Float32Array {
   const { mean } = transform;
   const out = new Float32Array(rows.length);
   for (let i = 0; i < rows.length; i++) {

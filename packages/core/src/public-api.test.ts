@@ -85,6 +85,7 @@ it("the names that @sparseloom/core exports", () => {
       "stateTensors",
       "takeAverages",
       "traceStep",
+      "transformMean",
       "transformRows",
       "transpose",
       "uniqueness",

@@ -7,6 +7,7 @@ import { BATCH_THRESHOLD } from "./fields.ts";
 import { magnitude } from "./architectures/gated.ts";
 import { ARCHITECTURES, hasThresholds } from "./architectures/index.ts";
 import { OptionError } from "./errors.ts";
+import { layerNormRows, type RowMoments, undoLayerNorm } from "./layer-norm.ts";
 import { formOf, type ModelColumn } from "./model-form.ts";
 import { type RowTransform, scaleOf } from "./normalisation.ts";
 import { chainProduct } from "./reference/chains.ts";
@@ -33,6 +34,8 @@ export interface SparseFeatures {
   readonly offsets: Uint32Array;
   readonly latents: Uint32Array;
   readonly values: Float32Array;
+  /** Of a model with LayerNorm: what it took from the rows, which decoding gives back. */
+  readonly moments?: RowMoments;
 }
 
 /** The parts of a {@link SparseAutoencoder}. */
@@ -54,6 +57,8 @@ export interface SparseAutoencoderParts {
   readonly W_skip?: Float32Array;
   /** Of a crosscoder: the vectors that make a row, side by side; dIn is the sum of theirs. */
   readonly columns?: readonly ModelColumn[];
+  /** Whether each row (of a crosscoder each of its vectors) is normalised by LayerNorm before anything else. @default false */
+  readonly layerNorm?: boolean;
 }
 
 /** The transpose of a row-major matrix [rows, columns]. */
@@ -99,6 +104,12 @@ export class SparseAutoencoder {
     return this.parts.latents;
   }
 
+  /** Widths of the vectors in a row that LayerNorm normalises; undefined: none is. */
+  get normalisedWidths(): readonly number[] | undefined {
+    if (this.parts.layerNorm !== true) return undefined;
+    return this.parts.columns?.map(({ dIn }) => dIn) ?? [this.dIn];
+  }
+
   /** The encoder in the field's layout [dIn, latents]; a copy. */
   get W_enc(): Float32Array {
     return transpose(this.parts.encoder, this.latents, this.dIn);
@@ -110,7 +121,7 @@ export class SparseAutoencoder {
    * @param cfg the parsed `cfg.json`
    * @param weights the bytes of `sae_weights.safetensors`
    * @throws OptionError if the architecture is not one we know, a tensor is missing or has another shape, or rows
-   * would have to be normalised at run time
+   * would have to be normalised at run time in another way than by LayerNorm
    */
   static fromFiles(cfg: unknown, weights: Uint8Array): SparseAutoencoder {
     const config = cfg as Record<string, unknown>;
@@ -126,13 +137,16 @@ export class SparseAutoencoder {
     const { architecture, columns, transcodes, skips } = formOf(config);
     if (!isKnown(architecture))
       throw wrong(`architecture must be ${KNOWN.join(" or ")}, got ${String(architecture)}`);
-    // What would change rows at run time is not done here: refused, or every number would be silently wrong.
+    // What else would change rows at run time is not done here: refused, or every number would be silently wrong.
     const normalization = config["normalize_activations"] ?? "none";
-    if (normalization !== "none") {
+    const layerNorm = normalization === "layer_norm";
+    if (normalization !== "none" && !layerNorm) {
       throw wrong(
         `normalize_activations is ${JSON.stringify(normalization)}: fold it into the weights, so that it is "none"`,
       );
     }
+    if (layerNorm && transcodes)
+      throw wrong("normalize_activations of a transcoder must be none, got layer_norm");
     const dIn = whole("d_in");
     const dOut = transcodes ? whole("d_out") : dIn;
     const latents = whole("d_sae");
@@ -170,6 +184,7 @@ export class SparseAutoencoder {
       ...(transcodes ? { dOut } : {}),
       ...(skips ? { W_skip: tensor("W_skip", dOut * dIn) } : {}),
       ...(columns === undefined ? {} : { columns }),
+      ...(layerNorm ? { layerNorm } : {}),
     };
     if (parts.activation.kind === "topk" && parts.activation.k > latents)
       throw wrong(`k is ${parts.activation.k}, more than the ${latents} latents`);
@@ -180,11 +195,15 @@ export class SparseAutoencoder {
   /**
    * Features of raw activations x [rows, dIn].
    *
+   * @param raw x
    * @throws OptionError if x is not whole rows, or a row's pre-activations are not numbers
    */
-  encode(x: Float32Array): SparseFeatures {
+  encode(raw: Float32Array): SparseFeatures {
     const { dIn, latents, activation, applyBDecToInput, encoder, b_enc, b_dec } = this.parts;
-    const rows = this.#rowsOf(x);
+    const rows = this.#rowsOf(raw);
+    const widths = this.normalisedWidths;
+    const normalised = widths === undefined ? undefined : layerNormRows(raw, widths);
+    const x = normalised?.values ?? raw;
     const offsets = new Uint32Array(rows + 1);
     const foundLatents: number[] = [];
     const foundValues: number[] = [];
@@ -223,7 +242,15 @@ export class SparseAutoencoder {
       }
       offsets[row + 1] = foundLatents.length;
     }
-    return { rows, offsets, latents: Uint32Array.from(foundLatents), values: Float32Array.from(foundValues) };
+    return {
+      rows,
+      offsets,
+      latents: Uint32Array.from(foundLatents),
+      values: Float32Array.from(foundValues),
+      ...(normalised === undefined
+        ? {}
+        : { moments: { mean: normalised.mean, deviation: normalised.deviation } }),
+    };
   }
 
   /** Features as a dense matrix [rows, latents]; for small numbers of rows. */
@@ -238,7 +265,12 @@ export class SparseAutoencoder {
     return dense;
   }
 
-  /** Reconstruction [rows, dOut] of raw activations from features: b_dec + Σ f_i·W_dec,i, without what skips them. */
+  /**
+   * Reconstruction [rows, dOut] of raw activations from features: b_dec + Σ f_i·W_dec,i, without what skips them. With
+   * LayerNorm that times σ plus m of each row, which the features bring along.
+   *
+   * @throws OptionError if the model has LayerNorm and the features are without moments
+   */
   decode(features: SparseFeatures): Float32Array {
     const { W_dec, b_dec } = this.parts;
     const dIn = this.dOut;
@@ -249,6 +281,15 @@ export class SparseAutoencoder {
         const from = features.latents[entry] * dIn;
         for (let j = 0; j < dIn; j++) x[row * dIn + j] += features.values[entry] * W_dec[from + j];
       }
+    }
+    const widths = this.normalisedWidths;
+    if (widths !== undefined) {
+      if (features.moments === undefined)
+        throw new OptionError(
+          "features",
+          "features of a model with LayerNorm must have the moments that encode found",
+        );
+      undoLayerNorm(x, widths, features.moments);
     }
     return x;
   }
@@ -306,7 +347,8 @@ export type Fold =
  * W_enc·s, W_dec/s, b_dec/s + μ, and b_enc − s·μ·W_enc where the encoder does not subtract b_dec. Pre-activations stay
  * what they were, times the decoder's norm where that is folded; thresholds and a gate's magnitudes go with them. A
  * BatchTopK autoencoder gets its moving threshold. A crosscoder's columns have a scale each, and one norm together.
- * Of a transcoder the transform is of its input and its target, side by side. The matrices are put into `memory` where
+ * Of a transcoder the transform is of its input and its target, side by side. LayerNorm is not folded: the model does it;
+ * several vectors in a row then are its `columns`, named by number. The matrices are put into `memory` where
  * given, of latents · dIn and latents · dOut numbers.
  */
 export function foldedModel(
@@ -376,7 +418,23 @@ export function foldedModel(
     b_dec,
     ...(arena.model.dOut === undefined ? {} : { dOut }),
     ...(arena.model.skip === true ? { W_skip: foldedSkip(arena, transform, b_dec) } : {}),
+    ...layerNormOf(transform, arena.model.dOut !== undefined),
   });
+}
+
+/** The parts of a model whose rows are to be normalised. @throws OptionError for a transcoder */
+function layerNormOf(
+  { layerNorm }: RowTransform,
+  transcodes: boolean,
+): Pick<SparseAutoencoderParts, "layerNorm" | "columns"> {
+  if (layerNorm === undefined) return {};
+  if (transcodes)
+    throw new OptionError(
+      "transform",
+      "LayerNorm is not for a transcoder: what it took from the target is not known when that is rebuilt",
+    );
+  if (layerNorm.length === 1) return { layerNorm: true };
+  return { layerNorm: true, columns: layerNorm.map((dIn, i) => ({ name: String(i), dIn })) };
 }
 
 /** W_skip·s_x/s_y, which takes its share of the input's mean, −W_skip′·μ_x, to b_dec. */

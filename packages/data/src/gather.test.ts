@@ -35,6 +35,7 @@ const cases = fc
     centred: fc.boolean(),
     scale: fc.constantFrom(1, 0.3, -2, 1e-30, 1e30),
     scaledApart: fc.boolean(),
+    normalised: fc.boolean(),
   })
   .chain((shape) =>
     fc.record({
@@ -55,12 +56,17 @@ const cases = fc
 describe("the row store in WebAssembly", () => {
   it("delivers the bits of the plain one, and stops at the same row that is not finite", () => {
     const property = fc.property(cases, ({ shape, halves, order, mean, first }) => {
-      const { type, dIn, slots, centred, scale, scaledApart } = shape;
+      const { type, dIn, slots, centred, scale, scaledApart, normalised } = shape;
       const scales = Float32Array.from({ length: dIn }, (_, i) => scale * (1 + i));
-      const transform = {
-        mean: centred ? Float32Array.from(mean) : undefined,
-        ...(scaledApart ? { scale: 1, scales } : { scale }),
-      };
+      // One vector or two, where there are numbers for them.
+      const widths = dIn < 6 || slots % 2 === 0 ? [dIn] : [2, dIn - 2];
+      const transform =
+        normalised && dIn > 1
+          ? { mean: undefined, scale: 1, layerNorm: widths }
+          : {
+              mean: centred ? Float32Array.from(mean) : undefined,
+              ...(scaledApart ? { scale: 1, scales } : { scale }),
+            };
       const both = stores({ type, dIn, slots, transform }, Uint16Array.from(halves), order);
       const rows = slots - first;
       const [plain, wasm] = both.map((store) => {

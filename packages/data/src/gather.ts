@@ -5,6 +5,7 @@
  */
 import { valueBytes } from "./arrow/vector-column.ts";
 import type { ValueType } from "./arrow/vector-column.ts";
+import { layerNormRows } from "./layer-norm.ts";
 import { GATHER_MODULE } from "./gather.generated.ts";
 import { areFinite, createRowWriter, rawValues, rowTarget, scaleRows, wholeTransform } from "./transform.ts";
 import type { RowTransform } from "./transform.ts";
@@ -88,7 +89,7 @@ const ROW_GROUP = 4;
 /** The store in WebAssembly; undefined where it does not fit one memory of 4 GiB, or there are no vectors. */
 export function wasmRowStore({ type, dIn, slots, transform }: RowStoreOptions): RowStore | undefined {
   const module = Buffer.from(GATHER_MODULE, "base64");
-  const { mean, scale, scales } = wholeTransform(dIn, transform);
+  const { mean, scale, scales, layerNorm } = wholeTransform(dIn, transform);
   const stagingRows = ROW_GROUP * Math.max(1, Math.floor(STAGING_BYTES / (ROW_GROUP * 4 * dIn)));
   let byteLength = 0;
   const region = (bytes: number): number => {
@@ -127,6 +128,7 @@ export function wasmRowStore({ type, dIn, slots, transform }: RowStoreOptions): 
         const order = orderOffset + 4 * (first + done);
         let finite = kernel(rowsOffset, order, take, dIn, meanOffset, scale, stagingOffset, ...constants);
         if (scales !== undefined) finite = scaleStaged(finite, take, scales);
+        if (layerNorm !== undefined) layerNormRows(staging, 0, finite, layerNorm);
         into.set(staging.subarray(0, Math.min(take, finite + 1) * dIn), to + done * dIn);
         if (finite < take) return done + finite;
       }

@@ -4,6 +4,7 @@ import { textColumn, vectorColumn, writeArrow } from "../test/arrow-files.ts";
 import { readAll } from "../test/read-all.ts";
 import { rowsOfSplit } from "../test/split-model.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
+import { layerNormRows } from "./layer-norm.ts";
 import { openCorpus } from "./open-corpus.ts";
 import type { CorpusStatistics } from "./statistics.ts";
 import { estimateStatistics, fullStatistics } from "./statistics.ts";
@@ -62,6 +63,34 @@ describe("statistics", () => {
     await using small = await openCorpus([path("stat")], { blockBytes: 6 });
     await using large = await openCorpus([path("stat")]);
     expect(await fullStatistics(small, { seed: 1 })).toEqual(await fullStatistics(large, { seed: 1 }));
+  });
+
+  it("of rows after LayerNorm are those of the normalised rows, each column's by itself", async () => {
+    const wide = {
+      dIn: 6,
+      value: (row: number, i: number): number => ((row * 7 + i * 5) % 11) - 2 * i + row,
+    };
+    for (const [column, item, widths] of [
+      ["x", undefined, [6]],
+      ["x", new Float16(), [6]],
+      [["x", "y"], undefined, [6, 6]],
+    ] as const) {
+      const vectors = item === undefined ? wide : { ...wide, item };
+      const columns = {
+        x: vectorColumn(vectors),
+        y: vectorColumn({ ...wide, value: (row, i) => (row + 1) * i ** 2 }),
+      };
+      const name = await writeArrow(path("layer-norm"), columns, [30, 70]);
+      await using corpus = await openCorpus([name], { column, blockBytes: 90 });
+      const all = await readAll(corpus);
+      layerNormRows(all, 0, 100, widths);
+      const { dIn } = corpus;
+      const rows = Array.from({ length: 100 }, (_, row) => [...all.subarray(dIn * row, dIn * (row + 1))]);
+      const found = await fullStatistics(corpus, { seed: 1, layerNorm: widths });
+      expectClose(found, definition(rows));
+      // Each vector of d numbers has a squared norm of d - 1, but for epsilon.
+      expect(found.meanSquareNorm).toBeCloseTo(dIn - widths.length, 3);
+    }
   });
 
   it("come from the rows of the split only", async () => {

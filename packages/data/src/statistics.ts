@@ -19,8 +19,9 @@ import { StatisticsAccumulator } from "./statistics-accumulator.ts";
 import type { RowStatistics } from "./statistics-accumulator.ts";
 import { nonFinite } from "./stream.ts";
 import { createRowWriter, rawValues, rowTarget } from "./transform.ts";
+import type { RowTransform } from "./transform.ts";
 
-/** Statistics of the untransformed, finite rows x. */
+/** Statistics of the finite rows x: untransformed, unless LayerNorm was asked for. */
 export interface CorpusStatistics extends RowStatistics {
   /** Rows of the corpus, all splits together. */
   readonly rows: number;
@@ -41,6 +42,8 @@ export interface CorpusStatistics extends RowStatistics {
 
 /** Options of the statistics functions. */
 export interface StatisticsOptions extends SplitOptions {
+  /** Of rows after LayerNorm: the widths of the vectors in a row, see `RowTransform`. Default: of the rows as stored. */
+  readonly layerNorm?: readonly number[] | undefined;
   /** What to do about numbers that are not finite: stop with an error, or count their rows. Default: `throw`. */
   readonly nonFinite?: "throw" | "count" | undefined;
   /** Called after each block of the main pass. */
@@ -109,7 +112,7 @@ async function measure(
   const exact = blocks.length === corpus.blocks.length;
   const accumulator = new StatisticsAccumulator(
     corpus.dIn,
-    await provisionalStatistics(corpus, pilotBlocks, split, options.signal),
+    await provisionalStatistics(corpus, pilotBlocks, split, options),
   );
   const columns = corpus.columns.length > 1 ? new ColumnAccumulators(corpus.columns) : undefined;
   const nonFinitePlaces: RowPlace[] = [];
@@ -117,7 +120,7 @@ async function measure(
   for (const block of blocks) rowsToRead += block.rows;
   let rowsRead = 0;
   let filteredRows = 0;
-  for await (const { block, kept, filtered, values } of readBlocks(corpus, blocks, split, options.signal)) {
+  for await (const { block, kept, filtered, values } of readBlocks(corpus, blocks, split, options)) {
     const left = new Set<number>();
     accumulator.add(values, kept.length, (i) => {
       left.add(i);
@@ -159,10 +162,10 @@ async function provisionalStatistics(
   corpus: Corpus,
   blocks: readonly Block[],
   split: ResolvedSplit,
-  signal: AbortSignal | undefined,
+  options: StatisticsOptions,
 ): Promise<ProvisionalStatistics | undefined> {
   const pilot = new PilotAccumulator(corpus.dIn);
-  for await (const { kept, values } of readBlocks(corpus, blocks, split, signal)) {
+  for await (const { kept, values } of readBlocks(corpus, blocks, split, options)) {
     for (let i = 0; i < kept.length; i++) pilot.addRow(values, i * corpus.dIn);
   }
   return pilot.finish();
@@ -183,7 +186,7 @@ async function* readBlocks(
   corpus: Corpus,
   blocks: Iterable<Block> & { readonly length: number },
   split: ResolvedSplit,
-  signal: AbortSignal | undefined,
+  { signal, layerNorm }: StatisticsOptions,
 ): AsyncGenerator<ReadBlock> {
   const { dIn, type, rowsPerBlock } = corpus;
   const slots = Array.from({ length: Math.min(blocksInFlight(corpus.files), blocks.length) }, () => {
@@ -196,7 +199,8 @@ async function* readBlocks(
     if (selected.rows.length > 0) await corpus.readBlock(block, bytes, signal);
     return { block, selected, stored };
   });
-  const writeRow = createRowWriter(type, dIn);
+  const transform: RowTransform = { mean: undefined, scale: 1, layerNorm };
+  const writeRow = createRowWriter(type, dIn, transform);
   const target = rowTarget(new Float32Array(rowsPerBlock * dIn));
   const isWithinNorm = split.filters?.isWithinNorm;
   for await (const { block, selected, stored } of reading) {
@@ -205,7 +209,7 @@ async function* readBlocks(
         ? selected.rows
         : selected.rows.filter((row) => isWithinNorm(stored, row * dIn));
     const filtered = selected.filtered + selected.rows.length - kept.length;
-    const asStored = stored instanceof Float32Array && kept.length === block.rows;
+    const asStored = layerNorm === undefined && stored instanceof Float32Array && kept.length === block.rows;
     if (!asStored) for (const [i, index] of kept.entries()) writeRow(stored, index * dIn, target, i * dIn);
     yield { block, kept, filtered, values: asStored ? stored : target.values };
   }

@@ -8,6 +8,7 @@ import { rowsOfSplit } from "../test/split-model.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
 import { openCorpus } from "./open-corpus.ts";
 import type { Corpus } from "./corpus.ts";
+import { layerNormRows } from "./layer-norm.ts";
 import { planWindows } from "./shuffle.ts";
 import { RowStream } from "./stream.ts";
 import type { RowStreamOptions, StreamPosition } from "./stream.ts";
@@ -230,6 +231,57 @@ describe("RowStream's transform", () => {
         expect(values).toEqual([...expected]);
       }
     }
+  });
+
+  it("by LayerNorm gives each row the same bits, whatever the blocks, windows and number types", async () => {
+    const value = (row: number, i: number): number => ((row * 13 + i * 7) % 17) - row / 4;
+    for (const item of [new Float32(), new Float16()]) {
+      const name = await writeArrow(
+        path("layer-norm"),
+        { x: vectorColumn({ dIn: 5, item, value }) },
+        [40, 20],
+      );
+      const expected = Float32Array.from({ length: 300 }, (_, i) => value(Math.floor(i / 5), i % 5));
+      layerNormRows(expected, 0, 60, [5]);
+      for (const [blockBytes, windowBytes, shuffle] of [
+        [20, 100, "window"],
+        [100, 900, "window"],
+        [1e6, 1e6, "none"],
+        [40, 200, "full"],
+      ] as const) {
+        await using corpus = await openCorpus([name], { blockBytes });
+        const transform = { mean: undefined, scale: 1, layerNorm: [5] };
+        const options = { seed: 1, split: "all", shuffle, windowBytes, transform } as const;
+        const { rowIds, values } = await deliver(corpus, options, [7, 3]);
+        expect(rowIds).toHaveLength(60);
+        for (const [place, row] of rowIds.entries())
+          expect(values.slice(5 * place, 5 * place + 5)).toEqual([
+            ...expected.subarray(5 * row, 5 * row + 5),
+          ]);
+      }
+    }
+  });
+
+  it("by LayerNorm names a number that is not finite as it is stored", async () => {
+    const value = (row: number, i: number): number => (row === 8 && i === 2 ? -Infinity : row - i);
+    const name = await writeArrow(path("not-normal"), { x: vectorColumn({ dIn: 4, value }) }, [10]);
+    await using corpus = await openCorpus([name]);
+    const transform = { mean: undefined, scale: 1, layerNorm: [4] };
+    await expect(
+      deliver(corpus, { seed: 1, shuffle: "none", split: "all", transform }, [10]),
+    ).rejects.toThrow(/row 8.*-Infinity/);
+  });
+
+  it.each([
+    [{ layerNorm: [3, 3] }, "widths 3, 3: they must be whole numbers of at least 2 that sum to 4"],
+    [{ layerNorm: [3, 1] }, "widths 3, 1: they must"],
+    [{ layerNorm: [4], mean: new Float32Array(4) }, "so there must be no mean"],
+    [{ layerNorm: [4], scale: 2 }, "scale must be 1"],
+  ])("refuses LayerNorm that makes no sense: %o", async (part, message) => {
+    const name = await writeArrow(path("refused"), { x: vectorColumn({ dIn: 4 }) }, [10]);
+    await using corpus = await openCorpus([name]);
+    const transform = { mean: undefined, scale: 1, ...part };
+    expect(() => new RowStream(corpus, { seed: 1, transform })).toThrow(message);
   });
 
   it("does not change when the caller changes its mean", async () => {

@@ -4,11 +4,13 @@
  */
 import type { ValueType } from "./arrow/vector-column.ts";
 import { createFloat16Table } from "./float16.ts";
+import { checkWidths, layerNormRows } from "./layer-norm.ts";
 
 /**
  * x' = fround(fround(x - mean) * scale), number by number: x is the stored value as float32, mean[i] and scale
  * are rounded to float32 first, and each operation rounds to float32. Without a mean nothing is subtracted, with
- * a scale of 1 nothing is multiplied. Where columns differ in scale, scales[i] takes the place of scale.
+ * a scale of 1 nothing is multiplied. Where columns differ in scale, scales[i] takes the place of scale. LayerNorm
+ * takes the place of all of them.
  */
 export interface RowTransform {
   /** `[dIn]`, or undefined for no centring. */
@@ -16,6 +18,8 @@ export interface RowTransform {
   readonly scale: number;
   /** `[dIn]`, instead of `scale`; then scale must be 1. */
   readonly scales?: Float32Array | undefined;
+  /** Widths of the vectors in a row, each of which is normalised by LayerNorm; then there is no mean, and scale is 1. */
+  readonly layerNorm?: readonly number[] | undefined;
 }
 
 /** Raw rows in memory, seen as numbers. */
@@ -56,12 +60,15 @@ export interface WholeTransform {
   readonly scale: number;
   /** Undefined: all dimensions have `scale`. */
   readonly scales: Float32Array | undefined;
+  /** Undefined: rows are not normalised. */
+  readonly layerNorm: readonly number[] | undefined;
 }
 
 /**
  * A transform in full. What it holds are copies: the caller may reuse its arrays, but what is done to rows must not
  * change. Subtracting 0 and multiplying by 1 change no bit, so one loop serves every transform.
- * @throws RangeError when the mean or the scales have another dimension, or there are both a scale and scales.
+ * @throws RangeError when the mean, the scales or LayerNorm's widths have another dimension, or there are both a scale
+ * and scales, or LayerNorm and anything else.
  */
 export function wholeTransform(dIn: number, transform?: RowTransform): WholeTransform {
   for (const [name, given] of [
@@ -74,12 +81,19 @@ export function wholeTransform(dIn: number, transform?: RowTransform): WholeTran
   const scale = Math.fround(transform?.scale ?? 1);
   const scales = transform?.scales?.slice();
   if (scales !== undefined && scale !== 1) throw new RangeError(`rows have scales, so scale must be 1`);
-  return { mean: transform?.mean?.slice() ?? new Float32Array(dIn), scale, scales };
+  const layerNorm = transform?.layerNorm?.slice();
+  if (layerNorm !== undefined) {
+    checkWidths(layerNorm, dIn);
+    if (transform?.mean !== undefined || scale !== 1 || scales !== undefined)
+      throw new RangeError("rows are normalised by LayerNorm, so there must be no mean, and scale must be 1");
+  }
+  return { mean: transform?.mean?.slice() ?? new Float32Array(dIn), scale, scales, layerNorm };
 }
 
 /** Chooses the loop for a corpus and a transform. @throws RangeError when the mean has another dimension. */
 export function createRowWriter(type: ValueType, dIn: number, transform?: RowTransform): WriteRow {
-  const { mean, scale, scales } = wholeTransform(dIn, transform);
+  const { mean, scale, scales, layerNorm } = wholeTransform(dIn, transform);
+  if (layerNorm !== undefined) return normalisingWriter(createRowWriter(type, dIn), layerNorm);
   if (scales !== undefined) return scaledWriter(createRowWriter(type, dIn, { mean, scale: 1 }), scales);
   if (type === "float32" && transform?.mean === undefined && scale === 1) return copyWriter(dIn);
   return type === "float16" ? halfWriter(dIn, mean, scale) : singleWriter(dIn, mean, scale);
@@ -90,6 +104,15 @@ function scaledWriter(writeRow: WriteRow, scales: Float32Array): WriteRow {
     const finite = writeRow(source, from, target, to);
     scaleRows(target.values, to, 1, scales);
     return finite && areFinite(target.bits, to, scales.length);
+  };
+}
+
+/** A row that is not finite stays as it was stored: that is what its error shows. */
+function normalisingWriter(writeRow: WriteRow, widths: readonly number[]): WriteRow {
+  return (source, from, target, to) => {
+    const finite = writeRow(source, from, target, to);
+    if (finite) layerNormRows(target.values, to, 1, widths);
+    return finite;
   };
 }
 

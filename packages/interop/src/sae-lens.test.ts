@@ -63,6 +63,17 @@ describe("cfg.json", () => {
     expect(config).not.toHaveProperty("rescale_acts_by_decoder_norm");
   });
 
+  it("names LayerNorm, which cannot be folded, and refuses it of a transcoder", () => {
+    expect(configOf({ ...TOPK, layerNorm: true }, { sparseloom: {} })).toHaveProperty(
+      "normalize_activations",
+      "layer_norm",
+    );
+    const transcoder = { ...STANDARD, dOut: 2, layerNorm: true };
+    expect(() => exportSaeLens(transcoder, { sparseloom: {} })).toThrow(
+      new SaeLensError("layerNorm", "is true, expected false in a transcoder: SAELens would not undo it"),
+    );
+  });
+
   it("carries what is known of the model under SAELens's names", () => {
     const metadata: SaeLensMetadata = {
       trainingArchitecture: "batchtopk",

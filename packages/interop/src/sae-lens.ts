@@ -17,7 +17,7 @@ function transcoderName(architecture: SaeLensArchitecture, skips: boolean): stri
 /** The inference architectures that are written: ReLU (`standard`), TopK (`topk`), JumpReLU (`jumprelu`) and Gated (`gated`). */
 export type SaeLensArchitecture = "standard" | "topk" | "jumprelu" | "gated";
 
-/** A sparse autoencoder that takes and gives raw activations. */
+/** A sparse autoencoder that takes and gives raw activations, or what LayerNorm makes of them. */
 export interface SaeLensModel {
   readonly architecture: SaeLensArchitecture;
   /** Dimensions of an activation. */
@@ -45,6 +45,11 @@ export interface SaeLensModel {
   readonly W_dec: Float32Array;
   /** [dIn], of a transcoder [dOut] */
   readonly b_dec: Float32Array;
+  /**
+   * Whether the weights are for rows after LayerNorm, (x − mean)/(std + 1e-5), which whoever uses the model must do and
+   * undo. Not of a transcoder: SAELens does not undo it there. @default false
+   */
+  readonly layerNorm?: boolean;
 }
 
 /** What JSON can hold. */
@@ -164,7 +169,7 @@ function tensorsOf({
 
 /**
  * The keys of `cfg.json`. SAELens rescales nothing at run time: `normalize_activations` is "none" because the
- * weights are folded, and the decoder's norms are not used to rank latents.
+ * weights are folded (but for LayerNorm, which nothing folds), and the decoder's norms are not used to rank latents.
  */
 function configOf(model: SaeLensModel, metadata: SaeLensMetadata): { [key: string]: JsonValue } {
   return {
@@ -179,7 +184,7 @@ function configOf(model: SaeLensModel, metadata: SaeLensMetadata): { [key: strin
     dtype: "float32",
     device: "cpu",
     apply_b_dec_to_input: model.applyBDecToInput,
-    normalize_activations: "none",
+    normalize_activations: model.layerNorm === true ? "layer_norm" : "none",
     reshape_activations: "none",
     metadata: withoutAbsent({
       sae_lens_version: SAE_LENS_VERSION,
@@ -271,6 +276,11 @@ function checkModel(model: SaeLensModel): void {
     checkCount("dOut", dOut);
     if (model.applyBDecToInput)
       throw new SaeLensError("applyBDecToInput", "is true, expected false in a transcoder");
+    if (model.layerNorm === true)
+      throw new SaeLensError(
+        "layerNorm",
+        "is true, expected false in a transcoder: SAELens would not undo it",
+      );
   }
   if (W_skip !== undefined) {
     if (model.dOut === undefined)

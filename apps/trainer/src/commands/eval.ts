@@ -1,4 +1,4 @@
-/** `sparseloom eval <model> <corpus...>`: a model's metrics on a corpus, in raw units. */
+/** `sparseloom eval <model> <corpus...>`: a model's metrics on a corpus. */
 import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
 import { describeEvaluation } from "../eval/describe.ts";

@@ -21,8 +21,9 @@ type Row = readonly [measure: string, value: string, meaning: string];
 
 function measures(result: EvalResult): Row[] {
   const { mse, fvu, cosineSimilarity, shrinkage, relativeBias, l0, l1, dead, latents, decoder } = result;
+  const units = result.units === "raw" ? "raw units" : "rows as LayerNorm leaves them";
   const rows: Row[] = [
-    ["MSE", mse.toPrecision(5), "squared error per row, summed over dimensions, raw units"],
+    ["MSE", mse.toPrecision(5), `squared error per row, summed over dimensions, ${units}`],
     Number.isFinite(fvu)
       ? ["FVU", fvu.toFixed(4), `share of variance unexplained (explained ${(1 - fvu).toFixed(4)})`]
       : ["FVU", "–", "share of variance unexplained; these rows have no variance"],

@@ -1,4 +1,4 @@
-/** Evaluates a model on a corpus, in raw units, on a worker team of its own. */
+/** Evaluates a model on a corpus, in raw units or as its LayerNorm leaves rows, on a worker team of its own. */
 import { densityHistogram, type DensityHistogram } from "@sparseloom/core";
 import {
   type Corpus,
@@ -10,7 +10,7 @@ import {
 } from "@sparseloom/data";
 import { RequestError } from "../errors.ts";
 import { evaluate } from "../evaluate.ts";
-import { startModelTeam } from "../model-team.ts";
+import { startModelTeam, transformOfModel } from "../model-team.ts";
 import { openInput } from "../open-corpus.ts";
 import { filtersForModel, type ModelFilterOptions, type RecordedFilters } from "../row-filters.ts";
 import { columnFor, columnsOf, columnWarnings, type LoadedModel, readModel } from "../run/model-folder.ts";
@@ -29,7 +29,9 @@ export interface EvalResult extends Quality {
   readonly filteredRows: number;
   /** The row filters; null: none. */
   readonly filters: RecordedFilters | null;
-  /** Mean over rows of ‖x − x̂‖², raw units. */
+  /** What rows and reconstructions are measured as: raw, or both as the model's LayerNorm leaves rows. */
+  readonly units: "raw" | "layer-norm";
+  /** Mean over rows of ‖x − x̂‖². */
   readonly mse: number;
   readonly fvu: number;
   readonly l0: number;
@@ -81,7 +83,12 @@ export async function evaluateModel(
   // Variance is measured about the whole corpus's mean, whichever split is evaluated.
   const statistics =
     (await readStatistics(corpus, filters)) ?? (await estimateStatistics(corpus, { ...split, split: "all" }));
-  const { team: started, transform } = startModelTeam(loaded, corpus, statistics.mean, options.workers);
+  const { layerNorm } = transformOfModel(loaded.model);
+  const { mean } =
+    layerNorm === undefined
+      ? statistics
+      : await estimateStatistics(corpus, { ...split, split: "all", layerNorm });
+  const { team: started, transform } = startModelTeam(loaded, corpus, mean, options.workers);
   await using team = started;
   // True features are of one place.
   const truth = corpus.columns.length > 1 ? undefined : await findGroundTruth(corpus, options.features);
@@ -118,6 +125,7 @@ export async function evaluateModel(
     rows: found.rows,
     filteredRows: stream.filteredRows,
     filters: filters ?? null,
+    units: layerNorm === undefined ? "raw" : "layer-norm",
     mse: found.mse / transform.scale ** 2,
     fvu: found.fvu,
     l0: found.l0,

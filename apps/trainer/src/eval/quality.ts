@@ -24,6 +24,7 @@ import {
   reconstructionMetrics,
   type ReconstructionSums,
   type RowTransform,
+  transformRows,
   uniqueness,
 } from "@sparseloom/core";
 import { munkres } from "munkres";
@@ -53,7 +54,7 @@ export interface TruthResult {
 /** One of the vectors that a crosscoder reads and rebuilds. */
 export interface ColumnQuality {
   readonly name: string;
-  /** Mean over rows of ‖x − x̂‖², raw units. */
+  /** Mean over rows of ‖x − x̂‖². */
   readonly mse: number;
   readonly fvu: number;
 }
@@ -97,7 +98,7 @@ export class QualityMeter {
   #reconstruction = new Float32Array(0);
 
   /**
-   * @param transform of the rows in the arena's slots; measured is in raw units
+   * @param transform of the rows in the arena's slots; measured is in raw units, with LayerNorm in normalised ones
    * @param columns that rows are made of, where they are several
    */
   constructor(
@@ -170,7 +171,7 @@ export class QualityMeter {
     };
   }
 
-  /** The columns' squares. A crosscoder is folded: the arena's mean is in raw units, as the rows are. */
+  /** The columns' squares. A crosscoder is folded: the arena's mean is in the units that the rows are measured in. */
   #addColumns({ mean }: Arena, rows: number): void {
     const dIn = mean.length;
     let from = 0;
@@ -204,7 +205,7 @@ export class QualityMeter {
     };
   }
 
-  /** Rows and reconstructions in raw units: x = x′/s + μ. */
+  /** Rows and reconstructions in raw units: x = x′/s + μ. LayerNorm is left as it is. */
   #reconstruct(arena: Arena, rows: number, slot: number): void {
     const dIn = arena.mean.length;
     const { mean, scale } = this.#transform;
@@ -230,8 +231,10 @@ export class QualityMeter {
     for (let row = 0; row < rows; row++) {
       generator.fill(made, rowIds[row]);
       const read = this.#x.subarray(row * dIn, (row + 1) * dIn);
-      const distance = Math.hypot(...made.map((value, j) => value - read[j]));
-      if (distance <= ROUNDING * Math.hypot(...made)) continue;
+      const { layerNorm } = this.#transform;
+      const expected = layerNorm === undefined ? made : transformRows(made, dIn, this.#transform);
+      const distance = Math.hypot(...expected.map((value, j) => value - read[j]));
+      if (distance <= ROUNDING * Math.hypot(...expected)) continue;
       this.#detections = undefined;
       this.#warnings.push(
         `row ${rowIds[row]} of the corpus is not what the generator in ${this.#truth?.path} makes: precision and recall are left out`,

@@ -85,6 +85,7 @@ export function checkCombinations(
   both("column", "columns");
   both("columns", "units");
   checkTarget(options, given);
+  checkLayerNorm(options, given);
   const onlyWith = (key: "targetL0" | "tanhScale", penalty: "quadratic" | "tanh"): void => {
     if (options[key] !== undefined && options.l0Penalty !== penalty)
       throw new RequestError(`${flagOf(key)} is for --l0-penalty ${penalty}`);
@@ -134,6 +135,25 @@ export function checkCombinations(
     throw new RequestError(
       `--units is for --clip-norm, λ, thresholds and slopes: --arch ${options.arch} has the first alone, and it is not given`,
     );
+}
+
+/** LayerNorm is by each row's own statistics: nothing of the corpus's goes with it, and no other scale converts to it. */
+function checkLayerNorm(options: TrainOptions, given: Readonly<Record<string, unknown>>): void {
+  if (options.normalize !== "layer-norm") return;
+  if (given["center"] === true)
+    throw new RequestError(
+      "--center does not go with --normalize layer-norm, which takes each row's own mean: leave it out",
+    );
+  if (options.target !== undefined)
+    throw new RequestError(
+      "--normalize layer-norm does not go with --target: a target's mean and deviation are not known where it is rebuilt",
+    );
+  const inUnits = !(TOPK_FAMILY as readonly string[]).includes(options.arch);
+  if (options.units !== undefined && inUnits)
+    throw new RequestError(
+      `λ and thresholds for --units ${options.units} cannot be converted for --normalize layer-norm, whose rows have no scale in common`,
+    );
+  options.center = false;
 }
 
 /** What a transcoder needs, and cannot have; its b_dec begins at its target's mean, as sparsify's does. */

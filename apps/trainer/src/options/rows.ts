@@ -9,16 +9,21 @@ export const DEFAULT_WINDOW_MB = 12;
 /** Options of `train` about rows: their scaling and what starts from them, columns, who is held out, their order. */
 export const ROW_OPTIONS = {
   normalize: z
-    .enum(["none", "sqrt-d", "unit-mean-square"])
+    .enum(["none", "sqrt-d", "unit-mean-square", "layer-norm"])
     .default("sqrt-d")
-    .describe("scalar that rows are multiplied by"),
+    .describe(
+      "scalar that rows are multiplied by; layer-norm: each row (of several columns each vector) less its own mean, over its own standard deviation, which the model then does to whatever it reads",
+    ),
   units: z
     .enum(["none", "sqrt-d", "unit-mean-square"])
     .optional()
     .describe(
       "scaling in whose units --l1, --l0, --bandwidth, --init-threshold, --tanh-scale and --clip-norm are meant (default: that of --normalize)",
     ),
-  center: z.boolean().default(true).describe("subtract the corpus's mean from rows"),
+  center: z
+    .boolean()
+    .default(true)
+    .describe("subtract the corpus's mean from rows (with --normalize layer-norm not done)"),
   init: z
     .enum(["random", "uniform", "data"])
     .default("random")

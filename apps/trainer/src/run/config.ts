@@ -4,7 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { RowTransform, Setup } from "@sparseloom/core";
+import { type RowTransform, type Setup, transformMean } from "@sparseloom/core";
 import type { CorpusColumn, CorpusStatistics, WindowPlan } from "@sparseloom/data";
 import { RequestError, RunError } from "../errors.ts";
 import type { TrainOptions } from "../options.ts";
@@ -38,12 +38,19 @@ export interface RunConfig {
   };
   /** Rows left out of training, statistics and evaluation; null: none. */
   readonly filters: RecordedFilters | null;
+  /** Of the rows as they are stored. */
   readonly statistics: CorpusStatistics;
-  /** Rows are trained on as x′ = scale·(x − mean); of several columns each by its own of `scales`, and scale is 1. */
+  /** Of the rows after LayerNorm, where they are normalised so; always of a sample. */
+  readonly normalisedStatistics?: CorpusStatistics;
+  /**
+   * Rows are trained on as x′ = scale·(x − mean); of several columns each by its own of `scales`, and scale is 1. With
+   * `layerNorm`, the widths of a row's vectors, LayerNorm takes the place of both.
+   */
   readonly transform: {
     readonly mean: readonly number[] | null;
     readonly scale: number;
     readonly scales?: readonly number[];
+    readonly layerNorm?: readonly number[];
   };
   readonly setup: Setup;
   readonly totalExamples: number;
@@ -71,12 +78,18 @@ export function splitOptions(
 
 /** The run's row transform, as the data path and the export apply it. */
 export function transformOf(config: RunConfig): RowTransform {
-  const { mean, scale, scales } = config.transform;
-  const transform = { mean: mean === null ? undefined : Float32Array.from(mean), scale };
+  const { mean, scale, scales, layerNorm } = config.transform;
+  const normalised = layerNorm === undefined ? {} : { layerNorm };
+  const transform = { mean: mean === null ? undefined : Float32Array.from(mean), scale, ...normalised };
   const { columns = [] } = config.corpus;
   if (scales === undefined) return transform;
   const each = columns.flatMap(({ dIn }, i) => Array<number>(dIn).fill(scales[i] as number));
   return { ...transform, scales: Float32Array.from(each) };
+}
+
+/** The mean of the training rows [dIn] in the model's coordinates. */
+export function trainingMean(config: RunConfig): Float32Array {
+  return transformMean((config.normalisedStatistics ?? config.statistics).mean, transformOf(config));
 }
 
 /**

@@ -78,6 +78,7 @@ export async function writeModel(
     b_enc,
     W_dec,
     b_dec,
+    ...(parts.layerNorm === true ? { layerNorm: true } : {}),
   };
   const metadata: SaeLensMetadata = {
     trainingArchitecture: arena.model.architecture,
@@ -120,7 +121,7 @@ function metadataOf(config: RunConfig) {
       scale: config.transform.scale,
       ...(config.transform.scales === undefined ? {} : { scales: config.transform.scales }),
     },
-    lossConvention: "mean over rows of the squared error summed over dimensions, on scaled rows",
+    lossConvention: `mean over rows of the squared error summed over dimensions, on ${options.normalize === "layer-norm" ? "normalised" : "scaled"} rows`,
     deadWindow: setup.training.deadWindow,
     // What eval compares a corpus with before it trusts a number.
     corpus: {
@@ -146,6 +147,7 @@ async function writeDeepModel(path: string, model: DeepAutoencoder, config: RunC
     tied: config.options.tied ?? false,
     output_activation: outputActivation,
     scale: transform.scale,
+    ...(transform.layerNorm === undefined ? {} : { normalize_activations: "layer_norm" }),
     dtype: "float32",
     metadata: { sparseloom: metadataOf(config) },
   };

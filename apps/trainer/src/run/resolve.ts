@@ -2,10 +2,10 @@
 import {
   columnsTransform,
   convertUnits,
+  IDENTITY_TRANSFORM,
   type ModelSetup,
   type RowTransform,
   rowTransform,
-  type ScaleKind,
   scaleOf,
   type Setup,
 } from "@sparseloom/core";
@@ -41,6 +41,8 @@ interface TrainingData {
   readonly trainRows: number;
   readonly filteredRows: number;
   readonly statistics: CorpusStatistics;
+  /** With LayerNorm: of the rows after it. */
+  readonly normalisedStatistics?: CorpusStatistics;
 }
 
 /**
@@ -82,7 +84,24 @@ async function lookAtCorpus(
   const statistics = saved ?? (await estimateStatistics(corpus, { ...split, split: "train", signal }));
   if (statistics.totalVariance === 0)
     throw new RequestError("there is nothing to learn: all rows of the corpus are equal");
-  return { filters, trainRows, filteredRows, statistics };
+  const data = { filters, trainRows, filteredRows, statistics };
+  if (options.normalize !== "layer-norm") return data;
+  const layerNorm = widthsForLayerNorm(corpus);
+  const sample = { ...split, split: "train", signal, layerNorm } as const;
+  const normalisedStatistics = await estimateStatistics(corpus, sample);
+  if (normalisedStatistics.totalVariance === 0)
+    throw new RequestError("there is nothing to learn: all rows of the corpus are equal after LayerNorm");
+  return { ...data, normalisedStatistics };
+}
+
+/** @throws RequestError for a vector of one number, of which LayerNorm would leave nothing */
+function widthsForLayerNorm({ columns }: Corpus): number[] {
+  const narrow = columns.find(({ dIn }) => dIn < 2);
+  if (narrow !== undefined)
+    throw new RequestError(
+      `--normalize layer-norm needs vectors of at least 2 dimensions, but the column "${narrow.name}" has ${narrow.dIn}`,
+    );
+  return columns.map(({ dIn }) => dIn);
 }
 
 function configOf(
@@ -91,19 +110,22 @@ function configOf(
   options: TrainOptions,
   kernelVariant: string,
   blockBytes: number,
-  { filters, trainRows, filteredRows, statistics }: TrainingData,
+  { filters, trainRows, filteredRows, statistics, normalisedStatistics }: TrainingData,
 ): RunConfig {
   const totalExamples = options.examples ?? (options.epochs ?? 1) * trainRows;
   const batchRows = Math.min(options.batch, totalExamples);
   const totalSteps = Math.ceil(totalExamples / batchRows);
-  const transform = transformFor(options.normalize, options.center, statistics);
+  const transform = transformFor(options, corpus, statistics);
   const model = modelSetup(options, corpus);
-  const meant = options.units ?? options.normalize;
   const length = { batchRows, totalExamples, totalSteps };
-  const variance = scaledVariance(statistics, transform, model);
+  const variance = scaledVariance(normalisedStatistics ?? statistics, transform, model);
   const inUnits: Setup = { model, training: trainingSetup(options, model, length, variance) };
   // A preset's numbers, say, that were found on rows of another scale.
-  const ratio = transform.scale / transformFor(meant, options.center, statistics).scale;
+  const { normalize, units = normalize } = options;
+  const ratio =
+    units === normalize || normalize === "layer-norm"
+      ? 1
+      : transform.scale / transformFor({ ...options, normalize: units }, corpus, statistics).scale;
   const setup = ratio === 1 ? inUnits : convertUnits(inUnits, ratio);
   return {
     version: VERSION,
@@ -124,10 +146,12 @@ function configOf(
     },
     filters,
     statistics,
+    ...(normalisedStatistics === undefined ? {} : { normalisedStatistics }),
     transform: {
       mean: transform.mean === undefined ? null : [...transform.mean],
       scale: transform.scale,
       ...(transform.scales === undefined ? {} : { scales: firstOfEach(transform.scales, corpus.columns) }),
+      ...(transform.layerNorm === undefined ? {} : { layerNorm: transform.layerNorm }),
     },
     setup,
     totalExamples,
@@ -137,7 +161,13 @@ function configOf(
 }
 
 /** The transform of a corpus's rows: of several columns, each by its own statistics. */
-function transformFor(kind: ScaleKind, centre: boolean, statistics: CorpusStatistics): RowTransform {
+function transformFor(
+  { normalize: kind, center: centre }: Pick<TrainOptions, "normalize" | "center">,
+  corpus: Corpus,
+  statistics: CorpusStatistics,
+): RowTransform {
+  if (kind === "layer-norm")
+    return { ...IDENTITY_TRANSFORM, layerNorm: corpus.columns.map(({ dIn }) => dIn) };
   const { columns, mean } = statistics;
   if (columns === undefined) return rowTransform(kind, centre, statistics);
   let from = 0;

@@ -65,13 +65,15 @@ function ofSchedules({ setup: { training }, totalSteps, totalExamples }: RunConf
   ];
 }
 
+function negativeRows({ center, normalize }: RunConfig["options"]): string[] {
+  const cannot =
+    "have negative values, which the last layer's ReLU cannot give: take --output-activation linear";
+  if (normalize === "layer-norm") return [`rows after LayerNorm ${cannot}`];
+  return center ? [`centred rows ${cannot}, or --no-center`] : [];
+}
+
 function ofModel({ setup: { model }, options }: RunConfig): string[] {
-  if (model.kind === "deep")
-    return options.center && model.outputActivation === "relu"
-      ? [
-          "centred rows have negative values, which the last layer's ReLU cannot give: take --output-activation linear, or --no-center",
-        ]
-      : [];
+  if (model.kind === "deep") return model.outputActivation === "relu" ? negativeRows(options) : [];
   const [smallest] = model.prefixes ?? [];
   const least = Math.floor(model.latents / 16);
   return smallest === undefined || smallest >= least
