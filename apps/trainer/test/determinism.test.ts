@@ -38,8 +38,8 @@ async function expectSameRun(name: string, part: string): Promise<void> {
 /** Recipes that can be trained in one pass: they see the same rows, are resampled together, and screened or not. */
 const GROUPS = [
   ...Map.groupBy(Object.keys(RECIPES), (name) => {
-    const { column, columns, target, center, resampleAt } = RECIPES[name] as TrainRequest;
-    return JSON.stringify([isSparse(name), column, columns, target, center, resampleAt]);
+    const { column, columns, target, center, normalize, resampleAt } = RECIPES[name] as TrainRequest;
+    return JSON.stringify([isSparse(name), column, columns, target, center, normalize, resampleAt]);
   }).values(),
 ].map((names) => ({
   names,

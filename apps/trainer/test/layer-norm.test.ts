@@ -1,7 +1,7 @@
 /** `--normalize layer-norm`: rows normalised while they are gathered, in training, in the model and wherever it is used. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { DeepAutoencoder, type SparseAutoencoder, transformRows } from "@sparseloom/core";
+import { type DeepAutoencoder, type SparseAutoencoder, transformRows } from "@sparseloom/core";
 import { openCorpus, RowStream, sampleRows, writeCorpus } from "@sparseloom/data";
 import { beforeAll, describe, expect, it } from "vitest";
 import { compareModels } from "../src/compare/compare-models.ts";

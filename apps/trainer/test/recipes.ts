@@ -91,6 +91,7 @@ export const RECIPES: Readonly<Record<string, TrainRequest>> = {
   },
   topk: { ...SPARSE, arch: "topk", k: 4, init: "data" },
   "topk that sees x itself": { ...SPARSE, arch: "topk", k: 4, applyBDecToInput: false },
+  "topk of rows after LayerNorm": { ...SPARSE, arch: "topk", k: 4, init: "data", normalize: "layer-norm" },
   "topk with k-annealing": { ...SPARSE, arch: "topk", k: 4, ...ANNEALED },
   "topk with multi-TopK": { ...SPARSE, arch: "topk", k: 3, multiTopk: true },
   "topk by schedule-free signum, clipped": {

@@ -51,9 +51,8 @@ describe("layerNormRows", () => {
         }
         const back = Float32Array.from(found.values);
         undoLayerNorm(back, widths, found);
-        // Without the epsilon, as SAELens: exact but for rows of no spread.
-        const spread = Math.min(...found.deviation);
-        if (spread > 1) back.forEach((value, i) => expect(Math.abs(value - x[i]!)).toBeLessThan(2e-5 * 100));
+        // Without the epsilon, as SAELens: off by at most √width of it, and rounding.
+        x.forEach((value, i) => expect(Math.abs(back[i]! - value)).toBeLessThan(2e-4));
       }),
     );
   });
