@@ -1,20 +1,8 @@
 /** The `sparseloom` program: parses, runs one subcommand, and turns errors into one line and an exit status. */
 import { flushCompileCache } from "node:module";
 import { Command, CommanderError } from "commander";
-import { addByhandCommand } from "./commands/byhand.ts";
-import { addCompareCommand } from "./commands/compare.ts";
-import { addCorpusCommands } from "./commands/corpus/index.ts";
-import { addDemoCommand } from "./commands/demo.ts";
-import { addDoctorCommand } from "./commands/doctor.ts";
-import { addEvalCommand } from "./commands/eval.ts";
-import { addInspectCommand } from "./commands/inspect.ts";
-import { addTrainCommand } from "./commands/train.ts";
-import { EXIT, hintOf, judge } from "./errors.ts";
-import "./team/worker.ts";
+import { COMMANDS } from "./commands/index.ts";
 import { VERSION } from "./version.ts";
-
-// Workers load what is loaded here: with the cache on disk before they start, they need not strip types again.
-flushCompileCache();
 
 const program = new Command("sparseloom")
   .description(
@@ -24,14 +12,14 @@ const program = new Command("sparseloom")
   // One line for one mistake: commander puts its suggestion on a second.
   .configureOutput({ outputError: (text, write) => write(`${text.trim().replaceAll(/\s*\n\s*/g, " ")}\n`) })
   .exitOverride();
-addTrainCommand(program);
-addEvalCommand(program);
-addInspectCommand(program);
-addCompareCommand(program);
-addCorpusCommands(program);
-addByhandCommand(program);
-addDoctorCommand(program);
-addDemoCommand(program);
+
+const asked = process.argv.slice(2).find((word) => word !== "help" && !word.startsWith("-"));
+for (const { name, description, load } of COMMANDS) {
+  const command = program.command(name).description(description);
+  if (name === asked) (await load())(command);
+}
+// Workers load what is loaded here: with the cache on disk before they start, they need not strip types again.
+flushCompileCache();
 
 // Whoever reads our output may leave early (`| head`): no reason to lose a run.
 for (const stream of [process.stdout, process.stderr]) {
@@ -43,6 +31,7 @@ for (const stream of [process.stdout, process.stderr]) {
 try {
   await program.parseAsync();
 } catch (error) {
+  const { EXIT, hintOf, judge } = await import("./errors.ts");
   if (error instanceof CommanderError) {
     // Commander has already written its line; help and version are no errors.
     process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.wrongRequest;

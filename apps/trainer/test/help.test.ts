@@ -1,7 +1,9 @@
 /** What a newcomer reads first: `train --help` and docs/architectures.md know every architecture. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { Command } from "commander";
 import { expect, it } from "vitest";
+import { COMMANDS } from "../src/commands/index.ts";
 import { trainSchema } from "../src/options.ts";
 import { flagOf } from "../src/options/describe-issue.ts";
 import { runCli } from "./support.ts";
@@ -18,6 +20,24 @@ it("train --help says which architecture is for what, and lists every option onc
   );
   for (const key of Object.keys(trainSchema.shape))
     expect(listed.filter((flag) => flag === flagOf(key))).toEqual([flagOf(key)]);
+});
+
+it("--help lists every command without loading it, and each has a help of its own", async () => {
+  const { status, stdout } = await runCli(["--help"]);
+  expect(status).toBe(0);
+  const listed = [...stdout.slice(stdout.indexOf("Commands:")).matchAll(/^ {2}([a-z]+)/gm)].map(
+    ([, name]) => name,
+  );
+  expect(listed).toEqual([...COMMANDS.map(({ name }) => name), "help"]);
+  for (const { name, description, load } of COMMANDS) {
+    const command = new Command(name).description(description);
+    (await load())(command);
+    expect(command.helpInformation()).toMatch(new RegExp(`^Usage: ${name} \\[options\\]`));
+    expect(command.options.length + command.commands.length).toBeGreaterThan(1);
+  }
+  expect((await runCli(["help", "eval"])).stdout).toMatch(
+    /^Usage: sparseloom eval \[options\] <model> <corpus\.\.\.>/,
+  );
 });
 
 it("docs/architectures.md names every architecture, and no option that is not there", () => {

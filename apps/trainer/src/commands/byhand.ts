@@ -28,12 +28,9 @@ interface SparseFlags extends CommonFlags {
   readonly k?: number;
 }
 
-/** Adds the command to `program`. */
-export function addByhandCommand(program: Command): void {
-  const byhand = program
-    .command("byhand")
-    .description("one training step worked out as on paper, every matrix printed and named");
-  addCommonOptions(byhand.command("autoencoder"))
+/** Adds arguments, options and the action to `command`. */
+export function defineByhand(command: Command): void {
+  addCommonOptions(command.command("autoencoder"))
     .description("an autoencoder: four layers with ReLU, backpropagation, one update by Adam")
     .option(
       "--widths <n,n,…>",
@@ -62,7 +59,7 @@ export function addByhandCommand(program: Command): void {
         flags,
       );
     });
-  addCommonOptions(byhand.command("sparse"))
+  addCommonOptions(command.command("sparse"))
     .description(
       "a sparse autoencoder: ReLU with the L1 penalty (or TopK), both gradients, one update by Adam",
     )

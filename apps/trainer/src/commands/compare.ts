@@ -7,13 +7,9 @@ import { openModels } from "../compare/open-models.ts";
 import { TaskProgress } from "../task-progress.ts";
 import { parseWorkers } from "./arguments.ts";
 
-/** Adds the command to `program`. */
-export function addCompareCommand(program: Command): void {
-  program
-    .command("compare")
-    .description(
-      "match the latents of sparse models: what they share, and how stable each latent is across seeds",
-    )
+/** Adds arguments, options and the action to `command`. */
+export function defineCompare(command: Command): void {
+  command
     .argument("<runs...>", "run directories, model folders, or directories of runs trained together")
     .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
     .option("--json", "print one JSON object, with all matches")

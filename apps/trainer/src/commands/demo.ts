@@ -30,13 +30,9 @@ export const DEMO_OPTIONS = {
   logEvery: 8,
 };
 
-/** Adds the command to `program`. */
-export function addDemoCommand(program: Command): void {
-  program
-    .command("demo")
-    .description(
-      "train a TopK autoencoder on the bundled word vectors and show ten features (under a minute)",
-    )
+/** Adds arguments, options and the action to `command`. */
+export function defineDemo(command: Command): void {
+  command
     .option("--out <run directory>", "default: runs/demo, runs/demo-2, …")
     .option("--seed <n>", "decides everything random", parseSeed, 0)
     .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())

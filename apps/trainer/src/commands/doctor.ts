@@ -72,11 +72,9 @@ const MOST_STEPS = 5;
 /** In the middle of a run: screening's factors are made at the first step, then not before step 2,048. */
 const FIRST_STEP = 1025;
 
-/** Adds the command to `program`. */
-export function addDoctorCommand(program: Command): void {
-  program
-    .command("doctor")
-    .description("what this machine offers: cores, kernels, memory, and the speed of a TopK training step")
+/** Adds arguments, options and the action to `command`. */
+export function defineDoctor(command: Command): void {
+  command
     .option("--d <n>", "dimension of the activations", parseCount, 768)
     .option("--latents <n>", "number of dictionary units", parseCount, 12_288)
     .option("--k <n>", "active latents per row", parseCount, 32)

@@ -7,13 +7,9 @@ import { addFlags, givenFilters } from "../flags.ts";
 import { filterShape } from "../row-filters.ts";
 import { addColumnFlags, type ColumnFlags, columnOf, parseCount, parseWorkers } from "./arguments.ts";
 
-/** Adds the command to `program`. */
-export function addEvalCommand(program: Command): void {
-  const command = program
-    .command("eval")
-    .description(
-      "measure a model on a corpus: errors, sparsity, dead latents, density, and true features found",
-    )
+/** Adds arguments, options and the action to `command`. */
+export function defineEval(command: Command): void {
+  command
     .argument("<model>", "model folder (SAELens format) or run directory")
     .argument("<corpus...>", "Arrow files, folders or globs");
   addColumnFlags(command, "those of a model that reads several, else the only one there is")

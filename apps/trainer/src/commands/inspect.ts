@@ -11,13 +11,9 @@ import { formatTable } from "../table.ts";
 import { describeFiltered, filterShape } from "../row-filters.ts";
 import { addColumnFlags, type ColumnFlags, columnOf, parseCount, parseWorkers } from "./arguments.ts";
 
-/** Adds the command to `program`. */
-export function addInspectCommand(program: Command): void {
-  const command = program
-    .command("inspect")
-    .description(
-      "what features respond to: the rows that activate them most, the most readable features first",
-    )
+/** Adds arguments, options and the action to `command`. */
+export function defineInspect(command: Command): void {
+  command
     .argument(
       "<model>",
       "model folder (SAELens format) or run directory; in a run directory the report is kept",

@@ -4,11 +4,10 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { EXIT, RequestError, shellQuoted } from "../errors.ts";
 import { addTrainFlags, gatherRequest } from "../flags.ts";
-import { describeGroup } from "../group/describe.ts";
 import { expandGrid, isGrid } from "../group/grid.ts";
 import { isGroup } from "../group/group-folder.ts";
 import type { GroupResult } from "../group/summary.ts";
-import { resumeGroup, trainGroup } from "../group/train-group.ts";
+import type * as Groups from "../group/train-group.ts";
 import { listenForInterrupts } from "../interrupts.ts";
 import { checkTrainRequest, RESUME_OPTIONS, type TrainOptions } from "../options.ts";
 import { flagOf } from "../options/describe-issue.ts";
@@ -34,11 +33,9 @@ Which architecture for what (more in docs/architectures.md):
   autoencoder   dense layers --widths; no features to inspect
 Any but autoencoder: --columns a,b (a crosscoder over several columns), --target y (a transcoder).`;
 
-/** Adds the command to `program`. */
-export function addTrainCommand(program: Command): void {
-  const command = program
-    .command("train")
-    .description("train an autoencoder on Arrow files of activations")
+/** Adds arguments, options and the action to `command`. */
+export function defineTrain(command: Command): void {
+  command
     .argument("[corpus...]", "Arrow files, folders or globs; not needed with --resume")
     .option(
       "--resume <run directory>",
@@ -56,15 +53,22 @@ export function addTrainCommand(program: Command): void {
       from === undefined
         ? await startRun(patterns, request)
         : (await isGroup(from))
-          ? await watchedGroup((hooks) => resumeGroup(from, overridesOf(request), hooks))
+          ? await watchedGroup(
+              async (hooks) => await (await groups()).resumeGroup(from, overridesOf(request), hooks),
+            )
           : await watched((hooks) => resume(from, overridesOf(request), hooks));
     const text = flags.json
       ? JSON.stringify(result, undefined, 2)
       : "models" in result
-        ? describeGroup(result)
+        ? (await import("../group/describe.ts")).describeGroup(result)
         : describeResult(result, (await readRunConfig(result.runDirectory)).setup.model);
     process.stdout.write(`${text}\n`);
   });
+}
+
+/** What only several models need, the matching of their latents among it. */
+async function groups(): Promise<typeof Groups> {
+  return await import("../group/train-group.ts");
 }
 
 async function startRun(
@@ -79,7 +83,9 @@ async function startRun(
     const grid = expandGrid(request);
     const [{ options }] = grid;
     const directory = options.out ?? defaultRunDirectory(options);
-    return await watchedGroup((hooks) => trainGroup(patterns, grid, directory, hooks));
+    return await watchedGroup(
+      async (hooks) => await (await groups()).trainGroup(patterns, grid, directory, hooks),
+    );
   }
   const options = checkTrainRequest(request);
   return await watched((hooks) =>

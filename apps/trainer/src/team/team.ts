@@ -26,6 +26,8 @@ import {
   STOPPED,
   TEAM,
 } from "./protocol.ts";
+// What workers load is compiled, and its types stripped, once for all of them: see program.ts.
+import "./worker.ts";
 
 /** A mini-batch's description, written into the arena for the workers. */
 export interface Job {

@@ -6,14 +6,11 @@ import { addCorpusInfo } from "./info.ts";
 import { addCorpusPack } from "./pack.ts";
 import { addCorpusSplit } from "./split.ts";
 
-/** Adds the commands to `program`. */
-export function addCorpusCommands(program: Command): void {
-  const corpus = program
-    .command("corpus")
-    .description("look at corpora of activations, pack and split them, and make synthetic ones");
-  addCorpusInfo(corpus);
-  addCorpusCheck(corpus);
-  addCorpusGenerate(corpus);
-  addCorpusPack(corpus);
-  addCorpusSplit(corpus);
+/** Adds arguments, options and the action to `command`. */
+export function defineCorpus(command: Command): void {
+  addCorpusInfo(command);
+  addCorpusCheck(command);
+  addCorpusGenerate(command);
+  addCorpusPack(command);
+  addCorpusSplit(command);
 }
