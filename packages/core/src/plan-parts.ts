@@ -3,6 +3,7 @@ import { DEEP_ROW_BLOCK, LATENT_BLOCK, MATRIX_BLOCK, ROW_BLOCK, UNIT_BLOCK } fro
 import { keptOf } from "./optimizers/kept.ts";
 import type { Plan, PlanOptions, Region, RegionRole, RegionType } from "./plan.ts";
 import type { TrainingSetup } from "./setup.ts";
+import { DEPTH, PANEL, TILE } from "./tiles.ts";
 
 /** Adds a region to a plan. */
 export type Add = (name: string, role: RegionRole, type: RegionType, ...shape: number[]) => void;
@@ -57,5 +58,5 @@ export function addMatrixWork(add: Add, regions: readonly Region[], workers: num
 /** Output rows or units that a product of columns takes at most. */
 const MOST_UNITS = Math.max(ROW_BLOCK, DEEP_ROW_BLOCK, LATENT_BLOCK, UNIT_BLOCK, MATRIX_BLOCK);
 
-/** Numbers of scratch for a product of columns: two packed panels of 384, two columns of tiles of six units. */
-export const COMBINE_SCRATCH: number = 2 * 8 * 384 + 2 * 8 * (MOST_UNITS + 6);
+/** Numbers of scratch for a product of columns: two packed panels of one depth, two columns of tiles. */
+export const COMBINE_SCRATCH: number = 2 * PANEL * DEPTH + 2 * PANEL * (MOST_UNITS + TILE);

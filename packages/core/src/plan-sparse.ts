@@ -7,6 +7,7 @@ import type { Plan, PlanOptions } from "./plan.ts";
 import { type Add, addParameter, COMBINE_SCRATCH, type Detail, gradientsFirst } from "./plan-parts.ts";
 import { mostK, mostSelected, usualSelected } from "./selection.ts";
 import { outputDimension, type Setup, type SparseModelSetup } from "./setup.ts";
+import { LATENT_TERMS, PANEL, ROW_TERMS, SCREEN_DEPTH, SCREEN_TILE, TILE } from "./tiles.ts";
 
 /** Bytes of sparse records at most; what does not fit is worked off in several chunks of rows. */
 const RECORD_BYTES_LIMIT = 64 * 2 ** 20;
@@ -79,7 +80,7 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
   add("selectedValue", "scratch", "float", workers, Math.max(1, selected));
   add("selectedLatent", "scratch", "int32", workers, Math.max(1, selected));
   add("packedRows", "scratch", "float", workers, ROW_BLOCK, Math.max(dIn, dOut));
-  add("groupMaxima", "scratch", "float", workers, ROW_BLOCK, Math.ceil(latents / 6));
+  add("groupMaxima", "scratch", "float", workers, ROW_BLOCK, Math.ceil(latents / TILE));
   if (selection === "positive") {
     // For rows of many records.
     add("zeros", "scratch", "float", latents);
@@ -199,7 +200,7 @@ function addSkip(add: Add, options: PlanOptions, model: SparseModelSetup): void 
     add("skipCombine", "scratch", "float", workers, COMBINE_SCRATCH);
     // Tiles of six units read past the last worker's, into what follows, and drop what comes of it.
     add("skipDeltas", "scratch", "float", workers, UNIT_BLOCK, packedDeltaLength(batchRows));
-    add("skipPadding", "scratch", "float", 6, packedDeltaLength(batchRows));
+    add("skipPadding", "scratch", "float", TILE, packedDeltaLength(batchRows));
   }
   add("skipProducts", "scratch", "float", workers, ROW_BLOCK, dOut);
 }
@@ -210,11 +211,11 @@ export function addScreening(add: Add, setup: Setup, workers: number): void {
   const { dIn, latents } = setup.model;
   const padded = quantisedLength(dIn);
   add("equaliser", "screening", "float", 2, dIn);
-  add("quantisedLatents", "screening", "int32", Math.ceil(latents / 4), padded);
-  add("latentTerms", "screening", "float", 4 * Math.ceil(latents / 4), 4);
+  add("quantisedLatents", "screening", "int32", Math.ceil(latents / SCREEN_TILE), (SCREEN_TILE * padded) / 4);
+  add("latentTerms", "screening", "float", SCREEN_TILE * Math.ceil(latents / SCREEN_TILE), LATENT_TERMS / 4);
   add("rowScreening", "screening", "float", setup.training.batchRows, SCREENING_FIELDS);
   add("quantisedRows", "screening", "int32", workers, ROW_BLOCK, padded / 4);
-  add("rowTerms", "screening", "float", workers, ROW_BLOCK / 8 + 1, 32);
+  add("rowTerms", "screening", "float", workers, ROW_BLOCK / PANEL + 1, ROW_TERMS / 4);
   add("screenedCandidates", "screening", "int32", workers, 18 * screenedCapacity(setup));
 }
 
@@ -224,9 +225,9 @@ const BATCH_ROOM = 3;
 /** Bins by which the mini-batch's records are counted: the upper half of a number's bits, then the lower. */
 export const HISTOGRAM_BINS = 65536;
 
-/** Dimensions of quantised rows and latents: filled up to a multiple of 32. */
+/** Dimensions of quantised rows and latents: filled up. */
 export function quantisedLength(dIn: number): number {
-  return 32 * Math.ceil(dIn / 32);
+  return SCREEN_DEPTH * Math.ceil(dIn / SCREEN_DEPTH);
 }
 
 /** Candidates of a row at which screening gives up on it: a multiple of 4. */

@@ -9,11 +9,9 @@ import type { StepContext } from "../kernels.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";
 import { type Plan, regionOf } from "../plan.ts";
 import { outputDimension, type SparseModelSetup } from "../setup.ts";
+import { PANEL } from "../tiles.ts";
 import type { KernelExports } from "./instance.ts";
 import { inputGradientPointer, parameterPointers, pointersOf } from "./pointers.ts";
-
-/** Rows of a panel, as in assembly/product.ts. */
-const PANEL = 8;
 
 /**
  * Shares of active latents from which products of all latents take over, in decoding and in gathering: they run at a

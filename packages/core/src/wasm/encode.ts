@@ -8,13 +8,9 @@ import { CANDIDATE_WORDS, candidateCapacity } from "../plan-sparse.ts";
 import { type Plan, regionOf } from "../plan.ts";
 import { mostSelected, usualSelected } from "../selection.ts";
 import { rowDimension, type SparseModelSetup } from "../setup.ts";
+import { PANEL, TILE } from "../tiles.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
-
-/** Rows of a panel, as in assembly/product.ts. */
-export const PANEL = 8;
-/** Latents of a tile, as in assembly/product.ts. */
-const TILE = 6;
 
 /**
  * Tiles whose maximum is kept together: as many as leave eight times k groups, so that the k-th largest group

@@ -15,15 +15,12 @@ import type { Plan } from "../plan.ts";
 import { mostSelected, usualSelected } from "../selection.ts";
 import { PURPOSE, uniform } from "../random.ts";
 import { rowDimension, type SparseModelSetup } from "../setup.ts";
-import { type ExactEncoder, PANEL, type RowList, tilesPerGroup } from "./encode.ts";
+import { LATENT_TERMS, PANEL, ROW_TERMS, SCREEN_TILE, TILE } from "../tiles.ts";
+import { type ExactEncoder, type RowList, tilesPerGroup } from "./encode.ts";
 import { fasterScreen } from "./faster-sums.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 
-/** Latents of a tile, and bytes of terms per latent and per panel, as in assembly/quantise.ts. */
-const TILE = 4;
-const LATENT_TERMS = 16;
-const ROW_TERMS = 128;
 /** Bits above those of any number: a bound that nothing reaches. */
 const UNREACHABLE = 0x7f800001;
 /** Bits of the smallest positive float32. */
@@ -48,7 +45,7 @@ export function screenedEncoder(
   const topK = selection === "topk";
   const floorStride = selection === "batch" ? 0 : 1;
   const rowBytes = 4 * dIn;
-  const tiles = Math.max(2, tilesPerGroup(latents, TILE, usualSelected(plan.setup), 6));
+  const tiles = Math.max(2, tilesPerGroup(latents, SCREEN_TILE, usualSelected(plan.setup), 6));
   const groups = wasm.screenGroupCount(latents, tiles);
   const at = pointersOf(plan);
   const [W_enc, b_enc, b_dec] = ["W_enc", "b_enc", "b_dec"].map(
@@ -65,7 +62,7 @@ export function screenedEncoder(
     candidateCapacity(mostSelected(plan.setup)),
     screenedCapacity(plan.setup),
   ];
-  const groupUnits = TILE * tiles;
+  const groupUnits = SCREEN_TILE * tiles;
   const screen = fasterScreen(wasm);
   const unscreened = new Int32Array(ROW_BLOCK / PANEL);
   const redo: RowList = { rows: new Int32Array(ROW_BLOCK), count: 0 };
@@ -91,7 +88,7 @@ export function screenedEncoder(
       sums: rowTerms + (ROW_BLOCK / PANEL) * ROW_TERMS,
       packed: at("quantisedRows") + rank * ROW_BLOCK * quantisedLength(dIn),
       upperBounds: at("preActivations") + rank * ROW_BLOCK * latents * 4,
-      maxima: at("groupMaxima") + rank * ROW_BLOCK * Math.ceil(latents / 6) * 4,
+      maxima: at("groupMaxima") + rank * ROW_BLOCK * Math.ceil(latents / TILE) * 4,
     };
   };
   type Scratch = ReturnType<typeof scratchOf>;
@@ -364,7 +361,7 @@ export function screenedEncoder(
       let count = 0;
       for (let latent = first; latent < last; latent++) {
         count += wasm.quantiseLatent(
-          quantised + Math.floor(latent / TILE) * tileBytes + 4 * (latent % TILE),
+          quantised + Math.floor(latent / SCREEN_TILE) * tileBytes + 4 * (latent % SCREEN_TILE),
           latentTerms + latent * LATENT_TERMS,
           W_enc + latent * rowBytes,
           equaliser,

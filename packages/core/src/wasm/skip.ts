@@ -4,7 +4,7 @@ import type { StepContext } from "../kernels.ts";
 import { packedDeltaLength } from "../plan-deep.ts";
 import { type Plan, regionOf } from "../plan.ts";
 import { outputDimension, type SparseModelSetup } from "../setup.ts";
-import { PANEL } from "./encode.ts";
+import { PANEL } from "../tiles.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 

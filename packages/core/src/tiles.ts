@@ -1,0 +1,20 @@
+/**
+ * Sizes of the WebAssembly kernels' tiles, for whoever lays out memory for them or calls them: the same numbers as in
+ * assembly/product.ts and assembly/quantise.ts, which a test compares.
+ */
+
+/** Rows of a panel: one of their dimensions fills two vectors. */
+export const PANEL = 8;
+/** Latents, or output units, of a tile of the float32 product. */
+export const TILE = 6;
+/** Dimensions of a chain that are worked off before it is spilled. */
+export const DEPTH = 384;
+
+/** Latents of a tile of the screening product. */
+export const SCREEN_TILE = 4;
+/** Dimensions are filled up to multiples of this for the screening product. */
+export const SCREEN_DEPTH = 32;
+/** Bytes of what screening keeps of each latent beside its integers. */
+export const LATENT_TERMS = 16;
+/** Bytes of what screening keeps of each panel of rows beside its integers. */
+export const ROW_TERMS = 128;

@@ -1,0 +1,30 @@
+/** Sizes of tiles stand in AssemblyScript and in TypeScript: memory is laid out by the one and used by the other. */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import * as tiles from "../src/tiles.ts";
+
+/** The exported sizes of a file of the kernels, by name. */
+function sizesOf(file: string): Record<string, number> {
+  const source = readFileSync(new URL(`../assembly/${file}`, import.meta.url), "utf8");
+  const pattern = /^export const (\w+): usize = ([\d *]+);$/gm;
+  const product = (factors: string): number =>
+    factors.split("*").reduce((value, factor) => value * Number(factor), 1);
+  return Object.fromEntries([...source.matchAll(pattern)].map(([, name, value]) => [name!, product(value!)]));
+}
+
+describe("the sizes of tiles", () => {
+  it("of the float32 product are those of its kernel", () => {
+    const { PANEL, TILE, DEPTH } = tiles;
+    expect(sizesOf("product.ts")).toEqual({ PANEL, TILE, DEPTH });
+  });
+
+  it("of the screening product are those of its kernel", () => {
+    const { SCREEN_TILE, SCREEN_DEPTH, LATENT_TERMS, ROW_TERMS } = tiles;
+    expect(sizesOf("quantise.ts")).toMatchObject({
+      TILE: SCREEN_TILE,
+      DEPTH: SCREEN_DEPTH,
+      LATENT_TERMS,
+      ROW_TERMS,
+    });
+  });
+});
