@@ -8,20 +8,10 @@ import type { KernelExports } from "./instance.ts";
 const TRIED_MS = 300;
 
 /** The integer product without its last parameter, as {@link fasterScreen} gives it. */
-export type Screen = (
-  u: number,
-  packed: number,
-  panels: number,
-  rowTerms: number,
-  quantised: number,
-  latentTerms: number,
-  start: number,
-  units: number,
-  dIn: number,
-  maxima: number,
-  tilesPerGroup: number,
-  sums: number,
-) => void;
+export type Screen =
+  Parameters<KernelExports["screen"]> extends [...infer Rest, wideSums: 0 | 1]
+    ? (...rest: Rest) => void
+    : never;
 
 /**
  * The integer product of `wasm` by sums of 16 or of 32 bits: both in turn at first, then what took less time per panel
