@@ -43,7 +43,13 @@ export {
 export type { RowMoments } from "./layer-norm.ts";
 
 // Training on one thread
-export { DEFAULT_ADAM, LocalTrainer, type LocalTrainerOptions, type StepReport } from "./local-trainer.ts";
+export {
+  DEFAULT_ADAM,
+  type LocalStart,
+  LocalTrainer,
+  type LocalTrainerOptions,
+  type StepReport,
+} from "./local-trainer.ts";
 
 // The parts of a trainer
 export {

@@ -3,6 +3,7 @@ import { normals, sparseModel } from "../test/support.ts";
 import { parametersOf } from "./arena.ts";
 import { DeepAutoencoder } from "./deep-autoencoder.ts";
 import { OptionError } from "./errors.ts";
+import { geometricMedian } from "./initialise.ts";
 import { LocalTrainer, type LocalTrainerOptions } from "./local-trainer.ts";
 import { meanMaximumCosine } from "./metrics/cosines.ts";
 import { PURPOSE, uniform } from "./random.ts";
@@ -203,9 +204,99 @@ describe("a trained model", () => {
   });
 });
 
-it("refuses a transcoder: its rows are of one place", () => {
-  const transcoder = { ...OPTIONS.model, dOut: 3, applyBDecToInput: false };
-  expect(() => new LocalTrainer({ ...OPTIONS, model: transcoder } as LocalTrainerOptions)).toThrow(
-    "dOut is not for LocalTrainer",
-  );
+describe("LocalTrainer's transcoders", () => {
+  const D_OUT = 5;
+  const model = sparseModel({ dIn: D, dOut: D_OUT, latents: 48, k: 3, applyBDecToInput: false });
+  /** A linear map of the rows, about a mean of its own. */
+  const targetsOf = (rows: Float32Array): Float32Array => {
+    const map = normals(D * D_OUT, 8);
+    return Float32Array.from({ length: (rows.length / D) * D_OUT }, (_, at) => {
+      const [row, j] = [Math.floor(at / D_OUT), at % D_OUT];
+      let sum = 3;
+      for (let i = 0; i < D; i++) sum += (rows[row * D + i]! * map[i * D_OUT + j]!) / 4;
+      return sum;
+    });
+  };
+  const start = toyRows(9999);
+  const options = { ...OPTIONS, model, initialRows: start, initialTargets: targetsOf(start) };
+
+  it.each([false, true])("learn to rebuild the targets from the rows, with skip %s", (skip) => {
+    const trainer = new LocalTrainer({ ...options, model: { ...model, skip } });
+    const steps = Array.from({ length: STEPS }, (_, step) => {
+      const rows = toyRows(step);
+      return trainer.step(rows, targetsOf(rows)).mse;
+    });
+    expect(steps.at(-1)).toBeLessThan(0.3 * steps[0]!);
+    const rows = toyRows(STEPS);
+    const rebuilt = trainer.model().reconstruct(rows);
+    const targets = targetsOf(rows);
+    const error = targets.reduce((sum, value, i) => sum + (value - rebuilt[i]!) ** 2, 0) / BATCH_ROWS;
+    expect(trainer.step(rows, targets).mse).toBeCloseTo(error, 4);
+  });
+
+  it("begin with pre-activations of mean 0 and b_dec at the targets' median", () => {
+    const { arena } = new LocalTrainer(options);
+    if (arena.kind !== "sparse") throw new Error("not a sparse model");
+    for (let latent = 0; latent < 48; latent++) {
+      let sum = (start.length / D) * arena.b_enc.value[latent]!;
+      for (let i = 0; i < start.length; i++) sum += start[i]! * arena.W_enc.value[latent * D + (i % D)]!;
+      expect(Math.abs(sum / (start.length / D))).toBeLessThan(1e-4);
+    }
+    expect([...arena.b_dec.value]).toEqual([
+      ...Float32Array.from(geometricMedian(options.initialTargets, D_OUT)),
+    ]);
+  });
+
+  it("want targets for each row, and other models none", () => {
+    const trainer = new LocalTrainer(options);
+    const rows = toyRows(0);
+    expect(() => trainer.step(rows)).toThrow("targets must be 64 rows of 5 values, got 0 values");
+    expect(() => new LocalTrainer(OPTIONS).step(rows, rows)).toThrow("targets are for a transcoder");
+    const { initialTargets: _, ...without } = options;
+    expect(() => new LocalTrainer(without)).toThrow("initialTargets must have 320 values");
+  });
+});
+
+describe("LocalTrainer's start", () => {
+  const relu = { ...topk, architecture: "relu", decoder: "free", k: 0 } as const;
+
+  it("takes b_dec, the decoder's entries and norms, and the encoder as it is asked", () => {
+    const begin = {
+      decoderBias: "mean",
+      decoderRows: "random",
+      decoderNorm: 0.5,
+      encoder: "scaled",
+    } as const;
+    const { arena } = new LocalTrainer({ ...OPTIONS, model: relu, start: begin });
+    if (arena.kind !== "sparse") throw new Error("not a sparse model");
+    const rows = OPTIONS.initialRows!;
+    const mean = rows.reduce((sum, value, i) => (i % D === 2 ? sum + value : sum), 0) / BATCH_ROWS;
+    expect(arena.b_dec.value[2]).toBeCloseTo(mean, 5);
+    for (const norm of arena.decoderNorm) expect(norm).toBeCloseTo(0.5, 5);
+    expect(arena.W_enc.value[7]).toBeCloseTo((arena.W_dec.value[7]! * D) / 48, 6);
+    const zero = new LocalTrainer({ ...OPTIONS, start: { decoderBias: "zero" } });
+    expect(zero.arena.kind === "sparse" && [...zero.arena.b_dec.value]).toEqual(Array(D).fill(0));
+  });
+
+  it("makes each latent active on the share of rows that is asked for", () => {
+    // No two rows alike: equal ones are active together.
+    const initialRows = normals(BATCH_ROWS * D, 12);
+    const trainer = new LocalTrainer({ ...OPTIONS, model: relu, initialRows, start: { activeShare: 0.125 } });
+    expect(trainer.step(initialRows).l0).toBeCloseTo(48 * 0.125, 5);
+  });
+
+  it.each<[Partial<LocalTrainerOptions>, string]>([
+    [{ start: { activeShare: 0.1 } }, "start.activeShare is for architectures without k, not for topk"],
+    [{ start: { decoderNorm: 2 } }, "start.decoderNorm is for a free decoder"],
+    [{ model: deep, start: { decoderBias: "zero" } }, "start is for sparse models"],
+    [{ initialTargets: toyRows(1) }, "initialTargets is for a transcoder"],
+  ])("refuses %o", (part, message) => {
+    expect(() => new LocalTrainer({ ...OPTIONS, ...part })).toThrow(message);
+  });
+
+  it("needs rows for what is taken from rows", () => {
+    const { initialRows: _, ...without } = OPTIONS;
+    const begun = () => new LocalTrainer({ ...without, start: { decoderBias: "mean" } });
+    expect(begun).toThrow("start.decoderBias needs initialRows");
+  });
 });

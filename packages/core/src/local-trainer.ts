@@ -2,12 +2,14 @@
  * Training on the calling thread: the same plan, stages and kernels as the worker team, run in order. For small
  * jobs, web pages and tests; files, threads and shuffling are the caller's.
  */
+import { ARCHITECTURES } from "./architectures/index.ts";
 import { allocateMemory, type Arena, openArena } from "./arena.ts";
 import { averagedViews } from "./averages.ts";
 import { BATCH, SUMMARY, SUMMARY_FIELDS } from "./fields.ts";
 import { type DeepAutoencoder, deepModel } from "./deep-autoencoder.ts";
 import { assert, OptionError } from "./errors.ts";
 import { chooseEncoder } from "./encoder.ts";
+import { setInitialBias } from "./initial-bias.ts";
 import { geometricMedian, type Initialisation, initialise } from "./initialise.ts";
 import { bestKernelVariant, createKernels, type KernelVariant } from "./kernel-variants.ts";
 import { IDENTITY_TRANSFORM, type RowTransform, transformRows } from "./normalisation.ts";
@@ -20,6 +22,7 @@ import {
   inputDimension,
   type ModelSetup,
   type OptimizerSetup,
+  outputDimension,
   type Setup,
 } from "./setup.ts";
 import { foldedModel, type SparseAutoencoder } from "./sparse-autoencoder.ts";
@@ -59,6 +62,10 @@ export interface LocalTrainerOptions {
   readonly seed: number;
   /** Rows [any number, dIn] for b_dec (their geometric median) and the decoder's directions. @default random directions, b_dec 0 */
   readonly initialRows?: Float32Array;
+  /** Of a transcoder: what is to be rebuilt from initialRows [as many, dOut]; b_dec and decoder directions are of these. */
+  readonly initialTargets?: Float32Array;
+  /** How the first parameters are chosen. @default as the fields of {@link LocalStart} say */
+  readonly start?: LocalStart;
   /** Whether rows, initialRows among them, are raw and normalised by LayerNorm, and by the model later. @default false */
   readonly layerNorm?: boolean;
   /** @default float32 */
@@ -67,6 +74,19 @@ export interface LocalTrainerOptions {
   readonly kernels?: KernelVariant;
   /** How pre-activations are found; changes no bit. @default auto, see {@link chooseEncoder} */
   readonly encoder?: "auto" | Encoder;
+}
+
+/** The first parameters of a sparse model, beyond what initialRows give. */
+export interface LocalStart extends Pick<Initialisation, "decoderEntries" | "decoderNorm" | "encoder"> {
+  /** b_dec: the geometric median of the initial rows, their mean, or zero. @default median, without rows zero */
+  readonly decoderBias?: "median" | "mean" | "zero";
+  /** Decoder rows: directions of initial rows, or random ones. @default rows, where there are any */
+  readonly decoderRows?: "rows" | "random";
+  /**
+   * Share of initialRows on which each latent is active, by its encoder bias (see {@link setInitialBias}); for
+   * architectures without k. @default encoder biases are 0
+   */
+  readonly activeShare?: number;
 }
 
 /** What a step reports. */
@@ -91,8 +111,7 @@ export class LocalTrainer {
   /** @throws OptionError if an option is out of range or the model does not fit into memory */
   constructor(options: LocalTrainerOptions) {
     const { model, precision = "float32", seed } = options;
-    if (model.kind === "sparse" && model.dOut !== undefined)
-      throw new OptionError("dOut", "dOut is not for LocalTrainer: it trains on rows of one place");
+    checkStart(options);
     this.#transform = transformOf(options);
     // The fast kernels are compiled for shared memory; float64 and machines without them take the reference.
     const variant = options.kernels ?? (precision === "float32" ? bestKernelVariant() : "reference");
@@ -102,10 +121,20 @@ export class LocalTrainer {
     this.arena = openArena(plan, memory.buffer);
     this.#program = createProgram(this.arena, createKernels(variant, plan, memory), 0);
     initialise(this.arena, { seed, ...fromData(options, this.#transform) });
+    const { activeShare } = options.start ?? {};
+    if (activeShare !== undefined && this.arena.kind === "sparse" && options.initialRows !== undefined) {
+      const rows = transformRows(options.initialRows, inputDimension(model), this.#transform);
+      setInitialBias(this.arena, rows, activeShare, variant);
+    }
   }
 
-  /** Trains on one mini-batch [at most batchRows, dIn]. */
-  step(rows: ArrayLike<number>): StepReport {
+  /**
+   * Trains on one mini-batch [at most batchRows, dIn].
+   *
+   * @param targets of a transcoder: what is to be rebuilt [as many, dOut]
+   * @throws OptionError unless these are whole rows, and targets where the model has a dOut
+   */
+  step(rows: ArrayLike<number>, targets?: ArrayLike<number>): StepReport {
     const { arena } = this;
     const dIn = inputDimension(arena.model);
     const count = rows.length / dIn;
@@ -118,6 +147,17 @@ export class LocalTrainer {
     }
     const slot = arena.slots[0];
     assert(slot !== undefined, "an arena has a slot");
+    const dOut = arena.model.kind === "sparse" ? arena.model.dOut : undefined;
+    const expected = dOut === undefined ? undefined : count * dOut;
+    if (targets?.length !== expected)
+      throw new OptionError(
+        "targets",
+        dOut === undefined
+          ? "targets are for a transcoder: the model has no dOut"
+          : `targets must be ${count} rows of ${dOut} values, got ${targets?.length ?? 0} values`,
+      );
+    // All inputs first, then all targets.
+    if (targets !== undefined) slot.set(targets, batchRows * dIn);
     slot.set(this.#transform.layerNorm === undefined ? rows : transformRows(rows, dIn, this.#transform));
     arena.batches[BATCH.step] = this.#step;
     arena.batches[BATCH.rows] = count;
@@ -160,14 +200,67 @@ function transformOf({ model, layerNorm = false }: LocalTrainerOptions): RowTran
   return { ...IDENTITY_TRANSFORM, layerNorm: widths };
 }
 
+/** @throws OptionError where a start does not go with the model, or needs rows that are not there */
+function checkStart({
+  model,
+  initialRows,
+  initialTargets,
+  start = {},
+  layerNorm,
+}: LocalTrainerOptions): void {
+  const refuse = (option: string, what: string): OptionError => new OptionError(option, `${option} ${what}`);
+  const dOut = model.kind === "sparse" ? model.dOut : undefined;
+  if (dOut === undefined && initialTargets !== undefined)
+    throw refuse("initialTargets", "is for a transcoder: the model has no dOut");
+  if (dOut !== undefined && layerNorm === true) throw refuse("layerNorm", "does not go with dOut");
+  if (dOut !== undefined && initialRows?.length !== undefined) {
+    const wanted = (initialRows.length / inputDimension(model)) * dOut;
+    if (initialTargets?.length !== wanted)
+      throw refuse(
+        "initialTargets",
+        `must have ${wanted} values, as many rows of ${dOut} as initialRows has, got ${initialTargets?.length ?? 0}`,
+      );
+  }
+  const needing = (["decoderBias", "decoderRows", "activeShare"] as const).find(
+    (key) => start[key] !== undefined && start[key] !== "zero" && start[key] !== "random",
+  );
+  if (needing !== undefined && initialRows === undefined)
+    throw refuse(`start.${needing}`, "needs initialRows");
+  if (model.kind === "deep") {
+    if (Object.keys(start).length > 0) throw refuse("start", "is for sparse models");
+    return;
+  }
+  if (start.activeShare !== undefined && ARCHITECTURES[model.architecture].selection !== "positive")
+    throw refuse("start.activeShare", `is for architectures without k, not for ${model.architecture}`);
+  if (start.decoderNorm !== undefined && model.decoder === "unit")
+    throw refuse("start.decoderNorm", "is for a free decoder: rows of a unit decoder have norm 1");
+}
+
+/** What the start takes from the rows that were given for it. */
 function fromData(
-  { model, initialRows }: LocalTrainerOptions,
+  { model, initialRows, initialTargets, start = {} }: LocalTrainerOptions,
   transform: RowTransform,
-): Pick<Initialisation, "decoderBias" | "decoderRows"> {
-  if (initialRows === undefined) return {};
+): Partial<Initialisation> {
+  const { decoderBias: which = "median", decoderRows: from = "rows", activeShare: _, ...drawn } = start;
+  if (initialRows === undefined) return drawn;
   const dIn = inputDimension(model);
-  const decoderRows = transformRows(initialRows, dIn, transform);
-  return { decoderBias: Float32Array.from(geometricMedian(decoderRows, dIn)), decoderRows };
+  const inputs = transformRows(initialRows, dIn, transform);
+  const rebuilt = initialTargets ?? inputs;
+  const width = model.kind === "sparse" ? outputDimension(model) : dIn;
+  const bias = { median: geometricMedian, mean: meanOf, zero: undefined }[which];
+  return {
+    ...drawn,
+    ...(bias === undefined ? {} : { decoderBias: Float32Array.from(bias(rebuilt, width)) }),
+    ...(from === "random" ? {} : { decoderRows: rebuilt }),
+    ...(initialTargets === undefined ? {} : { inputMean: meanOf(inputs, dIn) }),
+  };
+}
+
+/** Mean of rows [any number, width]. */
+function meanOf(rows: Float32Array, width: number): Float64Array {
+  const mean = new Float64Array(width);
+  for (let i = 0; i < rows.length; i++) mean[i % width] += (rows[i] * width) / rows.length;
+  return mean;
 }
 
 function localSetup(options: LocalTrainerOptions): Setup {
