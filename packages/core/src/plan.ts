@@ -10,14 +10,8 @@ import { checkPAnnealing } from "./p-annealing.ts";
 import { addScreening, addSparse } from "./plan-sparse.ts";
 import type { Precision } from "./precision.ts";
 import { checkSelection } from "./selection.ts";
-import {
-  checkModel,
-  checkTraining,
-  inputDimension,
-  outputDimension,
-  rowDimension,
-  type Setup,
-} from "./setup.ts";
+import { checkModel, checkTraining } from "./check-setup.ts";
+import { inputDimension, outputDimension, rowDimension, type Setup } from "./setup.ts";
 
 /** One WebAssembly memory holds at most 65,536 pages of 64 KiB. */
 export const MEMORY_LIMIT_BYTES: number = 2 ** 32;

@@ -1,9 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { setupOf, sparseModel } from "../test/support.ts";
 import { OptionError } from "./errors.ts";
+import { checkModel, checkTraining } from "./check-setup.ts";
 import {
-  checkModel,
-  checkTraining,
   type DeepModelSetup,
   defaultDeadWindow,
   inputDimension,
