@@ -8,10 +8,9 @@
 
 // Models
 export { DeepAutoencoder, type DeepAutoencoderParts, type DeepLayer, deepModel } from "./deep-autoencoder.ts";
+export { type Fold, foldedModel } from "./folding.ts";
 export {
   type Activation,
-  type Fold,
-  foldedModel,
   SparseAutoencoder,
   type SparseAutoencoderParts,
   type SparseFeatures,

@@ -25,7 +25,8 @@ import {
   outputDimension,
   type Setup,
 } from "./setup.ts";
-import { foldedModel, type SparseAutoencoder } from "./sparse-autoencoder.ts";
+import { foldedModel } from "./folding.ts";
+import type { SparseAutoencoder } from "./sparse-autoencoder.ts";
 import type { StepProgram } from "./stage.ts";
 import { createProgram, runStep } from "./stages.ts";
 

@@ -12,7 +12,8 @@ import {
   transformRows,
 } from "./normalisation.ts";
 import { referenceKernels } from "./reference/index.ts";
-import { foldedModel, type SparseFeatures } from "./sparse-autoencoder.ts";
+import { foldedModel } from "./folding.ts";
+import type { SparseFeatures } from "./sparse-autoencoder.ts";
 import { createProgram, runStep } from "./stages.ts";
 
 function statisticsOf(rows: Float32Array, dIn: number): ScaleStatistics {
