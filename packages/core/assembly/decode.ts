@@ -1,5 +1,6 @@
 /** Decoding a row from its records. */
-import { axpy, axpyTwice, laneDot, squaredDistance } from "./simd";
+import { chains } from "./evaluate";
+import { axpy, axpyFour, laneDot, squaredDistance } from "./simd";
 
 /** residual = b_dec + Σ value·W_dec[latent] − x, in ascending latent order; returns its lane-order square. */
 export function decodeRow(
@@ -13,28 +14,80 @@ export function decodeRow(
   count: usize,
 ): f32 {
   memory.copy(residual, bias, dIn << 2);
-  let record: usize = 0;
-  for (; record + 2 <= count; record += 2) {
-    const first = load<i32>(latents + (record << 2));
-    const second = load<i32>(latents + (record << 2), 4);
-    axpyTwice(
-      residual,
-      load<f32>(values + (record << 2)),
-      W_dec + <usize>first * dIn * 4,
-      load<f32>(values + (record << 2), 4),
-      W_dec + <usize>second * dIn * 4,
-      dIn,
-    );
-  }
-  if (record < count) {
-    axpy(
-      residual,
-      load<f32>(values + (record << 2)),
-      W_dec + <usize>load<i32>(latents + (record << 2)) * dIn * 4,
-      dIn,
-    );
-  }
+  addRecords(residual, W_dec, dIn, latents, values, count);
   return subtractRow(residual, x, dIn);
+}
+
+/** out += Σ value·W[latent] over `count` records, one after the other. */
+export function addRecords(out: usize, W: usize, length: usize, latents: usize, values: usize, count: usize): void {
+  const rowBytes = length << 2;
+  const end = latents + (count << 2);
+  for (const whole = latents + ((count & ~3) << 2); latents < whole; latents += 16, values += 16) {
+    axpyFour(
+      out,
+      load<f32>(values),
+      W + <usize>load<i32>(latents) * rowBytes,
+      load<f32>(values, 4),
+      W + <usize>load<i32>(latents, 4) * rowBytes,
+      load<f32>(values, 8),
+      W + <usize>load<i32>(latents, 8) * rowBytes,
+      load<f32>(values, 12),
+      W + <usize>load<i32>(latents, 12) * rowBytes,
+      length,
+    );
+  }
+  for (; latents < end; latents += 4, values += 4) {
+    axpy(out, load<f32>(values), W + <usize>load<i32>(latents) * rowBytes, length);
+  }
+}
+
+/**
+ * {@link addRecords} for each of `rows` rows of `out` [rows, length], whose records are counted from `rowOffset` and
+ * `rowCount` on: `chunk` latents of all rows after the other, whose weights then come from memory once. A row's records
+ * stay in ascending latent order. `cursors` is scratch for a word per row.
+ */
+export function addRecordsByChunk(
+  out: usize, rows: usize, rowOffset: usize, rowCount: usize, latents: usize, values: usize, W: usize, length: usize,
+  units: i32, chunk: i32, cursors: usize,
+): void {
+  memory.copy(cursors, rowOffset, rows << 2);
+  for (let bound = chunk; bound < units + chunk; bound += chunk) {
+    for (let row: usize = 0; row < rows; row++) {
+      const first = <usize>load<i32>(cursors + (row << 2));
+      const count = countBelow(latents, first, rowEnd(rowOffset, rowCount, row), bound);
+      addRecords(out + row * (length << 2), W, length, latents + (first << 2), values + (first << 2), count);
+      store<i32>(cursors + (row << 2), <i32>(first + count));
+    }
+  }
+}
+
+/** The way back, {@link chains} of each row x [rows, length] with its records' latents, likewise by chunks. */
+export function chainsByChunk(
+  gradients: usize, x: usize, rows: usize, rowOffset: usize, rowCount: usize, latents: usize, W: usize, length: usize,
+  units: i32, chunk: i32, cursors: usize,
+): void {
+  memory.copy(cursors, rowOffset, rows << 2);
+  for (let bound = chunk; bound < units + chunk; bound += chunk) {
+    for (let row: usize = 0; row < rows; row++) {
+      const first = <usize>load<i32>(cursors + (row << 2));
+      const count = countBelow(latents, first, rowEnd(rowOffset, rowCount, row), bound);
+      chains(gradients + (first << 2), latents + (first << 2), count, x + row * (length << 2), 0, W, length);
+      store<i32>(cursors + (row << 2), <i32>(first + count));
+    }
+  }
+}
+
+@inline
+function rowEnd(rowOffset: usize, rowCount: usize, row: usize): usize {
+  return <usize>(load<i32>(rowOffset + (row << 2)) + load<i32>(rowCount + (row << 2)));
+}
+
+/** How many of the records from `first` to `end` have latents below `bound`. */
+@inline
+function countBelow(latents: usize, first: usize, end: usize, bound: i32): usize {
+  let record = first;
+  while (record < end && load<i32>(latents + (record << 2)) < bound) record++;
+  return record - first;
 }
 
 /** residual −= x; returns the residual's lane-order square. */

@@ -11,7 +11,7 @@ export { chains, evaluateList, evaluateRest } from "./evaluate";
 export { quantiseLatent, quantiseRows } from "./quantise";
 export { screen, screenGroupCount } from "./screen";
 export { collectReaching, copyList, keepLargest, keepPositive, kthLargest, nanRows, selectTopK } from "./select";
-export { collectRow, decodeRow, rowSquares, scaleRow, spreadRow, subtractRow } from "./decode";
+export { addRecordsByChunk, chainsByChunk, collectRow, decodeRow, rowSquares, scaleRow, spreadRow, subtractRow } from "./decode";
 export { adam, divideRow, gather, gatherColumns, project, rowNorm, subtractRows, sumRows } from "./latents";
 export { gatherPulls } from "./pulls";
 export { axpy, clear, laneDot, maddScalar } from "./simd";

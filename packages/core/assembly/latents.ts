@@ -1,18 +1,28 @@
 /** Gathering gradients by latent, and updating latents. */
-import { axpy, laneDot } from "./simd";
+import { axpy, axpyFour, laneDot } from "./simd";
+
+/** Records of a latent that wait until they are added together, and words of one: its row, value and gradient. */
+const WAITING: usize = 4;
+const WAITING_WORDS: usize = 3;
+/** Bytes of the waiting records of a latent: their number, then the records. */
+const WAITING_BYTES: usize = (1 + WAITING * WAITING_WORDS) << 2;
 
 /**
  * Adds rows [firstRow, lastRow) to the gradients of latents [first, last), whose gradient rows begin at
- * encoderGradient [dIn] and decoderGradient [dOut]. Records of a row are in ascending latent order.
+ * encoderGradient [dIn] and decoderGradient [dOut]. Records of a row are in ascending latent order. A latent's records
+ * wait until there are four, which are then added in one pass over its gradients, in row order still. `waiting` is
+ * scratch for 13 words per latent.
  */
 export function gather(
   first: i32, last: i32, firstRow: usize, lastRow: usize, dIn: usize, dOut: usize,
   rowOffset: usize, rowCount: usize, recordLatent: usize, recordValue: usize, recordGradient: usize,
   residual: usize, input: usize, encoderGradient: usize, decoderGradient: usize,
-  biasGradient: usize, activationSum: usize, activeCount: usize,
+  biasGradient: usize, activationSum: usize, activeCount: usize, waiting: usize,
 ): void {
   const inBytes = dIn << 2;
   const outBytes = dOut << 2;
+  const count = <usize>(last - first);
+  for (let latent: usize = 0; latent < count; latent++) store<i32>(waiting + latent * WAITING_BYTES, 0);
   for (let row = firstRow; row < lastRow; row++) {
     const begin = load<i32>(rowOffset + (row << 2));
     const end = begin + load<i32>(rowCount + (row << 2));
@@ -23,14 +33,53 @@ export function gather(
       const value = load<f32>(recordValue + at);
       const gradient = load<f32>(recordGradient + at);
       const gradientRow = <usize>(latent - first);
-      axpy(decoderGradient + gradientRow * outBytes, value, residual + row * outBytes, dOut);
-      axpy(encoderGradient + gradientRow * inBytes, gradient, input + row * inBytes, dIn);
+      const list = waiting + gradientRow * WAITING_BYTES;
+      const number = <usize>load<i32>(list);
+      const to = list + 4 + number * (WAITING_WORDS << 2);
+      store<i32>(to, <i32>row);
+      store<f32>(to, value, 4);
+      store<f32>(to, gradient, 8);
+      if (number + 1 == WAITING) {
+        addWaiting(decoderGradient + gradientRow * outBytes, residual, dOut, list + 4, 4);
+        addWaiting(encoderGradient + gradientRow * inBytes, input, dIn, list + 4, 8);
+        store<i32>(list, 0);
+      } else {
+        store<i32>(list, <i32>number + 1);
+      }
       const word = <usize>latent << 2;
       store<f32>(biasGradient + word, load<f32>(biasGradient + word) + gradient);
       store<f32>(activationSum + word, load<f32>(activationSum + word) + value);
       if (value > 0) store<i32>(activeCount + word, load<i32>(activeCount + word) + 1);
     }
   }
+  for (let latent: usize = 0; latent < count; latent++) {
+    const list = waiting + latent * WAITING_BYTES;
+    const end = list + 4 + <usize>load<i32>(list) * (WAITING_WORDS << 2);
+    for (let at = list + 4; at < end; at += WAITING_WORDS << 2) {
+      const row = <usize>load<i32>(at);
+      axpy(decoderGradient + latent * outBytes, load<f32>(at, 4), residual + row * outBytes, dOut);
+      axpy(encoderGradient + latent * inBytes, load<f32>(at, 8), input + row * inBytes, dIn);
+    }
+  }
+}
+
+/** sum += Σ over four waiting records of factor·x[row]; the factor lies `offset` bytes behind a record's row. */
+@inline
+function addWaiting(sum: usize, x: usize, length: usize, records: usize, offset: usize): void {
+  const rowBytes = length << 2;
+  const step = WAITING_WORDS << 2;
+  axpyFour(
+    sum,
+    load<f32>(records + offset),
+    x + <usize>load<i32>(records) * rowBytes,
+    load<f32>(records + step + offset),
+    x + <usize>load<i32>(records + step) * rowBytes,
+    load<f32>(records + 2 * step + offset),
+    x + <usize>load<i32>(records + 2 * step) * rowBytes,
+    load<f32>(records + 3 * step + offset),
+    x + <usize>load<i32>(records + 3 * step) * rowBytes,
+    length,
+  );
 }
 
 /** First record in [begin, end) whose latent is at least `latent`, by bisection. */

@@ -85,6 +85,7 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
     // For rows of many records.
     add("zeros", "scratch", "float", latents);
     add("combineScratch", "scratch", "float", workers, COMBINE_SCRATCH);
+    add("recordCursors", "scratch", "int32", workers, ROW_BLOCK);
     if (purpose === "train") add("denseColumns", "scratch", "float", workers, 2, LATENT_BLOCK, batchRows);
   }
   if (gate && purpose === "train") {
@@ -114,6 +115,7 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
     add("b_dec.partials", "gradients", "float", blocks, dIn);
     add("activationSum", "gradients", "float", latents);
     add("activeCount", "gradients", "int32", latents);
+    add("waitingRecords", "scratch", "int32", workers, LATENT_BLOCK, WAITING_WORDS);
     add("blockOrder", "control", "int32", blocks);
     add("blockHeat", "control", "int32", blocks);
   }
@@ -238,6 +240,9 @@ export function screenedCapacity(setup: Setup): number {
   const most = dense ? Math.ceil(latents / 4) : 4 * usualSelected(setup) + 256;
   return 4 * Math.ceil((Math.min(most, latents) + 1) / 4);
 }
+
+/** Words of the records of a latent that wait to be added to its gradients, see assembly/latents.ts. */
+const WAITING_WORDS = 13;
 
 /** Int32 words before the candidate lists: two vectors of 8 rows, counts and bounds. */
 export const CANDIDATE_WORDS = 16;

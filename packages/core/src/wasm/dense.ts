@@ -20,13 +20,13 @@ import { inputGradientPointer, parameterPointers, pointersOf } from "./pointers.
 const DENSE_DECODE_SHARE = 0.2;
 const DENSE_GATHER_SHARE = 0.4;
 
-/** What of a sparse autoencoder's stages can be done by dense products. Ranges are half-open. */
-export interface DenseProducts {
-  /** Whether rows of a block have so many records that products of all latents are cheaper. */
+/** Decoding a block's rows together. Ranges are half-open. */
+export interface BlockDecoder {
+  /** Whether rows of a block have so many records that this is cheaper. */
   paysForRows(arena: SparseArena, first: number, last: number): boolean;
-  /** residual = b_dec + f·W_dec for a block of rows; f goes where the pre-activations were. */
-  decodeRows(arena: SparseArena, step: StepContext, first: number, last: number, of?: DenseRows): void;
-  /** ∂loss/∂f of all latents for a block of rows, of which the records take theirs: from and to other places where given. */
+  /** residual = b_dec + f·W_dec for a block of rows. */
+  decodeRows(arena: SparseArena, step: StepContext, first: number, last: number, of?: DecodedRows): void;
+  /** ∂loss/∂f of a block's records: from and to other places where given. */
   latentGradients(
     arena: SparseArena,
     step: StepContext,
@@ -35,6 +35,10 @@ export interface DenseProducts {
     residual?: number,
     gradients?: number,
   ): void;
+}
+
+/** What of a sparse autoencoder's stages can be done by dense products. */
+export interface DenseProducts extends BlockDecoder {
   /** Whether the chunk of rows that ends at `lastRow` has enough records to gather by products. */
   paysForGathering(arena: SparseArena, lastRow: number): boolean;
   /** Adds rows to the gradients of a block of latents, which begin at row `gradientRow` of their regions. */
@@ -50,7 +54,7 @@ export interface DenseProducts {
 }
 
 /** What to decode instead of the records' values, and where to. */
-export interface DenseRows {
+export interface DecodedRows {
   /** Pointer to a number per record. */
   readonly values: number;
   /** Pointer to the block's first row, and the same as an index into a view. */
@@ -103,7 +107,7 @@ export function denseProducts(
     step: StepContext,
     first: number,
     last: number,
-    of: DenseRows = {
+    of: DecodedRows = {
       values: recordValue,
       residual: residual + first * 4 * dOut,
       into: arena.residual,

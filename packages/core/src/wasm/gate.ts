@@ -4,18 +4,18 @@ import { ROW_BLOCK } from "../block-sizes.ts";
 import type { StepContext } from "../kernels.ts";
 import type { Plan } from "../plan.ts";
 import { outputDimension, type SparseModelSetup } from "../setup.ts";
-import type { DenseProducts } from "./dense.ts";
+import type { BlockDecoder } from "./dense.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 
-/** Errors of x̂_gate of rows [first, last), whose input begins at `x`, and their gradients by π; `dense`: by products of all latents. */
+/** Errors of x̂_gate of rows [first, last), whose input begins at `x`, and their gradients by π; `together`: by products of all latents. */
 export type DecodeGate = (
   arena: SparseArena,
   step: StepContext,
   first: number,
   last: number,
   x: number,
-  dense: DenseProducts | undefined,
+  together: BlockDecoder | undefined,
 ) => void;
 
 /** The gate's work over the memory laid out by `plan`, which must be for training. */
@@ -30,18 +30,18 @@ export function wasmGate(plan: Plan, model: SparseModelSetup, wasm: KernelExport
   ];
   const [W_dec, b_dec] = ["W_dec", "b_dec"].map((name) => parameterPointers(plan, name).value);
   const rowBytes = 4 * dOut;
-  return (arena, step, first, last, x, dense) => {
+  return (arena, step, first, last, x, together) => {
     const block = step.rank * ROW_BLOCK * dOut;
     const residual = gateResidual + 4 * block;
     const values = { values: recordGate, residual, into: arena.gateResidual, at: block };
-    dense?.decodeRows(arena, step, first, last, values);
+    together?.decodeRows(arena, step, first, last, values);
     for (let row = first; row < last; row++) {
       const records = 4 * arena.rowOffset[row];
       const out = residual + (row - first) * rowBytes;
       const input = x + (row - first) * rowBytes;
       const count = arena.rowCount[row];
       const square =
-        dense === undefined
+        together === undefined
           ? wasm.decodeRow(
               out,
               input,
@@ -55,9 +55,9 @@ export function wasmGate(plan: Plan, model: SparseModelSetup, wasm: KernelExport
           : wasm.subtractRow(out, input, dOut);
       arena.rowSecondError[row] = square;
       wasm.scaleRow(out, step.gradientScale, dOut);
-      if (dense === undefined)
+      if (together === undefined)
         wasm.chains(gradients + records, recordLatent + records, count, out, 0, W_dec, dOut);
     }
-    dense?.latentGradients(arena, step, first, last, residual, gradients);
+    together?.latentGradients(arena, step, first, last, residual, gradients);
   };
 }

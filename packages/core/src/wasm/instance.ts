@@ -162,6 +162,32 @@ export interface KernelExports {
     values: number,
     count: number,
   ): number;
+  addRecordsByChunk(
+    out: number,
+    rows: number,
+    rowOffset: number,
+    rowCount: number,
+    latents: number,
+    values: number,
+    W: number,
+    length: number,
+    units: number,
+    chunk: number,
+    cursors: number,
+  ): void;
+  chainsByChunk(
+    gradients: number,
+    x: number,
+    rows: number,
+    rowOffset: number,
+    rowCount: number,
+    latents: number,
+    W: number,
+    length: number,
+    units: number,
+    chunk: number,
+    cursors: number,
+  ): void;
   chains(
     values: number,
     latents: number,
@@ -192,6 +218,7 @@ export interface KernelExports {
     biasGradient: number,
     activationSum: number,
     activeCount: number,
+    waiting: number,
   ): void;
   project(gradient: number, weights: number, dIn: number): void;
   rowNorm(weights: number, dIn: number): number;

@@ -15,11 +15,12 @@ import {
 import { partWide } from "../multi-topk.ts";
 import type { UpdateKernels } from "../optimizers/optimizer.ts";
 import { hasAuxiliary, hasWide, latentSums } from "../plan-sparse.ts";
-import type { Plan } from "../plan.ts";
+import { type Plan, regionOf } from "../plan.ts";
 import { outputDimension, rowDimension, type SparseModelSetup } from "../setup.ts";
 import { wasmAuxiliary } from "./auxiliary.ts";
 import type { KernelExports } from "./instance.ts";
 import { denseProducts } from "./dense.ts";
+import { latentChunks } from "./latent-chunks.ts";
 import { exactEncoder } from "./encode.ts";
 import { wasmGate } from "./gate.ts";
 import { gatherPreActivations } from "../pre-act-loss.ts";
@@ -65,6 +66,7 @@ export function wasmSparseKernels(
   const xOf = (step: StepContext): number => slots + step.slot * batchRows * 4 * rowDimension(model);
   const yOf = (step: StepContext): number => xOf(step) + (model.dOut === undefined ? 0 : batchRows * 4 * dIn);
   const inputOf = (step: StepContext): number => (applyBDecToInput ? centred : xOf(step));
+  const waitingBytes = training ? (4 * regionOf(plan, "waitingRecords").length) / plan.workers : 0;
   const exact = exactEncoder(plan, model, wasm, wide);
   const screening = plan.encoder === "screened" ? screenedEncoder(plan, model, wasm, exact) : undefined;
   const skip = model.skip === true ? wasmSkip(plan, model, wasm, wide) : undefined;
@@ -72,6 +74,8 @@ export function wasmSparseKernels(
   const decodeGate = gate && training ? wasmGate(plan, model, wasm) : undefined;
   const wider = hasWide(plan.setup, plan.purpose) ? wasmWide(plan, model, wasm) : undefined;
   const dense = selection === "positive" ? denseProducts(plan, model, wasm, wide) : undefined;
+  const decoders = dense === undefined ? [] : [dense, latentChunks(plan, model, wasm)];
+  const waitingOf = (step: StepContext): number => (training ? at("waitingRecords") + step.rank * waitingBytes : 0);
 
   /** Adds all rows' contributions of AuxK's or multi-TopK's records to the weights' gradients. */
   const gatherMore = (
@@ -101,6 +105,7 @@ export function wasmSparseKernels(
       inputGradient,
       at(`${of}Sum`),
       at(`${of}Active`),
+      waitingOf(step),
     );
   };
 
@@ -118,13 +123,13 @@ export function wasmSparseKernels(
       const y = yOf(step);
       skip?.subtract(step, first, last, xOf(step), y);
       const decoded = skip?.unskipped ?? y;
-      const all = dense?.paysForRows(arena, first, last) ? dense : undefined;
-      all?.decodeRows(arena, step, first, last);
+      const together = decoders.find((decoder) => decoder.paysForRows(arena, first, last));
+      together?.decodeRows(arena, step, first, last);
       for (let row = first; row < last; row++) {
         const records = 4 * arena.rowOffset[row];
         const at = residual + row * outBytes;
         const target = decoded + row * outBytes;
-        const square = all
+        const square = together
           ? wasm.subtractRow(at, target, dOut)
           : wasm.decodeRow(
               at,
@@ -142,28 +147,20 @@ export function wasmSparseKernels(
         arena.rowPenalty[row] = rules?.penalty(arena, step, row, Math.fround) ?? 0;
         prefixes?.decodeRow(arena, step, row, target);
         if (step.train) wider?.decodeRow(arena, step, row, target);
-        if (step.train) wasm.scaleRow(at, step.gradientScale, dOut);
+        if (!step.train) continue;
+        wasm.scaleRow(at, step.gradientScale, dOut);
+        // At once, while the decoder's rows are still in the cache.
+        if (prefixes !== undefined) prefixes.gradients(arena, row);
+        else if (together === undefined) {
+          const count = arena.rowCount[row];
+          wasm.chains(recordGradient + records, recordLatent + records, count, at, 0, W_dec.value, dOut);
+        }
       }
       if (!step.train) return;
-      all?.latentGradients(arena, step, first, last);
-      decodeGate?.(arena, step, first, last, decoded + first * outBytes, all);
-      for (let row = first; row < last; row++) {
-        const records = 4 * arena.rowOffset[row];
-        if (prefixes !== undefined) prefixes.gradients(arena, row);
-        else if (all === undefined) {
-          const at = residual + row * outBytes;
-          wasm.chains(
-            recordGradient + records,
-            recordLatent + records,
-            arena.rowCount[row],
-            at,
-            0,
-            W_dec.value,
-            dOut,
-          );
-        }
-        rules?.gradients(arena, step, row, Math.fround);
-      }
+      together?.latentGradients(arena, step, first, last);
+      decodeGate?.(arena, step, first, last, decoded + first * outBytes, together);
+      if (rules === undefined) return;
+      for (let row = first; row < last; row++) rules.gradients(arena, step, row, Math.fround);
     },
 
     gatherLatents(arena, step, first, last, firstRow, lastRow, fresh) {
@@ -205,6 +202,7 @@ export function wasmSparseKernels(
           inputGradient,
           activationSum,
           activeCount,
+          waitingOf(step),
         );
       };
       if (prefixes === undefined) gatherPart(first, last, residual);
