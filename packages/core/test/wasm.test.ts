@@ -323,10 +323,39 @@ describe("the WebAssembly kernels give the reference's bits", () => {
         const { rowCount } = train(problem, () => referenceKernels(), 1) as SparseArena;
         return rowCount.subarray(0, 69).reduce((sum, count) => sum + count, 0) / (69 * 130);
       });
-      // Below both shares at which products take over, between them, and above.
-      expect(Math.min(...recorded)).toBeLessThan(0.1);
+      // Below the shares from which latents are taken by chunks and by products, between them, and above.
+      expect(Math.min(...recorded)).toBeLessThan(0.03);
+      expect(recorded.some((share) => share > 0.03 && share < 0.2)).toBe(true);
       expect(recorded.some((share) => share > 0.22 && share < 0.38)).toBe(true);
       expect(Math.max(...recorded)).toBeGreaterThan(0.5);
+    },
+  );
+
+  it.each(["relu", "gated"] as const)(
+    "for %s rows whose latents are taken in several chunks",
+    (architecture) => {
+      // Decoder rows so long that a chunk is 40 of the latents.
+      const problem = {
+        model: {
+          kind: "sparse",
+          architecture,
+          dIn: 21,
+          dOut: 2400,
+          latents: 130,
+          k: 0,
+          decoder: architecture === "relu" ? "free" : "unit",
+          applyBDecToInput: false,
+        },
+        batchRows: 70,
+        seed: 12,
+        coarse: 0,
+        bias: architecture === "relu" ? -0.14 : -1.4,
+      } as const;
+      expectSameBits(problem);
+      const { rowCount } = train(problem, () => referenceKernels(), 1) as SparseArena;
+      const share = rowCount.subarray(0, 69).reduce((sum, count) => sum + count, 0) / (69 * 130);
+      expect(share).toBeGreaterThan(0.04);
+      expect(share).toBeLessThan(0.19);
     },
   );
 

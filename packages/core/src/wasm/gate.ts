@@ -8,7 +8,10 @@ import type { BlockDecoder } from "./dense.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 
-/** Errors of x̂_gate of rows [first, last), whose input begins at `x`, and their gradients by π; `together`: by products of all latents. */
+/**
+ * Errors of x̂_gate of rows [first, last), whose input begins at `x`, and their gradients by π; `together`: by what decodes
+ * the block's rows together.
+ */
 export type DecodeGate = (
   arena: SparseArena,
   step: StepContext,

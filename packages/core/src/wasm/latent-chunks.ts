@@ -3,13 +3,12 @@
  * come from memory once for the block and not once for each row that uses them. Each row's records keep their order, so
  * that no bit depends on whether this runs.
  */
-import type { SparseArena } from "../arena.ts";
+import { ROW_BLOCK } from "../block-sizes.ts";
 import type { Plan } from "../plan.ts";
 import { outputDimension, type SparseModelSetup } from "../setup.ts";
 import type { BlockDecoder } from "./dense.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
-import { ROW_BLOCK } from "../block-sizes.ts";
 
 /** Bytes of the decoder rows of a chunk: with those of the block's errors they fit a second-level cache of 1 MiB. */
 const CHUNK_BYTES = 384 * 1024;
@@ -35,7 +34,7 @@ export function latentChunks(plan: Plan, model: SparseModelSetup, wasm: KernelEx
   const cursorsOf = (rank: number): number => at("recordCursors") + rank * 4 * ROW_BLOCK;
 
   return {
-    paysForRows(arena: SparseArena, first, last) {
+    paysForRows(arena, first, last) {
       let records = 0;
       for (let row = first; row < last; row++) records += arena.rowCount[row];
       return records > CHUNKED_SHARE * latents * (last - first);

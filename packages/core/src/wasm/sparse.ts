@@ -75,7 +75,8 @@ export function wasmSparseKernels(
   const wider = hasWide(plan.setup, plan.purpose) ? wasmWide(plan, model, wasm) : undefined;
   const dense = selection === "positive" ? denseProducts(plan, model, wasm, wide) : undefined;
   const decoders = dense === undefined ? [] : [dense, latentChunks(plan, model, wasm)];
-  const waitingOf = (step: StepContext): number => (training ? at("waitingRecords") + step.rank * waitingBytes : 0);
+  const waitingOf = (step: StepContext): number =>
+    training ? at("waitingRecords") + step.rank * waitingBytes : 0;
 
   /** Adds all rows' contributions of AuxK's or multi-TopK's records to the weights' gradients. */
   const gatherMore = (
