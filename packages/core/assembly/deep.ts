@@ -61,34 +61,41 @@ export function maskByPositive(values: usize, gate: usize, length: usize): void 
 
 /**
  * The first `columns` columns of rows that lie `stride` bytes apart, as rows of `rows` numbers, `outStride` bytes apart.
- * Sixteen rows at a time, so that whole cache lines are written.
+ * Sixteen rows at a time, so that whole cache lines are written. `sums` (0: none) takes each column's numbers, one after
+ * the other, on top of what is there.
  */
-export function transposeColumns(out: usize, outStride: usize, from: usize, stride: usize, rows: usize, columns: usize): void {
+export function transposeColumns(
+  out: usize, outStride: usize, from: usize, stride: usize, rows: usize, columns: usize, sums: usize,
+): void {
   const wholeRows = rows & ~15;
   const wholeColumns = columns & ~3;
   for (let row: usize = 0; row < wholeRows; row += 16) {
     for (let column: usize = 0; column < wholeColumns; column += 4) {
       const source = from + row * stride + (column << 2);
       const target = out + column * outStride + (row << 2);
-      transposeFour(target, outStride, source, stride);
-      transposeFour(target + 16, outStride, source + (stride << 2), stride);
-      transposeFour(target + 32, outStride, source + (stride << 3), stride);
-      transposeFour(target + 48, outStride, source + 12 * stride, stride);
+      const sum = sums == 0 ? <usize>0 : sums + (column << 2);
+      transposeFour(target, outStride, source, stride, sum);
+      transposeFour(target + 16, outStride, source + (stride << 2), stride, sum);
+      transposeFour(target + 32, outStride, source + (stride << 3), stride, sum);
+      transposeFour(target + 48, outStride, source + 12 * stride, stride, sum);
     }
   }
   for (let row: usize = 0; row < rows; row++) {
     for (let column = row < wholeRows ? wholeColumns : 0; column < columns; column++) {
-      store<f32>(out + column * outStride + (row << 2), load<f32>(from + row * stride + (column << 2)));
+      const value = load<f32>(from + row * stride + (column << 2));
+      store<f32>(out + column * outStride + (row << 2), value);
+      if (sums != 0) store<f32>(sums + (column << 2), load<f32>(sums + (column << 2)) + value);
     }
   }
 }
 
 @inline
-function transposeFour(to: usize, toStride: usize, from: usize, stride: usize): void {
+function transposeFour(to: usize, toStride: usize, from: usize, stride: usize, sum: usize): void {
   const a = v128.load(from);
   const b = v128.load(from + stride);
   const c = v128.load(from + (stride << 1));
   const d = v128.load(from + 3 * stride);
+  if (sum != 0) v128.store(sum, f32x4.add(f32x4.add(f32x4.add(f32x4.add(v128.load(sum), a), b), c), d));
   const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
   const ab1 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
   const cd0 = v128.shuffle<f32>(c, d, 0, 4, 1, 5);

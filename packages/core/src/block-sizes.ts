@@ -16,8 +16,11 @@ export const LATENT_BLOCK = 48;
 /** Rows of one block of a deep autoencoder's row stage: six panels of 8 going forward, eight tiles of 6 going back. */
 export const DEEP_ROW_BLOCK = 48;
 
-/** Output units of one block of work of a deep autoencoder's parameter stage: eight tiles of six. */
-export const UNIT_BLOCK = 48;
+/**
+ * Output units of one block of work of a deep autoencoder's parameter stage: sixteen tiles of six, so that a layer's input
+ * is read once for 96 units.
+ */
+export const UNIT_BLOCK = 96;
 
 /** Dimensions of one block of work of the decoder-bias stage. */
 export const DIMENSION_BLOCK = 64;

@@ -36,10 +36,13 @@ export function addDeep(add: Add, options: PlanOptions): Detail {
   return { storeGradients, recordCapacity: 0 };
 }
 
+/** Rows whose deltas are gathered at a time: two depths of the product's tiles. */
+export const GATHERED_ROWS = 768;
+
 /**
  * Numbers from one output unit's deltas to the next: a cache line more than the rows, or units whose number of rows is a
  * power of two would all share a few sets of the cache.
  */
 export function packedDeltaLength(batchRows: number): number {
-  return batchRows + 16;
+  return Math.min(batchRows, GATHERED_ROWS) + 16;
 }

@@ -10,6 +10,7 @@ import { type Plan, regionOf } from "../plan.ts";
 import type { DeepModelSetup } from "../setup.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
+import { unitGradients } from "./unit-gradients.ts";
 
 const PANEL = 8;
 
@@ -44,6 +45,7 @@ export function wasmDeepKernels(
   const deltaBytes = 4 * packedDeltaLength(plan.setup.training.batchRows);
   const packedBytes = (4 * regionOf(plan, "packedRows").length) / plan.workers;
   const packedOf = (step: StepContext): number => packedRows + step.rank * packedBytes;
+  const addGradients = unitGradients(wasm, plan.setup.training.batchRows, wide);
   const inputOf = (step: StepContext, index: number): number =>
     index === 0 ? slots + step.slot * slotBytes : layers[index - 1].activation;
 
@@ -118,20 +120,27 @@ export function wasmDeepKernels(
     gatherUnits(arena, step, layerIndex, first, last) {
       const { inputs, outputs, weight, bias, delta, tied } = layers[layerIndex];
       const gradientRow = plan.storeGradients ? first : step.rank * UNIT_BLOCK;
-      const gradient = weight.gradient + gradientRow * inputs * 4;
-      const units = last - first;
-      // Adds Σ_rows column ⊗ row to the units' gradients. A unit's column comes one number after the other: the product
-      // reads it once for every eight inputs.
-      const columns = packedDeltas + step.rank * UNIT_BLOCK * deltaBytes;
-      const addProduct = (from: number, width: number, rows: number, fresh: 0 | 1): void => {
-        wasm.transposeColumns(columns, deltaBytes, from + first * 4, width * 4, step.rows, units);
-        const packed = packedOf(step);
-        wasm.combine(gradient, columns, deltaBytes, 4, units, rows, inputs, step.rows, packed, wide, fresh);
+      const work = {
+        gradient: weight.gradient + gradientRow * inputs * 4,
+        width: outputs,
+        first,
+        last,
+        length: inputs,
+        rows: step.rows,
+        columns: packedDeltas + step.rank * UNIT_BLOCK * deltaBytes,
+        scratch: packedOf(step),
       };
-      if (!tied) addProduct(delta, outputs, inputOf(step, layerIndex), 1);
+      if (tied) wasm.sumRows(bias.gradient, delta, step.rows, outputs, first, last);
+      else {
+        const sums = bias.gradient + 4 * first;
+        wasm.clear(sums, 4 * (last - first));
+        addGradients({ ...work, deltas: delta, inputs: inputOf(step, layerIndex), fresh: true, sums });
+      }
       const mirror = mirrorOf(model, layerIndex);
-      if (mirror !== undefined) addProduct(inputOf(step, mirror), outputs, layers[mirror].delta, 0);
-      wasm.sumRows(bias.gradient, delta, step.rows, outputs, first, last);
+      if (mirror !== undefined) {
+        const back = layers[mirror].delta;
+        addGradients({ ...work, deltas: inputOf(step, mirror), inputs: back, fresh: false, sums: 0 });
+      }
       completeUnits(updates, arena, layerIndex, first, last);
     },
 

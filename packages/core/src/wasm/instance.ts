@@ -286,6 +286,7 @@ export interface KernelExports {
     stride: number,
     rows: number,
     columns: number,
+    sums: number,
   ): void;
   maddScalar(a: number, b: number, c: number): number;
 }

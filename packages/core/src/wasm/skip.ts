@@ -7,6 +7,7 @@ import { outputDimension, type SparseModelSetup } from "../setup.ts";
 import { PANEL } from "../tiles.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
+import { unitGradients } from "./unit-gradients.ts";
 
 /** The skip's work; x and y are pointers to the mini-batch's first row. */
 export interface SkipKernels {
@@ -35,6 +36,7 @@ export function wasmSkip(plan: Plan, model: SparseModelSetup, wasm: KernelExport
   const [deltasOf, combineOf] = training ? [at("skipDeltas"), at("skipCombine")] : [0, 0];
   const deltaBytes = 4 * packedDeltaLength(plan.setup.training.batchRows);
   const combineBytes = training ? (4 * regionOf(plan, "skipCombine").length) / plan.workers : 0;
+  const addGradients = unitGradients(wasm, plan.setup.training.batchRows, wide);
   return {
     unskipped,
     subtract(step, first, last, x, y) {
@@ -48,25 +50,22 @@ export function wasmSkip(plan: Plan, model: SparseModelSetup, wasm: KernelExport
       wasm.difference(out, y + first * dOut * 4, out, rows * dOut);
     },
     gather(step, first, last, x, errors) {
-      const deltas = deltasOf + step.rank * UNIT_BLOCK * deltaBytes;
-      const scratch = combineOf + step.rank * combineBytes;
-      const gradient = W_skip.gradient + first * dIn * 4;
-      errors.forEach((from, set) => {
-        wasm.transposeColumns(deltas, deltaBytes, from + first * 4, dOut * 4, step.rows, last - first);
-        wasm.combine(
-          gradient,
+      errors.forEach((deltas, set) =>
+        addGradients({
+          gradient: W_skip.gradient + first * dIn * 4,
           deltas,
-          deltaBytes,
-          4,
-          last - first,
-          x,
-          dIn,
-          step.rows,
-          scratch,
-          wide,
-          set === 0 ? 1 : 0,
-        );
-      });
+          width: dOut,
+          first,
+          last,
+          inputs: x,
+          length: dIn,
+          rows: step.rows,
+          columns: deltasOf + step.rank * UNIT_BLOCK * deltaBytes,
+          scratch: combineOf + step.rank * combineBytes,
+          fresh: set === 0,
+          sums: 0,
+        }),
+      );
     },
   };
 }

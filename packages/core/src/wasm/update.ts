@@ -39,7 +39,7 @@ export function wasmUpdates(plan: Plan, wasm: KernelExports, wide: 0 | 1): Updat
     gram(rank, out, outOffset, x, rows, columns, first, last) {
       // One column after the other: the product reads them once for every eight numbers of a row.
       const packed = columnScratch + rank * MATRIX_BLOCK * columnBytes;
-      wasm.transposeColumns(packed, columnBytes, pointer(x, first), 4 * columns, rows, last - first);
+      wasm.transposeColumns(packed, columnBytes, pointer(x, first), 4 * columns, rows, last - first, 0);
       wasm.combine(
         pointer(out, outOffset),
         packed,
