@@ -2,6 +2,7 @@
 import { DEEP_ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
 import { tiedTo } from "./deep-options.ts";
 import type { PlanOptions } from "./plan.ts";
+import { DEPTH } from "./tiles.ts";
 import { type Add, addParameter, COMBINE_SCRATCH, type Detail, gradientsFirst } from "./plan-parts.ts";
 
 /** Adds the regions of a deep autoencoder. */
@@ -36,8 +37,8 @@ export function addDeep(add: Add, options: PlanOptions): Detail {
   return { storeGradients, recordCapacity: 0 };
 }
 
-/** Rows whose deltas are gathered at a time: two depths of the product's tiles. */
-export const GATHERED_ROWS = 768;
+/** Rows whose deltas are gathered at a time. */
+export const GATHERED_ROWS: number = 2 * DEPTH;
 
 /**
  * Numbers from one output unit's deltas to the next: a cache line more than the rows, or units whose number of rows is a

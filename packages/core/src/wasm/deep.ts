@@ -8,11 +8,10 @@ import { completeUnits, updateUnits } from "../unit-update.ts";
 import type { UpdateKernels } from "../optimizers/optimizer.ts";
 import { type Plan, regionOf } from "../plan.ts";
 import type { DeepModelSetup } from "../setup.ts";
+import { PANEL } from "../tiles.ts";
 import type { KernelExports } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 import { unitGradients } from "./unit-gradients.ts";
-
-const PANEL = 8;
 
 /** The stages over the memory laid out by `plan`. `wide`: products in tiles of two panels. */
 export function wasmDeepKernels(
