@@ -227,7 +227,9 @@ describe("--normalize layer-norm", () => {
     [{ center: true }, "--center does not go with --normalize layer-norm"],
     [{ column: "a", target: "b" }, "--normalize layer-norm does not go with --target"],
     [{ arch: "relu", units: "sqrt-d" }, "cannot be converted for --normalize layer-norm"],
-    [{ preset: "gemma-scope" }, "λ and thresholds for --units unit-mean-square cannot be converted"],
+    [{ preset: "gemma-scope" }, "what is meant for rows scaled by unit-mean-square"],
+    [{ preset: "dictionary-learning-topk" }, "what is meant for rows scaled by unit-mean-square"],
+    [{ arch: "topk", units: "none", clipNorm: 1 }, "what is meant for rows scaled by none"],
   ] as const)("refuses %o", (request, message) => {
     expect(() => checkTrainRequest({ normalize: "layer-norm", ...request })).toThrow(message);
   });

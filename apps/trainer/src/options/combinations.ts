@@ -142,16 +142,17 @@ function checkLayerNorm(options: TrainOptions, given: Readonly<Record<string, un
   if (options.normalize !== "layer-norm") return;
   if (given["center"] === true)
     throw new RequestError(
-      "--center does not go with --normalize layer-norm, which takes each row's own mean: leave it out",
+      "--center does not go with --normalize layer-norm, which takes each row's own mean: leave it out, or take another --normalize, such as sqrt-d",
     );
   if (options.target !== undefined)
     throw new RequestError(
-      "--normalize layer-norm does not go with --target: a target's mean and deviation are not known where it is rebuilt",
+      "--normalize layer-norm does not go with --target: a target's mean and deviation are not known where it is rebuilt; take another --normalize, such as sqrt-d",
     );
-  const inUnits = !(TOPK_FAMILY as readonly string[]).includes(options.arch);
+  const inUnits =
+    options.clipNorm !== undefined || !(TOPK_FAMILY as readonly string[]).includes(options.arch);
   if (options.units !== undefined && inUnits)
     throw new RequestError(
-      `λ and thresholds for --units ${options.units} cannot be converted for --normalize layer-norm, whose rows have no scale in common`,
+      `what is meant for rows scaled by ${options.units} (by --units or --preset: λ, thresholds, --clip-norm) cannot be converted for --normalize layer-norm, whose rows have no scale in common`,
     );
   options.center = false;
 }
