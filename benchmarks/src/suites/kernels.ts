@@ -15,7 +15,10 @@ import {
   fasterScreen,
   instantiate,
   LATENT_BLOCK,
+  LATENT_TERMS,
+  PANEL,
   ROW_BLOCK,
+  ROW_TERMS,
   UNIT_BLOCK,
 } from "@sparseloom/core/kernels";
 import type { Benchmark } from "../measure.ts";
@@ -24,8 +27,6 @@ import { fillNormal, randomSource } from "../random.ts";
 import type { Shape } from "../shapes.ts";
 import type { Variant } from "../variants.ts";
 
-/** Rows of a packed panel. */
-const PANEL = 8;
 /** Latents of a tile of the float32 and of the integer product, and tiles at most whose maximum is kept together. */
 const TILE = { exact: 6, screened: 4 } as const;
 const MOST_TILES = { exact: 4, screened: 6 } as const;
@@ -108,10 +109,6 @@ function productBenchmark(shape: Shape, variant: Variant): Benchmark {
   };
 }
 
-/** Bytes of the integer product's terms, per panel and per latent. */
-const ROW_TERMS = 128;
-const LATENT_TERMS = 16;
-
 function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
   const { dIn, latents } = shape;
   const padded = 32 * Math.ceil(dIn / 32);
@@ -123,7 +120,7 @@ function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
   const panel = { x: layout.take(4 * PANEL * dIn), factors: layout.take(4 * dIn) };
   const [packed, rowTerms] = [layout.take(rows * padded), layout.take((rows / PANEL) * ROW_TERMS)];
   const [quantised, latentTerms] = [layout.take(filled * padded), layout.take(filled * LATENT_TERMS)];
-  const [start, sums] = [layout.take(4 * latents), layout.take(ROW_TERMS)];
+  const sums = layout.take(4 * TILE.screened * PANEL);
   const [bounds, maxima] = [layout.take(4 * latents * block), layout.take(4 * latents * block)];
   const memory = sharedMemory(layout.end);
   const functions = instantiate("wasm-relaxed-simd", memory);
@@ -140,7 +137,7 @@ function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
     const tile = latent - (latent % TILE.screened);
     const out = quantised + tile * padded + 4 * (latent % TILE.screened);
     const from = panel.x + 4 * (latent % PANEL) * dIn;
-    functions.quantiseLatent(out, latentTerms + latent * LATENT_TERMS, from, panel.factors, dIn);
+    functions.quantiseLatent(out, latentTerms + latent * LATENT_TERMS, from, 0, panel.factors, dIn);
   }
   const screen = fasterScreen(functions);
   return {
@@ -161,7 +158,6 @@ function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
           rowTerms + (first / PANEL) * ROW_TERMS,
           quantised,
           latentTerms,
-          start,
           latents,
           dIn,
           maxima,

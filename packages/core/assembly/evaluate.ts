@@ -1,8 +1,9 @@
 /**
  * Products of one row with chosen latents: canonical pre-activations of screening's candidates, gradients of the active
- * latents. Eight chains at a time: lanes are latents, whose weights are transposed in registers, four dimensions at once.
+ * latents. Up to sixteen chains at a time: lanes are latents, whose weights are transposed in registers, four dimensions at
+ * once.
  */
-import { marginOf } from "./screen";
+import { deviationsOf, marginOf } from "./screen";
 import { LATENT_TERMS, MARGIN } from "./quantise";
 import { madd } from "./simd";
 
@@ -72,94 +73,135 @@ function worst(largest: f32, value: f32, bound: f32, rowTerms: usize, latentTerm
   const margin = marginOf(rowTerms, latentTerms);
   // A latent that is not screened has an infinite bound and no error, as has a row of zeros.
   if (margin == Infinity || margin < 1e-12) return largest;
-  return f32(Math.max(largest, (MARGIN * abs(value - (bound - margin))) / margin));
+  return f32(Math.max(largest, (MARGIN * abs(value - (bound - margin))) / deviationsOf(rowTerms, latentTerms)));
 }
 
 /**
  * values[i] = start[latents[i]] + Σ_j x[j]·w[latents[i]][j] for i < count, each one chain ascending in j; from 0 where
- * `start` is 0. Eight latents at a time; past the last one the last is repeated, and its values not stored.
+ * `start` is 0. Sixteen latents at a time, up to eight at the end: a link of a chain waits for the one before it, and
+ * meanwhile those of three more vectors of chains are done.
  */
 export function chains(values: usize, latents: usize, count: usize, x: usize, start: usize, w: usize, dIn: usize): void {
+  const end = latents + (count << 2);
+  for (; latents + 32 < end; latents += 64, values += 64) chainsOf(true, values, latents, min(end - latents, 64), x, start, w, dIn);
+  if (latents < end) chainsOf(false, values, latents, end - latents, x, start, w, dIn);
+}
+
+/**
+ * {@link chains} of up to sixteen latents, or up to eight, whose indices take `bytes` bytes. Past the last one the last is
+ * repeated, and its values not stored.
+ */
+@inline
+function chainsOf(sixteen: bool, values: usize, latents: usize, bytes: usize, x: usize, start: usize, w: usize, dIn: usize): void {
   const rowBytes = dIn << 2;
   const whole = rowBytes & ~15;
-  for (let i: usize = 0; i < count; i += 8) {
-    const at = latents + (i << 2);
-    const last = min<usize>(count - i, 8) - 1;
-    const l0 = <usize>load<i32>(at);
-    const l1 = <usize>load<i32>(at + (min<usize>(1, last) << 2));
-    const l2 = <usize>load<i32>(at + (min<usize>(2, last) << 2));
-    const l3 = <usize>load<i32>(at + (min<usize>(3, last) << 2));
-    const l4 = <usize>load<i32>(at + (min<usize>(4, last) << 2));
-    const l5 = <usize>load<i32>(at + (min<usize>(5, last) << 2));
-    const l6 = <usize>load<i32>(at + (min<usize>(6, last) << 2));
-    const l7 = <usize>load<i32>(at + (min<usize>(7, last) << 2));
-    let low = f32x4.splat(0);
-    let high = low;
-    if (start != 0) {
-      low = four(start + (l0 << 2), start + (l1 << 2), start + (l2 << 2), start + (l3 << 2));
-      high = four(start + (l4 << 2), start + (l5 << 2), start + (l6 << 2), start + (l7 << 2));
-    }
-    const p0 = w + l0 * rowBytes;
-    const p1 = w + l1 * rowBytes;
-    const p2 = w + l2 * rowBytes;
-    const p3 = w + l3 * rowBytes;
-    const p4 = w + l4 * rowBytes;
-    const p5 = w + l5 * rowBytes;
-    const p6 = w + l6 * rowBytes;
-    const p7 = w + l7 * rowBytes;
-    let j: usize = 0;
-    for (; j < whole; j += 16) {
-      const s0 = v128.load_splat<f32>(x + j);
-      const s1 = v128.load_splat<f32>(x + j, 4);
-      const s2 = v128.load_splat<f32>(x + j, 8);
-      const s3 = v128.load_splat<f32>(x + j, 12);
-      let r0 = v128.load(p0 + j);
-      let r1 = v128.load(p1 + j);
-      let r2 = v128.load(p2 + j);
-      let r3 = v128.load(p3 + j);
-      let a = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5);
-      let b = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5);
-      let c = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
-      let d = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7);
-      low = madd(s0, v128.shuffle<f64>(a, b, 0, 2), low);
-      low = madd(s1, v128.shuffle<f64>(a, b, 1, 3), low);
-      low = madd(s2, v128.shuffle<f64>(c, d, 0, 2), low);
-      low = madd(s3, v128.shuffle<f64>(c, d, 1, 3), low);
-      r0 = v128.load(p4 + j);
-      r1 = v128.load(p5 + j);
-      r2 = v128.load(p6 + j);
-      r3 = v128.load(p7 + j);
-      a = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5);
-      b = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5);
-      c = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
-      d = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7);
-      high = madd(s0, v128.shuffle<f64>(a, b, 0, 2), high);
-      high = madd(s1, v128.shuffle<f64>(a, b, 1, 3), high);
-      high = madd(s2, v128.shuffle<f64>(c, d, 0, 2), high);
-      high = madd(s3, v128.shuffle<f64>(c, d, 1, 3), high);
-    }
-    for (; j < rowBytes; j += 4) {
-      const s = v128.load_splat<f32>(x + j);
-      low = madd(s, four(p0 + j, p1 + j, p2 + j, p3 + j), low);
-      high = madd(s, four(p4 + j, p5 + j, p6 + j, p7 + j), high);
-    }
-    const out = values + (i << 2);
-    if (last == 7) {
-      v128.store(out, low);
-      v128.store(out, high, 16);
-    } else {
-      store<f32>(out, f32x4.extract_lane(low, 0));
-      if (last > 0) store<f32>(out, f32x4.extract_lane(low, 1), 4);
-      if (last > 1) store<f32>(out, f32x4.extract_lane(low, 2), 8);
-      if (last > 2) store<f32>(out, f32x4.extract_lane(low, 3), 12);
-      if (last > 3) store<f32>(out, f32x4.extract_lane(high, 0), 16);
-      if (last > 4) store<f32>(out, f32x4.extract_lane(high, 1), 20);
-      if (last > 5) store<f32>(out, f32x4.extract_lane(high, 2), 24);
+  const last = bytes - 4;
+  const p0 = w + latentAt(latents, 0, last) * rowBytes;
+  const p1 = w + latentAt(latents, 4, last) * rowBytes;
+  const p2 = w + latentAt(latents, 8, last) * rowBytes;
+  const p3 = w + latentAt(latents, 12, last) * rowBytes;
+  const p4 = w + latentAt(latents, 16, last) * rowBytes;
+  const p5 = w + latentAt(latents, 20, last) * rowBytes;
+  const p6 = w + latentAt(latents, 24, last) * rowBytes;
+  const p7 = w + latentAt(latents, 28, last) * rowBytes;
+  const p8 = sixteen ? w + latentAt(latents, 32, last) * rowBytes : 0;
+  const p9 = sixteen ? w + latentAt(latents, 36, last) * rowBytes : 0;
+  const p10 = sixteen ? w + latentAt(latents, 40, last) * rowBytes : 0;
+  const p11 = sixteen ? w + latentAt(latents, 44, last) * rowBytes : 0;
+  const p12 = sixteen ? w + latentAt(latents, 48, last) * rowBytes : 0;
+  const p13 = sixteen ? w + latentAt(latents, 52, last) * rowBytes : 0;
+  const p14 = sixteen ? w + latentAt(latents, 56, last) * rowBytes : 0;
+  const p15 = sixteen ? w + latentAt(latents, 60, last) * rowBytes : 0;
+  let a = f32x4.splat(0);
+  let b = a;
+  let c = a;
+  let d = a;
+  if (start != 0) {
+    a = startsAt(start, latents, 0, last);
+    b = startsAt(start, latents, 16, last);
+    if (sixteen) {
+      c = startsAt(start, latents, 32, last);
+      d = startsAt(start, latents, 48, last);
     }
   }
+  let j: usize = 0;
+  for (; j < whole; j += 16) {
+    const s0 = v128.load_splat<f32>(x + j);
+    const s1 = v128.load_splat<f32>(x + j, 4);
+    const s2 = v128.load_splat<f32>(x + j, 8);
+    const s3 = v128.load_splat<f32>(x + j, 12);
+    a = fourLinks(a, s0, s1, s2, s3, p0 + j, p1 + j, p2 + j, p3 + j);
+    b = fourLinks(b, s0, s1, s2, s3, p4 + j, p5 + j, p6 + j, p7 + j);
+    if (sixteen) {
+      c = fourLinks(c, s0, s1, s2, s3, p8 + j, p9 + j, p10 + j, p11 + j);
+      d = fourLinks(d, s0, s1, s2, s3, p12 + j, p13 + j, p14 + j, p15 + j);
+    }
+  }
+  for (; j < rowBytes; j += 4) {
+    const s = v128.load_splat<f32>(x + j);
+    a = madd(s, four(p0 + j, p1 + j, p2 + j, p3 + j), a);
+    b = madd(s, four(p4 + j, p5 + j, p6 + j, p7 + j), b);
+    if (sixteen) {
+      c = madd(s, four(p8 + j, p9 + j, p10 + j, p11 + j), c);
+      d = madd(s, four(p12 + j, p13 + j, p14 + j, p15 + j), d);
+    }
+  }
+  storeUpTo(values, a, bytes, 0);
+  storeUpTo(values, b, bytes, 16);
+  if (sixteen) {
+    storeUpTo(values, c, bytes, 32);
+    storeUpTo(values, d, bytes, 48);
+  }
+}
+
+/** The latent whose index lies `at` bytes on, or the last one's, which lies `last` bytes on. */
+@inline
+function latentAt(latents: usize, at: usize, last: usize): usize {
+  return <usize>load<i32>(latents + min(at, last));
+}
+
+/** The starts of four latents. */
+@inline
+function startsAt(start: usize, latents: usize, at: usize, last: usize): v128 {
+  return four(
+    start + (latentAt(latents, at, last) << 2),
+    start + (latentAt(latents, at + 4, last) << 2),
+    start + (latentAt(latents, at + 8, last) << 2),
+    start + (latentAt(latents, at + 12, last) << 2),
+  );
+}
+
+/** Four links of four chains: sum + s0·w[·][0] + … + s3·w[·][3], the weights of each chain at one of four pointers. */
+@inline
+function fourLinks(sum: v128, s0: v128, s1: v128, s2: v128, s3: v128, p0: usize, p1: usize, p2: usize, p3: usize): v128 {
+  const r0 = v128.load(p0);
+  const r1 = v128.load(p1);
+  const r2 = v128.load(p2);
+  const r3 = v128.load(p3);
+  const a = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5);
+  const b = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5);
+  const c = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
+  const d = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7);
+  sum = madd(s0, v128.shuffle<f64>(a, b, 0, 2), sum);
+  sum = madd(s1, v128.shuffle<f64>(a, b, 1, 3), sum);
+  sum = madd(s2, v128.shuffle<f64>(c, d, 0, 2), sum);
+  return madd(s3, v128.shuffle<f64>(c, d, 1, 3), sum);
 }
 
 @inline
 function four(a: usize, b: usize, c: usize, d: usize): v128 {
   return f32x4(load<f32>(a), load<f32>(b), load<f32>(c), load<f32>(d));
+}
+
+/** Stores those of four numbers at `at` that begin before `bytes`. */
+@inline
+function storeUpTo(values: usize, v: v128, bytes: usize, at: usize): void {
+  const out = values + at;
+  if (at + 16 <= bytes) {
+    v128.store(out, v);
+    return;
+  }
+  if (at < bytes) store<f32>(out, f32x4.extract_lane(v, 0));
+  if (at + 4 < bytes) store<f32>(out, f32x4.extract_lane(v, 1), 4);
+  if (at + 8 < bytes) store<f32>(out, f32x4.extract_lane(v, 2), 8);
 }

@@ -9,6 +9,13 @@
  */
 import { PANEL } from "./product";
 import { DEPTH, DOTS, LATENT_TERMS, ROW_TERMS, TILE } from "./quantise";
+import { madd } from "./simd";
+
+/**
+ * Bytes of latents that all panels are multiplied with before the next: they stay in a second-level cache, and are read in
+ * the order in which they lie, which lets the processor fetch them ahead; a panel's rows stay in the first-level cache.
+ */
+const CACHED_BYTES: usize = 1 << 18;
 
 /** Four dimensions of four rows times those of one latent, neighbours added: eight sums of 16 bits. */
 @inline
@@ -31,28 +38,31 @@ function dotAdd(x: v128, w: v128, sum: v128): v128 {
  * 32 bits.
  */
 export function screen(
-  u: usize, packed: usize, panels: usize, rowTerms: usize, quantised: usize, latentTerms: usize, start: usize, units: usize, dIn: usize,
+  u: usize, packed: usize, panels: usize, rowTerms: usize, quantised: usize, latentTerms: usize, units: usize, dIn: usize,
   maxima: usize, tilesPerGroup: usize, sums: usize, wideSums: bool,
 ): void {
-  const parts = (dIn + DEPTH - 1) / DEPTH;
+  const steps = ((dIn + DEPTH - 1) / DEPTH) * (DEPTH / 4);
   const tiles = (units + TILE - 1) / TILE;
   const groups = (tiles + tilesPerGroup - 1) / tilesPerGroup;
   const one = i16x8.splat(1);
-  for (let tile: usize = 0; tile < tiles; tile++) {
-    const unit = tile * TILE;
-    const count = min(TILE, units - unit);
-    const group = tile / tilesPerGroup;
-    const fresh = tile == group * tilesPerGroup;
+  const tileBytes = steps * 4 * TILE;
+  const tilesAtOnce = max<usize>(1, CACHED_BYTES / tileBytes);
+  for (let firstTile: usize = 0; firstTile < tiles; firstTile += tilesAtOnce) {
+    const lastTile = min(firstTile + tilesAtOnce, tiles);
     for (let panel: usize = 0; panel < panels; panel++) {
-      const x = packed + panel * parts * DEPTH * PANEL;
-      const w = quantised + tile * parts * DEPTH * TILE;
-      startSums(sums, rowTerms + panel * ROW_TERMS);
-      if (wideSums) addWide(sums, x, w, parts * DOTS);
-      else addNarrow(sums, x, w, parts, one);
-      bounds(
-        u + (panel * units + unit) * 32, sums, count, rowTerms + panel * ROW_TERMS, latentTerms + unit * LATENT_TERMS, start + unit * 4,
-        maxima + (panel * groups + group) * 32, fresh,
-      );
+      const x = packed + panel * steps * 4 * PANEL;
+      const terms = rowTerms + panel * ROW_TERMS;
+      for (let tile = firstTile; tile < lastTile; tile++) {
+        const unit = tile * TILE;
+        const group = tile / tilesPerGroup;
+        startSums(sums, terms);
+        if (wideSums) addWide(sums, x, quantised + tile * tileBytes, steps);
+        else addNarrow(sums, x, quantised + tile * tileBytes, steps, one);
+        bounds(
+          u + (panel * units + unit) * 32, sums, min(TILE, units - unit), terms, latentTerms + unit * LATENT_TERMS,
+          maxima + (panel * groups + group) * 32, tile == group * tilesPerGroup,
+        );
+      }
     }
   }
 }
@@ -63,12 +73,14 @@ export function screenGroupCount(units: usize, tilesPerGroup: usize): usize {
   return (units + size - 1) / size;
 }
 
-/** Adds to sums [4 latents][8 rows] `parts` times 32 dimensions, by sums of 16 bits. */
+/** Adds to sums [4 latents][8 rows] `steps` times 4 dimensions, an even number, by sums of 16 bits over DOTS steps each. */
 @inline
-function addNarrow(sums: usize, x: usize, w: usize, parts: usize, one: v128): void {
+function addNarrow(sums: usize, x: usize, w: usize, steps: usize, one: v128): void {
   let x0: v128, x1: v128, s: v128;
   let a0: v128, a1: v128, b0: v128, b1: v128, c0: v128, c1: v128, d0: v128, d1: v128;
-  for (let part: usize = 0; part < parts; part++) {
+  while (steps > 0) {
+    const part = min(DOTS, steps);
+    steps -= part;
     x0 = v128.load(x, 0);
     x1 = v128.load(x, 16);
     s = v128.load_splat<i32>(w);
@@ -83,53 +95,25 @@ function addNarrow(sums: usize, x: usize, w: usize, parts: usize, one: v128): vo
     s = v128.load_splat<i32>(w, 12);
     d0 = dot(x0, s);
     d1 = dot(x1, s);
-    x0 = v128.load(x, 32);
-    x1 = v128.load(x, 48);
-    s = v128.load_splat<i32>(w, 16);
-    a0 = i16x8.add(a0, dot(x0, s));
-    a1 = i16x8.add(a1, dot(x1, s));
-    s = v128.load_splat<i32>(w, 20);
-    b0 = i16x8.add(b0, dot(x0, s));
-    b1 = i16x8.add(b1, dot(x1, s));
-    s = v128.load_splat<i32>(w, 24);
-    c0 = i16x8.add(c0, dot(x0, s));
-    c1 = i16x8.add(c1, dot(x1, s));
-    s = v128.load_splat<i32>(w, 28);
-    d0 = i16x8.add(d0, dot(x0, s));
-    d1 = i16x8.add(d1, dot(x1, s));
-    x += 64;
-    w += 32;
-    for (let step: usize = 2; step < DOTS; step += 2) {
-    x0 = v128.load(x, 0);
-    x1 = v128.load(x, 16);
-    s = v128.load_splat<i32>(w);
-    a0 = i16x8.add(a0, dot(x0, s));
-    a1 = i16x8.add(a1, dot(x1, s));
-    s = v128.load_splat<i32>(w, 4);
-    b0 = i16x8.add(b0, dot(x0, s));
-    b1 = i16x8.add(b1, dot(x1, s));
-    s = v128.load_splat<i32>(w, 8);
-    c0 = i16x8.add(c0, dot(x0, s));
-    c1 = i16x8.add(c1, dot(x1, s));
-    s = v128.load_splat<i32>(w, 12);
-    d0 = i16x8.add(d0, dot(x0, s));
-    d1 = i16x8.add(d1, dot(x1, s));
-    x0 = v128.load(x, 32);
-    x1 = v128.load(x, 48);
-    s = v128.load_splat<i32>(w, 16);
-    a0 = i16x8.add(a0, dot(x0, s));
-    a1 = i16x8.add(a1, dot(x1, s));
-    s = v128.load_splat<i32>(w, 20);
-    b0 = i16x8.add(b0, dot(x0, s));
-    b1 = i16x8.add(b1, dot(x1, s));
-    s = v128.load_splat<i32>(w, 24);
-    c0 = i16x8.add(c0, dot(x0, s));
-    c1 = i16x8.add(c1, dot(x1, s));
-    s = v128.load_splat<i32>(w, 28);
-    d0 = i16x8.add(d0, dot(x0, s));
-    d1 = i16x8.add(d1, dot(x1, s));
-      x += 64;
-      w += 32;
+    w += 16;
+    x += 32;
+    for (let step: usize = 1; step < part; step += 1) {
+      x0 = v128.load(x, 0);
+      x1 = v128.load(x, 16);
+      s = v128.load_splat<i32>(w);
+      a0 = i16x8.add(a0, dot(x0, s));
+      a1 = i16x8.add(a1, dot(x1, s));
+      s = v128.load_splat<i32>(w, 4);
+      b0 = i16x8.add(b0, dot(x0, s));
+      b1 = i16x8.add(b1, dot(x1, s));
+      s = v128.load_splat<i32>(w, 8);
+      c0 = i16x8.add(c0, dot(x0, s));
+      c1 = i16x8.add(c1, dot(x1, s));
+      s = v128.load_splat<i32>(w, 12);
+      d0 = i16x8.add(d0, dot(x0, s));
+      d1 = i16x8.add(d1, dot(x1, s));
+      w += 16;
+      x += 32;
     }
     addPair(sums, a0, a1, one);
     addPair(sums + 32, b0, b1, one);
@@ -197,9 +181,18 @@ function startSums(sums: usize, rowTerms: usize): void {
   }
 }
 
-/** Bounds of up to four latents for eight rows, and their maximum. */
+/**
+ * Bounds of up to four latents for eight rows, and their maximum. Bounds are numbers or +∞, never NaN, so that the maximum
+ * may be the machine's own.
+ */
 @inline
-function bounds(u: usize, sums: usize, count: usize, rowTerms: usize, latentTerms: usize, start: usize, maximum: usize, fresh: bool): void {
+function bounds(u: usize, sums: usize, count: usize, rowTerms: usize, latentTerms: usize, maximum: usize, fresh: bool): void {
+  const scale0 = v128.load(rowTerms);
+  const scale1 = v128.load(rowTerms, 16);
+  const a0 = v128.load(rowTerms, 32);
+  const a1 = v128.load(rowTerms, 48);
+  const b0 = v128.load(rowTerms, 64);
+  const b1 = v128.load(rowTerms, 80);
   let low = f32x4.splat(-Infinity);
   let high = low;
   if (!fresh) {
@@ -208,32 +201,36 @@ function bounds(u: usize, sums: usize, count: usize, rowTerms: usize, latentTerm
   }
   for (let unit: usize = 0; unit < count; unit++) {
     const scale = v128.load_splat<f32>(latentTerms);
-    const square = v128.load_splat<f32>(latentTerms, 4);
+    const ratio = v128.load_splat<f32>(latentTerms, 4);
     const norm = v128.load_splat<f32>(latentTerms, 8);
-    const bias = v128.load_splat<f32>(start);
-    const bound0 = bound(v128.load(sums), rowTerms, scale, square, norm, bias);
-    const bound1 = bound(v128.load(sums, 16), rowTerms + 16, scale, square, norm, bias);
+    const bias = v128.load_splat<f32>(latentTerms, 12);
+    const bound0 = bound(v128.load(sums), scale0, a0, b0, scale, ratio, norm, bias);
+    const bound1 = bound(v128.load(sums, 16), scale1, a1, b1, scale, ratio, norm, bias);
     v128.store(u, bound0);
     v128.store(u, bound1, 16);
-    low = f32x4.max(low, bound0);
-    high = f32x4.max(high, bound1);
+    low = f32x4.pmax(low, bound0);
+    high = f32x4.pmax(high, bound1);
     u += 32;
     sums += 32;
     latentTerms += LATENT_TERMS;
-    start += 4;
   }
   v128.store(maximum, low);
   v128.store(maximum, high, 16);
 }
 
 @inline
-function bound(sum: v128, rowTerms: usize, scale: v128, square: v128, norm: v128, bias: v128): v128 {
-  const product = f32x4.convert_i32x4_s(sum);
-  const margin = f32x4.sqrt(f32x4.add(f32x4.mul(v128.load(rowTerms, 32), norm), f32x4.mul(v128.load(rowTerms, 64), square)));
-  return f32x4.add(f32x4.add(f32x4.mul(product, f32x4.mul(v128.load(rowTerms), scale)), bias), margin);
+function bound(sum: v128, rowScale: v128, a: v128, b: v128, scale: v128, ratio: v128, norm: v128, bias: v128): v128 {
+  return madd(f32x4.mul(f32x4.convert_i32x4_s(sum), rowScale), scale, madd(a, norm, madd(b, ratio, bias)));
 }
 
 /** The margin of one row and latent, as {@link screen} added it. `rowTerms` begins at the row's lane. */
 export function marginOf(rowTerms: usize, latentTerms: usize): f32 {
-  return sqrt<f32>(load<f32>(rowTerms, 32) * load<f32>(latentTerms, 8) + load<f32>(rowTerms, 64) * load<f32>(latentTerms, 4));
+  return load<f32>(rowTerms, 32) * load<f32>(latentTerms, 8) + load<f32>(rowTerms, 64) * load<f32>(latentTerms, 4);
+}
+
+/** MARGIN standard deviations of the rounding errors of one row and latent: what {@link marginOf} bounds from above. */
+export function deviationsOf(rowTerms: usize, latentTerms: usize): f32 {
+  const norm = load<f32>(latentTerms, 8);
+  const scale = load<f32>(latentTerms);
+  return sqrt<f32>(load<f32>(rowTerms, 128) * norm * norm + load<f32>(rowTerms, 160) * scale * scale);
 }

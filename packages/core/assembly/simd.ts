@@ -71,7 +71,7 @@ export function axpyFour(
 }
 
 /** Up to three numbers at `pointer` as a vector, the rest zero. */
-function loadPart(pointer: usize, count: usize): v128 {
+export function loadPart(pointer: usize, count: usize): v128 {
   let part = f32x4.splat(0);
   if (count > 0) part = f32x4.replace_lane(part, 0, load<f32>(pointer));
   if (count > 1) part = f32x4.replace_lane(part, 1, load<f32>(pointer, 4));

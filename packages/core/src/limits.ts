@@ -1,5 +1,6 @@
 /** What this machine's cores can do at most, measured on the spot: what rates of the encoders are held against. */
 import type { KernelVariant } from "./kernel-variants.ts";
+import { LATENT_TERMS, PANEL, ROW_TERMS, SCREEN_TILE } from "./tiles.ts";
 import { instantiate, scratchMemory } from "./wasm/instance.ts";
 
 /** Rounds of one run: short, so that the engine compiles the loop properly early on. */
@@ -40,7 +41,7 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
   };
   const [x, w, equaliser] = [take(4 * ROWS * DIMENSIONS), take(4 * DIMENSIONS), take(4 * DIMENSIONS)];
   const [packed, quantised] = [take(ROWS * DIMENSIONS), take(LATENTS * DIMENSIONS)];
-  const [rowTerms, latentTerms, start] = [take(512), take(16 * LATENTS), take(4 * LATENTS)];
+  const [rowTerms, latentTerms] = [take((ROWS / PANEL) * ROW_TERMS), take(LATENT_TERMS * LATENTS)];
   const [bounds, maxima, sums] = [take(4 * ROWS * LATENTS), take(4 * ROWS * LATENTS), take(128)];
   const memory = scratchMemory(end);
   const wasm = instantiate(variant, memory);
@@ -51,14 +52,14 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
   for (let i = 0; i < rows.length; i++) rows[i] = Math.sin(i);
   for (let latent = 0; latent < LATENTS; latent++) {
     for (let i = 0; i < DIMENSIONS; i++) weights[i] = Math.cos(latent * DIMENSIONS + i);
-    const out = quantised + (latent - (latent % 4)) * DIMENSIONS + 4 * (latent % 4);
-    wasm.quantiseLatent(out, latentTerms + 16 * latent, w, equaliser, DIMENSIONS);
+    const out = quantised + (latent - (latent % SCREEN_TILE)) * DIMENSIONS + 4 * (latent % SCREEN_TILE);
+    wasm.quantiseLatent(out, latentTerms + LATENT_TERMS * latent, w, 0, equaliser, DIMENSIONS);
   }
-  for (let panel = 0; panel < ROWS / 8; panel++) {
-    const [out, from] = [packed + panel * 8 * DIMENSIONS, x + panel * 32 * DIMENSIONS];
-    wasm.quantiseRows(out, rowTerms + 128 * panel, from, 0, 0, equaliser, 8, DIMENSIONS);
+  for (let panel = 0; panel < ROWS / PANEL; panel++) {
+    const [out, from] = [packed + panel * PANEL * DIMENSIONS, x + panel * 4 * PANEL * DIMENSIONS];
+    wasm.quantiseRows(out, rowTerms + ROW_TERMS * panel, from, 0, 0, equaliser, PANEL, DIMENSIONS);
   }
-  const panels = ROWS / 8;
+  const panels = ROWS / PANEL;
   const screened = (wideSums: 0 | 1): number =>
     shortest(() =>
       wasm.screen(
@@ -68,7 +69,6 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
         rowTerms,
         quantised,
         latentTerms,
-        start,
         LATENTS,
         DIMENSIONS,
         maxima,

@@ -17,4 +17,4 @@ export const SCREEN_DEPTH = 32;
 /** Bytes of what screening keeps of each latent beside its integers. */
 export const LATENT_TERMS = 16;
 /** Bytes of what screening keeps of each panel of rows beside its integers. */
-export const ROW_TERMS = 128;
+export const ROW_TERMS = 192;

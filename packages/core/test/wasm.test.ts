@@ -26,6 +26,7 @@ import {
   type TrainingSetup,
 } from "../src/index.ts";
 import { wasmKernels } from "../src/wasm/index.ts";
+import { LATENT_TERMS, ROW_TERMS } from "../src/tiles.ts";
 import { instantiate, probeVariant, scratchMemory, type WasmVariant } from "../src/wasm/instance.ts";
 import { gaussian, PURPOSE } from "../src/random.ts";
 
@@ -534,33 +535,47 @@ describe("the WebAssembly kernels give the reference's bits", () => {
     );
   });
 
-  it("for a row that is not a number: its error is NaN, as is the loss", () => {
-    for (const architecture of ["topk", "relu"] as const) {
-      const model = {
-        kind: "sparse",
-        dIn: 6,
-        latents: 50,
-        k: architecture === "topk" ? 3 : 0,
-        decoder: "unit",
-        architecture,
-        applyBDecToInput: true,
-      } as const;
-      const poison = (kernels: (plan: Plan, memory: ReturnType<typeof allocateMemory>) => Kernels): Arena => {
-        const plan = planOf({ model, batchRows: 20, seed: 1, coarse: 0 });
-        const memory = allocateMemory(plan, { shared: true });
-        const arena = openArena(plan, memory.buffer);
-        initialise(arena, { seed: 1 });
-        arena.slots[0].fill(1);
-        arena.slots[0][6 * 11 + 2] = Number.NaN;
-        arena.batches[BATCH.rows] = 20;
-        runStep(createProgram(arena, kernels(plan, memory), 0), 0);
-        return arena;
-      };
-      const found = poison((plan, memory) => wasmKernels(plan, memory, variant, false));
-      expect(found.rowSquaredError).toEqual(poison(() => referenceKernels()).rowSquaredError);
-      expect(found.summaries[0]).toBeNaN();
-    }
-  });
+  describe.each(["topk", "relu"] as const)(
+    "for what is not a number: errors are NaN, as is the loss (%s)",
+    (architecture) => {
+      it.each([
+        ["a row", (arena: SparseArena) => void (arena.slots[0][6 * 11 + 2] = Number.NaN)],
+        ["a latent's weights", (arena: SparseArena) => void (arena.W_enc.value[6 * 11 + 2] = Number.NaN)],
+        ["a latent's bias", (arena: SparseArena) => void (arena.b_enc.value[11] = Number.NaN)],
+      ])("in %s", (_, spoil) => {
+        const model = {
+          kind: "sparse",
+          dIn: 6,
+          latents: 50,
+          k: architecture === "topk" ? 3 : 0,
+          decoder: "unit",
+          architecture,
+          applyBDecToInput: true,
+        } as const;
+        const spoilt = (
+          kernels: (plan: Plan, memory: ReturnType<typeof allocateMemory>) => Kernels,
+          encoder: "exact" | "screened",
+        ): Arena => {
+          const plan = planOf({ model, batchRows: 20, seed: 1, coarse: 0, encoder });
+          const memory = allocateMemory(plan, { shared: true });
+          const arena = openArena(plan, memory.buffer);
+          if (arena.kind !== "sparse") throw new Error("a sparse model's arena is sparse");
+          initialise(arena, { seed: 1 });
+          arena.slots[0].fill(1);
+          spoil(arena);
+          arena.batches[BATCH.rows] = 20;
+          runStep(createProgram(arena, kernels(plan, memory), 0), 0);
+          return arena;
+        };
+        const expected = spoilt(() => referenceKernels(), "exact").rowSquaredError;
+        for (const encoder of ["exact", "screened"] as const) {
+          const found = spoilt((plan, memory) => wasmKernels(plan, memory, variant, false), encoder);
+          expect(found.rowSquaredError).toEqual(expected);
+          expect(found.summaries[0]).toBeNaN();
+        }
+      });
+    },
+  );
 });
 
 describe("the kernels without relaxed SIMD", () => {
@@ -582,63 +597,84 @@ describe("the kernels without relaxed SIMD", () => {
   });
 });
 
-it("the two ways to integer sums give the same bounds", () => {
-  const [dIn, latents, rows] = [70, 45, 16];
-  const memory = scratchMemory(2 ** 20);
-  const wasm = instantiate(variant, memory);
-  const floats = new Float32Array(memory.buffer);
-  const at = (index: number): number => index * 65536;
-  const [x, w, ones, packed, quantised, rowTerms, latentTerms, start, maxima, sums] = [
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
-  ].map(at);
-  for (let i = 0; i < rows * dIn; i++) floats[x / 4 + i] = gaussian(1, PURPOSE.synthetic, 0, i);
-  for (let i = 0; i < latents * dIn; i++) floats[w / 4 + i] = gaussian(1, PURPOSE.synthetic, 1, i);
-  floats.fill(1, ones / 4, ones / 4 + dIn);
-  for (let latent = 0; latent < latents; latent++) {
-    const out = quantised + Math.floor(latent / 4) * 4 * 96 + 4 * (latent % 4);
-    wasm.quantiseLatent(out, latentTerms + 16 * latent, w + 4 * latent * dIn, ones, dIn);
-  }
-  for (let panel = 0; panel < 2; panel++) {
-    wasm.quantiseRows(
-      packed + panel * 8 * 96,
-      rowTerms + 128 * panel,
-      x + panel * 32 * dIn,
-      0,
-      0,
-      ones,
-      8,
-      dIn,
-    );
-  }
-  const boundsBy = (wideSums: 0 | 1): Float32Array => {
-    const u = at(10 + wideSums);
-    wasm.screen(
-      u,
-      packed,
-      2,
-      rowTerms,
-      quantised,
-      latentTerms,
-      start,
-      latents,
-      dIn,
-      maxima,
-      2,
-      sums,
-      wideSums,
-    );
-    return floats.slice(u / 4, u / 4 + latents * rows);
-  };
-  const bounds = boundsBy(0);
-  expect(bounds).toEqual(boundsBy(1));
-  // And they are bounds, close ones: of pre-activations with a standard deviation of √70.
-  for (let latent = 0; latent < latents; latent++) {
-    for (let row = 0; row < rows; row++) {
-      let exact = 0;
-      for (let j = 0; j < dIn; j++) exact += floats[x / 4 + row * dIn + j] * floats[w / 4 + latent * dIn + j];
-      const bound = bounds[Math.floor(row / 8) * latents * 8 + latent * 8 + (row % 8)];
-      expect(bound).toBeGreaterThan(exact);
-      expect(bound).toBeLessThan(exact + 14 * 0.05 * Math.sqrt(dIn));
-    }
-  }
+describe("the integer product", () => {
+  /** Rows of entries by their index: of a bell curve, of one sign, alternating, with a massive one, nearly zero. */
+  const kinds: ((row: number, j: number) => number)[] = [
+    (row, j) => gaussian(1, PURPOSE.synthetic, row, j),
+    () => 1,
+    () => -1,
+    (_, j) => (j % 2 === 0 ? 1 : -1),
+    (_, j) => (j % 4 < 2 ? 0.5 : -1),
+    (row, j) => gaussian(2, PURPOSE.synthetic, row, j) * (j === 5 ? 40 : 1),
+    (row, j) => (j % 3 === 0 ? gaussian(3, PURPOSE.synthetic, row, j) : 0),
+    (row, j) => Math.abs(gaussian(4, PURPOSE.synthetic, row, j)) * 1e-6,
+  ];
+
+  it.each([3, 70, 128, 132, 290, 512])(
+    "gives the same bounds by sums of 16 and of 32 bits: %i dimensions",
+    (dIn) => {
+      const [latents, rows] = [45, 16];
+      const padded = 32 * Math.ceil(dIn / 32);
+      const memory = scratchMemory(2 ** 21);
+      const wasm = instantiate(variant, memory);
+      const floats = new Float32Array(memory.buffer);
+      const at = (index: number): number => index * 131072;
+      const [x, w, ones, packed, quantised, rowTerms, latentTerms, maxima, sums] = [
+        0, 1, 2, 3, 4, 5, 6, 7, 8,
+      ].map(at);
+      const fill = (to: number, count: number, seed: number): void => {
+        for (let row = 0; row < count; row++) {
+          for (let j = 0; j < dIn; j++)
+            floats[to / 4 + row * dIn + j] = kinds[row % kinds.length](seed + row, j);
+        }
+      };
+      fill(x, rows, 0);
+      fill(w, latents, 1000);
+      floats.fill(1, ones / 4, ones / 4 + dIn);
+      for (let latent = 0; latent < latents; latent++) {
+        const out = quantised + Math.floor(latent / 4) * 4 * padded + 4 * (latent % 4);
+        wasm.quantiseLatent(out, latentTerms + LATENT_TERMS * latent, w + 4 * latent * dIn, 0, ones, dIn);
+      }
+      for (let panel = 0; panel < 2; panel++) {
+        wasm.quantiseRows(
+          packed + panel * 8 * padded,
+          rowTerms + ROW_TERMS * panel,
+          x + panel * 32 * dIn,
+          0,
+          0,
+          ones,
+          8,
+          dIn,
+        );
+      }
+      const boundsBy = (wideSums: 0 | 1): Float32Array => {
+        const u = at(10 + wideSums);
+        wasm.screen(u, packed, 2, rowTerms, quantised, latentTerms, latents, dIn, maxima, 2, sums, wideSums);
+        return floats.slice(u / 4, u / 4 + latents * rows);
+      };
+      const bounds = boundsBy(0);
+      expect(bounds).toEqual(boundsBy(1));
+      // And they are bounds, close ones, where rounding errors are independent of what they are multiplied with.
+      for (let latent = 0; latent < latents; latent += kinds.length) {
+        for (let row = 0; row < rows; row++) {
+          const of = (from: number, j: number): number => floats[from / 4 + j];
+          let [exact, xSquare, wSquare] = [0, 0, 0];
+          for (let j = 0; j < dIn; j++) {
+            const [a, b] = [of(x, row * dIn + j), of(w, latent * dIn + j)];
+            exact += a * b;
+            xSquare += a * a;
+            wSquare += b * b;
+          }
+          const norms = Math.sqrt(xSquare * wSquare);
+          const bound = bounds[Math.floor(row / 8) * latents * 8 + latent * 8 + (row % 8)];
+          expect(bound).toBeGreaterThan(exact - 1e-6 * norms);
+          const close =
+            row % kinds.length === 0
+              ? exact + (14 * 0.05 * norms) / Math.sqrt(dIn)
+              : Number.POSITIVE_INFINITY;
+          expect(bound).toBeLessThan(close);
+        }
+      }
+    },
+  );
 });

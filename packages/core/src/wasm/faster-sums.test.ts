@@ -10,12 +10,12 @@ function choices(fast: 0 | 1, calls: number): number[] {
   const ways: number[] = [];
   const screen = fasterScreen({
     screen: (...values) => {
-      const way = values[12];
+      const way = values[11];
       now += ways.length < 1 ? 200 : way === fast ? 20 : 30;
       ways.push(way);
     },
   });
-  for (let call = 0; call < calls; call++) screen(0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+  for (let call = 0; call < calls; call++) screen(0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0);
   return ways;
 }
 

@@ -21,20 +21,7 @@ export function fasterScreen(wasm: Pick<KernelExports, "screen">): Screen {
   const fastest: [number, number] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
   let spent = 0;
   let way: 0 | 1 = 0;
-  return (
-    u,
-    packed,
-    panels,
-    rowTerms,
-    quantised,
-    latentTerms,
-    start,
-    units,
-    dIn,
-    maxima,
-    tilesPerGroup,
-    sums,
-  ) => {
+  return (u, packed, panels, rowTerms, quantised, latentTerms, units, dIn, maxima, tilesPerGroup, sums) => {
     const began = spent < TRIED_MS ? performance.now() : 0;
     wasm.screen(
       u,
@@ -43,7 +30,6 @@ export function fasterScreen(wasm: Pick<KernelExports, "screen">): Screen {
       rowTerms,
       quantised,
       latentTerms,
-      start,
       units,
       dIn,
       maxima,

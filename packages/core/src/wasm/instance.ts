@@ -13,6 +13,7 @@ export {
   ROW_BLOCK,
   UNIT_BLOCK,
 } from "../block-sizes.ts";
+export { LATENT_TERMS, PANEL, ROW_TERMS } from "../tiles.ts";
 
 /** Functions of assembly/index.ts. Pointers are byte offsets into the memory. */
 export interface KernelExports {
@@ -30,7 +31,7 @@ export interface KernelExports {
     wide: 0 | 1,
   ): void;
   packRow(panel: number, lane: number, x: number, dIn: number): void;
-  quantiseLatent(out: number, terms: number, w: number, equaliser: number, dIn: number): number;
+  quantiseLatent(out: number, terms: number, w: number, bias: number, equaliser: number, dIn: number): number;
   quantiseRows(
     packed: number,
     terms: number,
@@ -48,7 +49,6 @@ export interface KernelExports {
     rowTerms: number,
     quantised: number,
     latentTerms: number,
-    start: number,
     units: number,
     dIn: number,
     maxima: number,

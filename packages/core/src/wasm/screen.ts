@@ -28,6 +28,13 @@ const SMALLEST = 1;
 /** A row with an error of as many standard deviations does not follow the error model: it is encoded exactly. */
 const SUSPICIOUS_ERROR = 5;
 
+/**
+ * Panels that are screened before their rows are settled: their bounds, 32 bytes a latent and panel, are then still in the
+ * second-level cache. At L, all eight at once, looking for candidates took 10.6 µs a row; two at a time 8, one 6.
+ * With two, the latents are read from memory half as often as with one.
+ */
+const PANELS_AT_ONCE = 2;
+
 export interface ScreenedEncoder extends ScreeningKernels {
   /** Encodes rows [first, last) into records; false when they do not fit. */
   encodeRows(arena: SparseArena, step: StepContext, first: number, last: number): boolean;
@@ -107,6 +114,22 @@ export function screenedEncoder(
     redo.rows[redo.count++] = row;
   };
 
+  /** Bounds of the rows of panels [first, last), and their group maxima. */
+  const screenPanels = (scratch: Scratch, first: number, last: number): void =>
+    screen(
+      scratch.upperBounds,
+      scratch.packed + first * panelBytes,
+      last - first,
+      scratch.rowTerms + first * ROW_TERMS,
+      quantised,
+      latentTerms,
+      latents,
+      dIn,
+      scratch.maxima,
+      tiles,
+      scratch.sums,
+    );
+
   const knownCount = new Int32Array(PANEL);
   const errors = new Float32Array(PANEL);
 
@@ -126,8 +149,8 @@ export function screenedEncoder(
     least: number,
   ): void => {
     const { words, counts, bounds, first, lists, values } = scratch;
-    const u = scratch.upperBounds + panel * latents * PANEL * 4;
-    const maxima = scratch.maxima + panel * groups * PANEL * 4;
+    const u = scratch.upperBounds + (panel % PANELS_AT_ONCE) * latents * PANEL * 4;
+    const maxima = scratch.maxima + (panel % PANELS_AT_ONCE) * groups * PANEL * 4;
     const terms = scratch.rowTerms + panel * ROW_TERMS;
     if (!topK) {
       const inUse = ((1 << rows) - 1) & ~unscreened;
@@ -301,21 +324,9 @@ export function screenedEncoder(
           dIn,
         );
       }
-      screen(
-        scratch.upperBounds,
-        scratch.packed,
-        panels,
-        scratch.rowTerms,
-        quantised,
-        latentTerms,
-        b_enc,
-        latents,
-        dIn,
-        scratch.maxima,
-        tiles,
-        scratch.sums,
-      );
       for (let panel = 0; panel < panels; panel++) {
+        if (panel % PANELS_AT_ONCE === 0)
+          screenPanels(scratch, panel, Math.min(panel + PANELS_AT_ONCE, panels));
         const firstOfPanel = first + panel * PANEL;
         const rowsOfPanel = Math.min(PANEL, last - firstOfPanel);
         const inputOfPanel = input + panel * PANEL * rowBytes;
@@ -357,13 +368,14 @@ export function screenedEncoder(
       );
     },
 
-    quantiseLatents(_arena, first, last) {
+    quantiseLatents(arena, first, last) {
       let count = 0;
       for (let latent = first; latent < last; latent++) {
         count += wasm.quantiseLatent(
           quantised + Math.floor(latent / SCREEN_TILE) * tileBytes + 4 * (latent % SCREEN_TILE),
           latentTerms + latent * LATENT_TERMS,
           W_enc + latent * rowBytes,
+          arena.b_enc.value[latent],
           equaliser,
           dIn,
         );
