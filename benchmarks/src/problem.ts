@@ -34,8 +34,8 @@ export interface Problem<A extends Arena = Arena> {
   readonly memory: WasmMemory;
   readonly kernels: Kernels;
   /**
-   * Keeps the time of "encode", within it "encode/product" (float32, packing included) and "encode/screening" (integers,
-   * quantising included), and "decode".
+   * Keeps the time of "encode", and within it "encode/product" (float32, packing included) and "encode/screening" (integers,
+   * quantising included).
    */
   readonly stopwatch: Stopwatch;
   /** Rows of the mini-batch. */
@@ -97,9 +97,6 @@ function openProblem(
     ...sparse,
     encodeRows: stopwatch.time("encode", (...values: Parameters<typeof sparse.encodeRows>) =>
       sparse.encodeRows(...values),
-    ),
-    decodeRows: stopwatch.time("decode", (...values: Parameters<typeof sparse.decodeRows>) =>
-      sparse.decodeRows(...values),
     ),
   };
   return { arena, memory, kernels: { ...kernels, sparse: timed }, stopwatch, rows };

@@ -96,19 +96,14 @@ function stepOf(name: string, { arena, kernels, stopwatch, rows }: Problem): () 
   };
 }
 
-/** Parts of the row stage that are not worth a figure, as a share of encoding. */
+/** Parts of encoding that are not worth a figure, as a share of it. */
 const SMALLEST_PART = 1e-3;
 
-/** What the row stage is made of: products, what is left of encoding (selection, exact candidates), and decoding. */
+/** What the row stage, encoding, is made of: products, and what is left (selection, exact candidates). */
 function rowParts(stopwatch: Stopwatch): Record<string, number> {
   const encode = stopwatch.read("encode");
   const [screening, product] = [stopwatch.read("encode/screening"), stopwatch.read("encode/product")];
-  const parts = {
-    screening,
-    product,
-    selection: encode - screening - product,
-    decode: stopwatch.read("decode"),
-  };
+  const parts = { screening, product, selection: encode - screening - product };
   return Object.fromEntries(
     Object.entries(parts).flatMap(([name, ms]) =>
       ms > SMALLEST_PART * encode ? [[`rows/${name}`, ms]] : [],

@@ -12,7 +12,7 @@ export { quantiseLatent, quantiseRows } from "./quantise";
 export { screen, screenGroupCount } from "./screen";
 export { collectReaching, copyList, keepLargest, keepPositive, kthLargest, nanRows, selectTopK } from "./select";
 export { addRecordsByChunk, chainsByChunk, collectRow, decodeRow, rowSquares, scaleRow, spreadRow, subtractRow } from "./decode";
-export { adam, divideRow, gather, gatherColumns, project, rowNorm, subtractRows, sumRows } from "./latents";
+export { adam, divideRow, gather, gatherColumns, indexRecords, project, rowNorm, subtractRows, sumRows } from "./latents";
 export { gatherPulls } from "./pulls";
 export { axpy, clear, laneDot, maddScalar } from "./simd";
 export { mix, signStep } from "./update";

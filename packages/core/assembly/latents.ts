@@ -11,22 +11,30 @@ const WAITING_BYTES: usize = (1 + WAITING * WAITING_WORDS) << 2;
  * Adds rows [firstRow, lastRow) to the gradients of latents [first, last), whose gradient rows begin at
  * encoderGradient [dIn] and decoderGradient [dOut]. Records of a row are in ascending latent order. A latent's records
  * wait until there are four, which are then added in one pass over its gradients, in row order still. `waiting` is
- * scratch for 13 words per latent.
+ * scratch for 13 words per latent. `starts` is where {@link indexRecords} noted the first records of these latents, for
+ * the next block `startsBytes` further on; 0: they are searched for.
  */
 export function gather(
   first: i32, last: i32, firstRow: usize, lastRow: usize, dIn: usize, dOut: usize,
   rowOffset: usize, rowCount: usize, recordLatent: usize, recordValue: usize, recordGradient: usize,
   residual: usize, input: usize, encoderGradient: usize, decoderGradient: usize,
-  biasGradient: usize, activationSum: usize, activeCount: usize, waiting: usize,
+  biasGradient: usize, activationSum: usize, activeCount: usize, waiting: usize, starts: usize, startsBytes: usize,
 ): void {
   const inBytes = dIn << 2;
   const outBytes = dOut << 2;
   const count = <usize>(last - first);
   for (let latent: usize = 0; latent < count; latent++) store<i32>(waiting + latent * WAITING_BYTES, 0);
   for (let row = firstRow; row < lastRow; row++) {
-    const begin = load<i32>(rowOffset + (row << 2));
-    const end = begin + load<i32>(rowCount + (row << 2));
-    for (let record = firstRecord(recordLatent, begin, end, first); record < end; record++) {
+    let record = load<i32>(rowOffset + (row << 2));
+    let end = record;
+    if (starts != 0) {
+      end += <i32>load<u16>(starts + startsBytes + (row << 1));
+      record += <i32>load<u16>(starts + (row << 1));
+    } else {
+      end += load<i32>(rowCount + (row << 2));
+      record = firstRecord(recordLatent, record, end, first);
+    }
+    for (; record < end; record++) {
       const at = <usize>record << 2;
       const latent = load<i32>(recordLatent + at);
       if (latent >= last) break;
@@ -80,6 +88,28 @@ function addWaiting(sum: usize, x: usize, length: usize, records: usize, offset:
     x + <usize>load<i32>(records + 3 * step) * rowBytes,
     length,
   );
+}
+
+/**
+ * For rows [first, last), how many of their records come before each block of `blockLatents` latents, and how many there
+ * are: starts [blocks + 1][row], as 16-bit numbers, blocks `startsBytes` apart.
+ */
+export function indexRecords(
+  first: usize, last: usize, rowOffset: usize, rowCount: usize, recordLatent: usize, starts: usize, startsBytes: usize,
+  blocks: usize, blockLatents: i32,
+): void {
+  for (let row = first; row < last; row++) {
+    const latents = recordLatent + (<usize>load<i32>(rowOffset + (row << 2)) << 2);
+    const count = <usize>load<i32>(rowCount + (row << 2));
+    let at = starts + (row << 1);
+    let bound: i32 = 0;
+    let before: usize = 0;
+    for (let block: usize = 0; block < blocks; block++, at += startsBytes, bound += blockLatents) {
+      while (before < count && load<i32>(latents + (before << 2)) < bound) before++;
+      store<u16>(at, <u16>before);
+    }
+    store<u16>(at, <u16>count);
+  }
 }
 
 /** First record in [begin, end) whose latent is at least `latent`, by bisection. */

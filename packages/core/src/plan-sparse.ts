@@ -115,6 +115,8 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
     add("b_dec.partials", "gradients", "float", blocks, dIn);
     add("activationSum", "gradients", "float", latents);
     add("activeCount", "gradients", "int32", latents);
+    if (hasRecordStarts(setup))
+      add("recordStarts", "records", "int32", blocks + 1, recordStartsRow(batchRows) / 2);
     add("waitingRecords", "scratch", "int32", workers, LATENT_BLOCK, WAITING_WORDS);
     add("blockOrder", "control", "int32", blocks);
     add("blockHeat", "control", "int32", blocks);
@@ -239,6 +241,22 @@ export function screenedCapacity(setup: Setup): number {
   const dense = ARCHITECTURES[architecture].selection === "positive";
   const most = dense ? Math.ceil(latents / 4) : 4 * usualSelected(setup) + 256;
   return 4 * Math.ceil((Math.min(most, latents) + 1) / 4);
+}
+
+/** Whether each row's first record of each block of latents is noted: where records are few, and 16 bits count them. */
+export function hasRecordStarts(setup: Setup): boolean {
+  if (setup.model.kind !== "sparse") return false;
+  return (
+    ARCHITECTURES[setup.model.architecture].selection !== "positive" && mostRecordsPerRow(setup) < 2 ** 16
+  );
+}
+
+/**
+ * Numbers from one block of latents to the next in `recordStarts`: a cache line more than the rows, as all blocks' lines of
+ * a row would else compete for a few places of the cache.
+ */
+export function recordStartsRow(batchRows: number): number {
+  return 32 * Math.ceil(batchRows / 32) + 32;
 }
 
 /** Words of the records of a latent that wait to be added to its gradients, see assembly/latents.ts. */

@@ -2,13 +2,16 @@
  * The stages of a sparse autoencoder's step, in order:
  *
  *   (equalise → quantise, at planned steps of a run with screening, before all others)
- *   rows → latents → decoder bias            (the records of the mini-batch fit at once)
- *   (rows → gather)* → update → decoder bias (they do not: chunks of rows, gradients stored)
- *   rows+ → decode → latents → decoder bias  (BatchTopK: its threshold is found at the end of rows)
- *   … latents → skip → decoder bias          (a skip transcoder)
- *   … rows or decode → errors → dead latents → latents → …  (AuxK, where latents are dead)
- *   (rows → gather)* → gradients → decoder bias gradient → update → decoder bias  (gradients are clipped by their norm)
+ *   rows → decode → latents → decoder bias            (the records of the mini-batch fit at once)
+ *   (rows → decode → gather)* → update → decoder bias (they do not: chunks of rows, gradients stored)
+ *   rows+ → decode → latents → decoder bias           (BatchTopK: its threshold is found at the end of rows)
+ *   … latents → skip → decoder bias                   (a skip transcoder)
+ *   … decode → errors → dead latents → latents → …  (AuxK, where latents are dead)
+ *   (rows → decode → gather)* → gradients → decoder bias gradient → update → decoder bias  (gradients are clipped by their norm)
  *   … decoder bias gradient → momentum → gram matrix → polynomial → … → update → decoder bias  (Muon)
+ *
+ * Rows are encoded, all of the chunk, before any is decoded: the encoder's weights stay in the last-level cache meanwhile,
+ * then the decoder's. Block by block, decoding took twice the time at M.
  */
 import { ARCHITECTURES } from "./architectures/index.ts";
 import type { SparseArena } from "./arena-sparse.ts";
@@ -30,6 +33,7 @@ import { DIMENSION_BLOCK, LATENT_BLOCK, ROW_BLOCK, UNIT_BLOCK } from "./block-si
 import { hasAuxiliary, hasPreActLoss, hasWide } from "./plan-sparse.ts";
 import { muonStages } from "./optimizers/muon.ts";
 import { hasMuon } from "./plan-parts.ts";
+import { blockCount, blockStart } from "./row-blocks.ts";
 import { outputDimension } from "./setup.ts";
 import { checkUnscreened, equalise, startScreening } from "./screening.ts";
 import { blocksOf, PHASE, type Stage, type StepProgram } from "./stage.ts";
@@ -78,26 +82,29 @@ export function sparseProgram(
     },
   };
 
+  /** A block of the chunk's rows. */
+  const rowRange = (block: number, run: (first: number, last: number) => void): void => {
+    const begin = control[CONTROL.chunkFirst];
+    const count = control[CONTROL.chunkEnd] - begin;
+    run(begin + blockStart(block, count, plan.workers), begin + blockStart(block + 1, count, plan.workers));
+  };
+  const chunkBlocks = (): number =>
+    blockCount(control[CONTROL.chunkEnd] - control[CONTROL.chunkFirst], plan.workers);
+  const encodeRange = (first: number, last: number): void => {
+    // Once a block did not fit, the whole chunk is worked off again: spare the rest of it.
+    if (Atomics.load(control, CONTROL.overflow) === 0 && sparse.encodeRows(arena, context, first, last))
+      return;
+    if (overBatch) markUnfit(arena, first, last);
+    Atomics.store(control, CONTROL.overflow, 1);
+  };
   const rows: Stage = {
     name: "rows",
     blocks: 0,
-    run(block) {
-      const first = control[CONTROL.chunkFirst] + block * ROW_BLOCK;
-      const last = Math.min(first + ROW_BLOCK, control[CONTROL.chunkEnd]);
-      // Once a block did not fit, the whole chunk is worked off again: spare the rest of it.
-      const fits =
-        Atomics.load(control, CONTROL.overflow) === 0 && sparse.encodeRows(arena, context, first, last);
-      if (!fits) {
-        if (overBatch) markUnfit(arena, first, last);
-        Atomics.store(control, CONTROL.overflow, 1);
-      } else if (!selects()) {
-        sparse.decodeRows(arena, context, first, last);
-      }
-    },
+    run: (block) => rowRange(block, encodeRange),
     finish() {
       if (selects()) return selectOverBatch(arena, context);
       if (control[CONTROL.overflow] === 1) return shrinkChunk(arena);
-      rowsDone();
+      control[CONTROL.phase] = PHASE.decode;
     },
   };
   /** Whether the records are chosen from among those of all rows, before any is decoded. */
@@ -133,15 +140,14 @@ export function sparseProgram(
       control[CONTROL.phase] = updates;
     },
   };
+  const decodeRange = (first: number, last: number): void => {
+    if (selects()) dropBelow(arena, first, last);
+    sparse.decodeRows(arena, context, first, last);
+  };
   const decode: Stage = {
     name: "decode",
     blocks: 0,
-    run(block) {
-      const first = block * ROW_BLOCK;
-      const last = Math.min(first + ROW_BLOCK, context.rows);
-      dropBelow(arena, first, last);
-      sparse.decodeRows(arena, context, first, last);
-    },
+    run: (block) => rowRange(block, decodeRange),
     finish: rowsDone,
   };
 
@@ -242,7 +248,7 @@ export function sparseProgram(
 
   const rowStage = (): Stage => {
     context.screened = control[CONTROL.screening] === 1;
-    rows.blocks = blocksOf(control[CONTROL.chunkEnd] - control[CONTROL.chunkFirst], ROW_BLOCK);
+    rows.blocks = chunkBlocks();
     return rows;
   };
 
@@ -269,7 +275,7 @@ export function sparseProgram(
         case PHASE.rows:
           return rowStage();
         case PHASE.decode:
-          decode.blocks = blocksOf(context.rows, ROW_BLOCK);
+          decode.blocks = chunkBlocks();
           return decode;
         case PHASE.errors:
           return errors;

@@ -204,7 +204,7 @@ describe("rows whose records do not fit", () => {
       stage.finish();
     }
     // Four blocks of rows, then two, then four times one.
-    const chunk = ["rows 1", "gather 5"];
+    const chunk = ["rows 1", "decode 1", "gather 5"];
     expect(names).toEqual([
       "rows 4",
       "rows 2",

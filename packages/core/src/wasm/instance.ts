@@ -219,6 +219,19 @@ export interface KernelExports {
     activationSum: number,
     activeCount: number,
     waiting: number,
+    starts: number,
+    startsBytes: number,
+  ): void;
+  indexRecords(
+    first: number,
+    last: number,
+    rowOffset: number,
+    rowCount: number,
+    recordLatent: number,
+    starts: number,
+    startsBytes: number,
+    blocks: number,
+    blockLatents: number,
   ): void;
   project(gradient: number, weights: number, dIn: number): void;
   rowNorm(weights: number, dIn: number): number;

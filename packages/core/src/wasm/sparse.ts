@@ -14,7 +14,7 @@ import {
 } from "../latent-update.ts";
 import { partWide } from "../multi-topk.ts";
 import type { UpdateKernels } from "../optimizers/optimizer.ts";
-import { hasAuxiliary, hasWide, latentSums } from "../plan-sparse.ts";
+import { hasAuxiliary, hasRecordStarts, hasWide, latentSums, recordStartsRow } from "../plan-sparse.ts";
 import { type Plan, regionOf } from "../plan.ts";
 import { outputDimension, rowDimension, type SparseModelSetup } from "../setup.ts";
 import { wasmAuxiliary } from "./auxiliary.ts";
@@ -68,6 +68,8 @@ export function wasmSparseKernels(
   const inputOf = (step: StepContext): number => (applyBDecToInput ? centred : xOf(step));
   const waitingBytes = training ? (4 * regionOf(plan, "waitingRecords").length) / plan.workers : 0;
   const exact = exactEncoder(plan, model, wasm, wide);
+  const recordStarts = training && hasRecordStarts(plan.setup) ? at("recordStarts") : 0;
+  const startsBytes = 2 * recordStartsRow(batchRows);
   const screening = plan.encoder === "screened" ? screenedEncoder(plan, model, wasm, exact) : undefined;
   const skip = model.skip === true ? wasmSkip(plan, model, wasm, wide) : undefined;
   const prefixes = model.prefixes === undefined ? undefined : wasmPrefixes(plan, model, wasm);
@@ -107,6 +109,8 @@ export function wasmSparseKernels(
       at(`${of}Sum`),
       at(`${of}Active`),
       waitingOf(step),
+      0,
+      0,
     );
   };
 
@@ -121,6 +125,18 @@ export function wasmSparseKernels(
     },
 
     decodeRows(arena, step, first, last) {
+      if (recordStarts !== 0)
+        wasm.indexRecords(
+          first,
+          last,
+          rowOffset,
+          rowCount,
+          recordLatent,
+          recordStarts,
+          startsBytes,
+          Math.ceil(latents / LATENT_BLOCK),
+          LATENT_BLOCK,
+        );
       const y = yOf(step);
       skip?.subtract(step, first, last, xOf(step), y);
       const decoded = skip?.unskipped ?? y;
@@ -182,6 +198,8 @@ export function wasmSparseKernels(
         dense.gather(step, first, last, firstRow, lastRow, inputOf(step), row);
         return;
       }
+      const noted = prefixes === undefined && recordStarts !== 0;
+      const starts = noted ? recordStarts + (first / LATENT_BLOCK) * startsBytes : 0;
       const gatherPart = (from: number, to: number, seen: number): void => {
         const part = row + from - first;
         wasm.gather(
@@ -204,6 +222,8 @@ export function wasmSparseKernels(
           activationSum,
           activeCount,
           waitingOf(step),
+          starts,
+          startsBytes,
         );
       };
       if (prefixes === undefined) gatherPart(first, last, residual);
