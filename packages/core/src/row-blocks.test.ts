@@ -24,7 +24,8 @@ it("every worker's last block is cut in two", () => {
       { length: blockCount(rows, workers) },
       (_, block) => blockStart(block + 1, rows, workers) - blockStart(block, rows, workers),
     );
-  expect(sizes(4096, 2)).toEqual([...Array.from({ length: 62 }, () => 64), 32, 32, 32, 32]);
+  expect(sizes(4096, 2)).toEqual([...Array.from({ length: 30 }, () => 128), 64, 64, 64, 64]);
   expect(sizes(1024, 2)).toEqual([...Array.from({ length: 30 }, () => 32), 16, 16, 16, 16]);
-  expect(sizes(130, 1)).toEqual([64, 64, 2]);
+  expect(sizes(260, 1)).toEqual([128, 128, 4]);
+  expect(sizes(256, 16)).toEqual(Array.from({ length: 16 }, () => 16));
 });

@@ -2,8 +2,10 @@
 import { ROW_BLOCK } from "./block-sizes.ts";
 import { PANEL } from "./tiles.ts";
 
-/** Blocks per worker at least, where the mini-batch is small: what is left to wait for is then a few per cent of a stage. */
+/** Blocks per worker that are wanted: what is left to wait for is then a few per cent of a stage. */
 const BLOCKS_PER_WORKER = 16;
+/** Rows of a block at least, unless the stage has fewer: with less, weights are read from memory all the time. */
+const FEWEST_ROWS = 32;
 
 /** Whole panels, at most as many as a block has room for. */
 function wholePanels(rows: number): number {
@@ -13,7 +15,7 @@ function wholePanels(rows: number): number {
 /** Rows of all blocks but the last ones, of those, and how many of the first there are. */
 function cut(rows: number, workers: number): { usual: number; last: number; count: number } {
   if (workers === 1) return { usual: ROW_BLOCK, last: ROW_BLOCK, count: Math.floor(rows / ROW_BLOCK) };
-  const usual = wholePanels(rows / (workers * BLOCKS_PER_WORKER));
+  const usual = wholePanels(Math.max(FEWEST_ROWS, rows / (workers * BLOCKS_PER_WORKER)));
   // Each worker's last block in two: whoever is late has less left to do.
   return { usual, last: wholePanels(usual / 2), count: Math.max(0, Math.floor(rows / usual) - workers) };
 }
