@@ -61,9 +61,9 @@ export function addRecordsByChunk(
   }
 }
 
-/** The way back, {@link chains} of each row x [rows, length] with its records' latents, likewise by chunks. */
+/** {@link chains} of each row x [rows, length] with its records' latents, from `start` on, likewise by chunks. */
 export function chainsByChunk(
-  gradients: usize, x: usize, rows: usize, rowOffset: usize, rowCount: usize, latents: usize, W: usize, length: usize,
+  values: usize, x: usize, rows: usize, rowOffset: usize, rowCount: usize, latents: usize, start: usize, W: usize, length: usize,
   units: i32, chunk: i32, cursors: usize,
 ): void {
   memory.copy(cursors, rowOffset, rows << 2);
@@ -71,7 +71,7 @@ export function chainsByChunk(
     for (let row: usize = 0; row < rows; row++) {
       const first = <usize>load<i32>(cursors + (row << 2));
       const count = countBelow(latents, first, rowEnd(rowOffset, rowCount, row), bound);
-      chains(gradients + (first << 2), latents + (first << 2), count, x + row * (length << 2), 0, W, length);
+      chains(values + (first << 2), latents + (first << 2), count, x + row * (length << 2), start, W, length);
       store<i32>(cursors + (row << 2), <i32>(first + count));
     }
   }

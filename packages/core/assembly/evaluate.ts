@@ -14,8 +14,13 @@ import { madd } from "./simd";
 export function evaluateList(
   list: usize, capacity: usize, count: usize, values: usize, x: usize, start: usize, w: usize, dIn: usize, rowTerms: usize, latentTerms: usize,
 ): f32 {
+  chains(values, list + (capacity << 2), count, x, start, w, dIn);
+  return replaceBounds(list, capacity, count, values, rowTerms, latentTerms);
+}
+
+/** {@link evaluateList} where the canonical `values` are there already. */
+export function replaceBounds(list: usize, capacity: usize, count: usize, values: usize, rowTerms: usize, latentTerms: usize): f32 {
   const latents = list + (capacity << 2);
-  chains(values, latents, count, x, start, w, dIn);
   let largest: f32 = 0;
   for (let i: usize = 0; i < count; i++) {
     const at = i << 2;
@@ -27,7 +32,7 @@ export function evaluateList(
 }
 
 /**
- * The same for a list of which some values are `known`: an evaluated list, in the same order. `values` is scratch for
+ * {@link evaluateList} for a list of which some values are `known`: an evaluated list, in the same order. `values` is scratch for
  * twice `capacity` numbers.
  */
 export function evaluateRest(

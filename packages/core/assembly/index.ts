@@ -7,7 +7,7 @@ export { keepLargestSigned } from "./auxiliary";
 export { combine } from "./columns";
 export { multiplyAdds } from "./limit";
 export { groupCount, packRow, packRows, product } from "./product";
-export { chains, evaluateList, evaluateRest } from "./evaluate";
+export { chains, evaluateList, evaluateRest, replaceBounds } from "./evaluate";
 export { quantiseLatent, quantiseRows } from "./quantise";
 export { screen, screenGroupCount } from "./screen";
 export { collectReaching, copyList, keepLargest, keepPositive, kthLargest, nanRows, selectTopK } from "./select";

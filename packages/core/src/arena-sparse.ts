@@ -107,6 +107,8 @@ export interface SparseArena extends CommonViews {
   readonly equaliser: FloatArray;
   /** Reports [B, SCREENING_FIELDS]; empty unless screened. */
   readonly rowScreening: FloatArray;
+  /** Per worker, of the rows of its block: where a row's candidates begin, how many they are, scratch [workers, 3, ROW_BLOCK]. */
+  readonly screenedRows: Int32Array;
   readonly bDecPartials: FloatArray;
   readonly activationSum: FloatArray;
   readonly activeCount: Int32Array;
@@ -198,6 +200,7 @@ export function openSparse(
     candidates: int32("candidates"),
     equaliser: float("equaliser"),
     rowScreening: float("rowScreening"),
+    screenedRows: int32("screenedRows"),
     bDecPartials: float("b_dec.partials"),
     activationSum: float("activationSum"),
     activeCount: int32("activeCount"),

@@ -220,6 +220,8 @@ export function addScreening(add: Add, setup: Setup, workers: number): void {
   add("rowScreening", "screening", "float", setup.training.batchRows, SCREENING_FIELDS);
   add("quantisedRows", "screening", "int32", workers, ROW_BLOCK, padded / 4);
   add("rowTerms", "screening", "float", workers, ROW_BLOCK / PANEL + 1, ROW_TERMS / 4);
+  if (ARCHITECTURES[setup.model.architecture].selection !== "topk")
+    add("screenedRows", "screening", "int32", workers, 3, ROW_BLOCK);
   add("screenedCandidates", "screening", "int32", workers, 18 * screenedCapacity(setup));
 }
 

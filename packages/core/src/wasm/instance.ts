@@ -84,6 +84,14 @@ export interface KernelExports {
     rowTerms: number,
     latentTerms: number,
   ): number;
+  replaceBounds(
+    list: number,
+    capacity: number,
+    count: number,
+    values: number,
+    rowTerms: number,
+    latentTerms: number,
+  ): number;
   kthLargest(list: number, count: number, k: number): number;
   keepLargest(list: number, capacity: number, count: number, k: number, bound: number): number;
   keepPositive(list: number, capacity: number, count: number): number;
@@ -176,12 +184,13 @@ export interface KernelExports {
     cursors: number,
   ): void;
   chainsByChunk(
-    gradients: number,
+    values: number,
     x: number,
     rows: number,
     rowOffset: number,
     rowCount: number,
     latents: number,
+    start: number,
     W: number,
     length: number,
     units: number,

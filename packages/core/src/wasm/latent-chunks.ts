@@ -83,6 +83,7 @@ export function latentChunks(plan: Plan, model: SparseModelSetup, wasm: KernelEx
         rowOffset + 4 * first,
         rowCount + 4 * first,
         recordLatent,
+        0,
         W_dec,
         dOut,
         latents,
