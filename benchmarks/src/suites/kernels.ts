@@ -127,17 +127,18 @@ function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
   const values = new Float32Array(memory.buffer, panel.x, PANEL * dIn);
   new Float32Array(memory.buffer, panel.factors, dIn).fill(1);
   const random = randomSource(SEED);
-  for (let first = 0; first < rows; first += PANEL) {
-    fillNormal(values, random);
-    const terms = rowTerms + (first / PANEL) * ROW_TERMS;
-    functions.quantiseRows(packed + first * padded, terms, panel.x, 0, 0, panel.factors, PANEL, dIn);
-  }
   for (let latent = 0; latent < latents; latent++) {
     if (latent % PANEL === 0) fillNormal(values, random);
     const tile = latent - (latent % TILE.screened);
     const out = quantised + tile * padded + 4 * (latent % TILE.screened);
     const from = panel.x + 4 * (latent % PANEL) * dIn;
     functions.quantiseLatent(out, latentTerms + latent * LATENT_TERMS, from, 0, panel.factors, dIn);
+  }
+  const squares = functions.usualSquares(latentTerms, latents);
+  for (let first = 0; first < rows; first += PANEL) {
+    fillNormal(values, random);
+    const terms = rowTerms + (first / PANEL) * ROW_TERMS;
+    functions.quantiseRows(packed + first * padded, terms, panel.x, 0, 0, panel.factors, PANEL, dIn, squares);
   }
   const screen = fasterScreen(functions);
   return {

@@ -8,7 +8,7 @@ export { combine } from "./columns";
 export { multiplyAdds } from "./limit";
 export { groupCount, packRow, packRows, product } from "./product";
 export { chains, evaluateList, evaluateRest, replaceBounds } from "./evaluate";
-export { quantiseLatent, quantiseRows } from "./quantise";
+export { quantiseLatent, quantiseRows, usualSquares } from "./quantise";
 export { screen, screenGroupCount } from "./screen";
 export { collectReaching, copyList, keepLargest, keepPositive, kthLargest, nanRows, selectTopK } from "./select";
 export { addRecordsByChunk, chainsByChunk, collectRow, decodeRow, rowSquares, scaleRow, spreadRow, subtractRow } from "./decode";

@@ -32,8 +32,6 @@ export const ROW_TERMS: usize = 6 * 32;
 export const MARGIN: f32 = 7;
 /** A margin factor that is never zero: zero times the infinity of an unscreened latent would not be a number. */
 const TINY: f32 = 1e-30;
-/** Mean square of a usual latent's integers: entries of a bell curve whose largest is 31. */
-const USUAL_SQUARE: f32 = 96;
 
 /** Dimensions filled up. */
 @inline
@@ -106,6 +104,24 @@ export function quantiseLatent(out: usize, terms: usize, w: usize, bias: f32, eq
   return unscreened ? 1 : 0;
 }
 
+/** Latents that {@link usualSquares} looks at. */
+const SAMPLED: usize = 64;
+
+/** Σ q_w² of a usual latent: the harmonic mean over some of those whose terms are at `latentTerms`; 1 where none is screened. */
+export function usualSquares(latentTerms: usize, latents: usize): f32 {
+  const step = (latents + SAMPLED - 1) / SAMPLED;
+  let inverses: f32 = 0;
+  let count: f32 = 0;
+  for (let latent: usize = 0; latent < latents; latent += step) {
+    const terms = latentTerms + latent * LATENT_TERMS;
+    const ratio = load<f32>(terms, 4);
+    if (ratio == 0) continue;
+    inverses += ratio / load<f32>(terms, 8);
+    count++;
+  }
+  return count > 0 ? count / inverses : 1;
+}
+
 /**
  * Quantises up to eight rows of x [rows, dIn] into a panel [dimension / 4][8 rows][4 dimensions], each entry times
  * `inverse` [dIn] of the equaliser. Where `bias` is not 0 it is subtracted first, and the difference also written to
@@ -114,11 +130,11 @@ export function quantiseLatent(out: usize, terms: usize, w: usize, bias: f32, eq
  * Into `terms`, eight numbers each: s; A and B, with which A·‖w‖ + B·s_w²/‖w‖ bounds the margin √(P·‖w‖² + Q·s_w²) from
  * above; −OFFSET times the sum of the row's integers; P = m²·s²/12 and Q = P·Σ q², for m standard deviations.
  * Since √y ≤ (y + t²)/(2t) for every t: with t = c·√P·‖w‖, A = √P·(1 + c²)/(2c) and B = √P·Σ q²/(2c). The bound is
- * closest at c² = 1 + Σ q_x²/Σ q_w², of which the last is taken to be that of a usual latent.
+ * closest at c² = 1 + Σ q_x²/Σ q_w²; for the last, the sum of a usual latent's squares, `latentSquares` is taken.
  *
  * Returns a bit for each row that is not screened: more than half of what is not zero would become zero, or not finite.
  */
-export function quantiseRows(packed: usize, terms: usize, x: usize, bias: usize, centred: usize, inverse: usize, rows: usize, dIn: usize): i32 {
+export function quantiseRows(packed: usize, terms: usize, x: usize, bias: usize, centred: usize, inverse: usize, rows: usize, dIn: usize, latentSquares: f32): i32 {
   let unscreened = 0;
   const padded = paddedLength(dIn);
   for (let lane: usize = 0; lane < PANEL; lane++) {
@@ -181,7 +197,7 @@ export function quantiseRows(packed: usize, terms: usize, x: usize, bias: usize,
     const scale: f32 = usable ? most / levels : 0;
     const square = <f32>lanesSum(squares);
     const deviation: f32 = (MARGIN * scale) / sqrt<f32>(12);
-    const c = sqrt<f32>(1 + square / (USUAL_SQUARE * <f32>dIn));
+    const c = sqrt<f32>(1 + square / latentSquares);
     store<f32>(term, scale);
     store<f32>(term, max((deviation * (1 + c * c)) / (2 * c), TINY), 32);
     store<f32>(term, (deviation * square) / (2 * c), 64);

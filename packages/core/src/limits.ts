@@ -55,9 +55,10 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
     const out = quantised + (latent - (latent % SCREEN_TILE)) * DIMENSIONS + 4 * (latent % SCREEN_TILE);
     wasm.quantiseLatent(out, latentTerms + LATENT_TERMS * latent, w, 0, equaliser, DIMENSIONS);
   }
+  const squares = wasm.usualSquares(latentTerms, LATENTS);
   for (let panel = 0; panel < ROWS / PANEL; panel++) {
     const [out, from] = [packed + panel * PANEL * DIMENSIONS, x + panel * 4 * PANEL * DIMENSIONS];
-    wasm.quantiseRows(out, rowTerms + ROW_TERMS * panel, from, 0, 0, equaliser, PANEL, DIMENSIONS);
+    wasm.quantiseRows(out, rowTerms + ROW_TERMS * panel, from, 0, 0, equaliser, PANEL, DIMENSIONS, squares);
   }
   const panels = ROWS / PANEL;
   const screened = (wideSums: 0 | 1): number =>

@@ -645,6 +645,7 @@ describe("the integer product", () => {
           ones,
           8,
           dIn,
+          wasm.usualSquares(latentTerms, latents),
         );
       }
       const boundsBy = (wideSums: 0 | 1): Float32Array => {

@@ -41,7 +41,9 @@ export interface KernelExports {
     inverse: number,
     rows: number,
     dIn: number,
+    latentSquares: number,
   ): number;
+  usualSquares(latentTerms: number, latents: number): number;
   screen(
     u: number,
     packed: number,

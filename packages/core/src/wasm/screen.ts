@@ -137,6 +137,7 @@ export function screenedEncoder(
 
   /** Quantises rows that begin at `x`; centred rows begin at `input` then. */
   const quantiseRows = (scratch: ScreeningScratch, x: number, input: number, rows: number): void => {
+    const latentSquares = wasm.usualSquares(latentTerms, latents);
     for (let row = 0; row < rows; row += PANEL) {
       const panel = row / PANEL;
       unscreened[panel] = wasm.quantiseRows(
@@ -148,6 +149,7 @@ export function screenedEncoder(
         equaliser + rowBytes,
         Math.min(PANEL, rows - row),
         dIn,
+        latentSquares,
       );
     }
   };
