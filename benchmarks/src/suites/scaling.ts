@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import { median } from "../measure.ts";
 import type { Shape } from "../shapes.ts";
-import { Trainer, type TrainerModel } from "../trainer.ts";
+import { Trainer, type TrainerModel, warmupStepsOf } from "../trainer.ts";
 import { withDeep } from "./kernels.ts";
 
 /** Steps of one number of workers. */
@@ -26,7 +26,6 @@ const ROUNDS = 3;
 const TIMED_ROWS = 20_480;
 const LEAST_STEPS = 5;
 const MOST_STEPS = 20;
-const WARMUP_STEPS = 4;
 
 /** 1, 2, 4, … and the number of cores. */
 export function workerCounts(cores: number): number[] {
@@ -50,7 +49,7 @@ export async function measureScaling(
     for (let round = 0; round < ROUNDS; round++) {
       for (const [index, workers] of counts.entries()) {
         progress(`scaling: ${model} at ${shape.name}, ${workers} workers, turn ${round + 1} of ${ROUNDS}`);
-        const run = { shape, model, workers, wide: false, steps, warmupSteps: WARMUP_STEPS };
+        const run = { shape, model, workers, wide: false, steps, warmupSteps: warmupStepsOf(shape) };
         rates[index]!.push(await trainer.rate(run));
       }
     }
