@@ -30,6 +30,10 @@ import { LATENT_TERMS, ROW_TERMS } from "../src/tiles.ts";
 import { instantiate, probeVariant, scratchMemory, type WasmVariant } from "../src/wasm/instance.ts";
 import { gaussian, PURPOSE } from "../src/random.ts";
 
+// The same cases in every run: about once in 2²⁹ multiply-adds the reference rounds twice and differs (decision 001), which
+// random ones meet once in some hundred runs.
+fc.configureGlobal({ seed: 20_261_129 });
+
 const variant = probeVariant() as WasmVariant;
 
 interface Problem {
