@@ -1,10 +1,10 @@
 /**
  * The screening product: for rows and latents in small integers (quantise.ts), an upper bound of each pre-activation,
- * u = b + s_x·s_w·Σ q_x·q_w + margin, where the margin is seven standard deviations of the rounding errors. Which
+ * u = b + s_x·s_w·Σ q_x·q_w + margin, where the margin bounds seven standard deviations of the rounding errors. Which
  * latents can matter follows from the bounds; their canonical values are computed by evaluate.ts.
  *
  * A tile is 4 latents × 8 rows: eight accumulators, two vectors of rows, one broadcast piece of a latent. There are two
- * ways to the same sums: pairs of products added up in 16 bits over 32 dimensions, then widened; or four products added to
+ * ways to the same sums: pairs of products added up in 16 bits over 4·DOTS dimensions, then widened; or four products added to
  * 32 bits by one operation, which is one instruction where the machine has it (AVX-VNNI) and five where it has not.
  */
 import { PANEL } from "./product";
@@ -73,7 +73,10 @@ export function screenGroupCount(units: usize, tilesPerGroup: usize): usize {
   return (units + size - 1) / size;
 }
 
-/** Adds to sums [4 latents][8 rows] `steps` times 4 dimensions, an even number, by sums of 16 bits over DOTS steps each. */
+/**
+ * Adds to sums [4 latents][8 rows] `steps` times 4 dimensions, by sums of 16 bits over DOTS steps each. The loop has one
+ * step, which V8 unrolls: written out for several it was slower, see decision 009.
+ */
 @inline
 function addNarrow(sums: usize, x: usize, w: usize, steps: usize, one: v128): void {
   let x0: v128, x1: v128, s: v128;
@@ -97,7 +100,7 @@ function addNarrow(sums: usize, x: usize, w: usize, steps: usize, one: v128): vo
     d1 = dot(x1, s);
     w += 16;
     x += 32;
-    for (let step: usize = 1; step < part; step += 1) {
+    for (let step: usize = 1; step < part; step++) {
       x0 = v128.load(x, 0);
       x1 = v128.load(x, 16);
       s = v128.load_splat<i32>(w);
