@@ -3,7 +3,6 @@ import {
   allocateMemory,
   createProgram,
   type DeepArena,
-  type Encoder,
   runStep,
   type SparseArena,
   type SparseKernels,
@@ -12,14 +11,16 @@ import {
 import {
   DEEP_ROW_BLOCK,
   DIMENSION_BLOCK,
-  fasterScreen,
   instantiate,
   LATENT_BLOCK,
   LATENT_TERMS,
+  NARROW_TILE,
   PANEL,
   ROW_BLOCK,
   ROW_TERMS,
+  sumsAreWide,
   UNIT_BLOCK,
+  WIDE_TILE,
 } from "@sparseloom/core/kernels";
 import type { Benchmark } from "../measure.ts";
 import { openDeep, openSparse, type Problem, SEED, stepContext } from "../problem.ts";
@@ -27,9 +28,9 @@ import { fillNormal, randomSource } from "../random.ts";
 import type { Shape } from "../shapes.ts";
 import type { Variant } from "../variants.ts";
 
-/** Latents of a tile of the float32 and of the integer product, and tiles at most whose maximum is kept together. */
-const TILE = { exact: 6, screened: 4 } as const;
-const MOST_TILES = { exact: 4, screened: 6 } as const;
+/** Latents of a tile of the float32 product, and at most whose maximum is kept together. */
+const TILE = 6;
+const LARGEST_GROUP = 24;
 
 /** The names of the shapes at which the deep autoencoder is left out: it is measured at M, and in tests. */
 const WITHOUT_DEEP: readonly string[] = ["S", "L"];
@@ -45,9 +46,8 @@ function inBlocks(length: number, block: number, run: (first: number, last: numb
 }
 
 /** Tiles whose maximum is kept together, as selection asks for at this shape. */
-function tilesPerGroup({ latents, k }: Shape, encoder: Encoder): number {
-  const tiles = Math.min(MOST_TILES[encoder], Math.floor(latents / (TILE[encoder] * 8 * k)));
-  return Math.max(encoder === "screened" ? 2 : 1, tiles);
+function tilesPerGroup({ latents, k }: Shape, tile: number): number {
+  return Math.max(1, Math.min(LARGEST_GROUP / tile, Math.floor(latents / (tile * 8 * k))));
 }
 
 /**
@@ -81,7 +81,7 @@ function productBenchmark(shape: Shape, variant: Variant): Benchmark {
   const { dIn, latents } = shape;
   const rows = PANEL * Math.ceil(shape.rows / PANEL);
   const block = Math.min(ROW_BLOCK, rows);
-  const tiles = tilesPerGroup(shape, "exact");
+  const tiles = tilesPerGroup(shape, TILE);
   const layout = new Layout();
   const [packed, start, w] = [4 * rows * dIn, 4 * latents, 4 * latents * dIn].map((bytes) =>
     layout.take(bytes),
@@ -114,13 +114,18 @@ function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
   const padded = 32 * Math.ceil(dIn / 32);
   const rows = PANEL * Math.ceil(shape.rows / PANEL);
   const block = Math.min(ROW_BLOCK, rows);
-  const tiles = tilesPerGroup(shape, "screened");
-  const filled = TILE.screened * Math.ceil(latents / TILE.screened);
+  const wideSums = sumsAreWide(instantiate("wasm-relaxed-simd", sharedMemory(1)), "wasm-relaxed-simd")
+    ? 1
+    : 0;
+  const pairs = variant === "wide" ? 1 : 0;
+  const tile = wideSums ? WIDE_TILE : NARROW_TILE;
+  const tiles = Math.max(2, tilesPerGroup(shape, tile));
+  const filled = tile * Math.ceil(latents / tile);
   const layout = new Layout();
   const panel = { x: layout.take(4 * PANEL * dIn), factors: layout.take(4 * dIn) };
   const [packed, rowTerms] = [layout.take(rows * padded), layout.take((rows / PANEL) * ROW_TERMS)];
   const [quantised, latentTerms] = [layout.take(filled * padded), layout.take(filled * LATENT_TERMS)];
-  const sums = layout.take(4 * TILE.screened * PANEL);
+  const sums = layout.take(2 * 4 * WIDE_TILE * PANEL);
   const [bounds, maxima] = [layout.take(4 * latents * block), layout.take(4 * latents * block)];
   const memory = sharedMemory(layout.end);
   const functions = instantiate("wasm-relaxed-simd", memory);
@@ -129,18 +134,18 @@ function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
   const random = randomSource(SEED);
   for (let latent = 0; latent < latents; latent++) {
     if (latent % PANEL === 0) fillNormal(values, random);
-    const tile = latent - (latent % TILE.screened);
-    const out = quantised + tile * padded + 4 * (latent % TILE.screened);
+    const out = quantised + (latent - (latent % tile)) * padded + 4 * (latent % tile);
+    const terms = latentTerms + latent * LATENT_TERMS;
     const from = panel.x + 4 * (latent % PANEL) * dIn;
-    functions.quantiseLatent(out, latentTerms + latent * LATENT_TERMS, from, 0, panel.factors, dIn);
+    functions.quantiseLatent(out, terms, from, 0, panel.factors, dIn, wideSums);
   }
   const squares = functions.usualSquares(latentTerms, latents);
   for (let first = 0; first < rows; first += PANEL) {
     fillNormal(values, random);
     const terms = rowTerms + (first / PANEL) * ROW_TERMS;
-    functions.quantiseRows(packed + first * padded, terms, panel.x, 0, 0, panel.factors, PANEL, dIn, squares);
+    const out = packed + first * padded;
+    functions.quantiseRows(out, terms, panel.x, 0, 0, panel.factors, PANEL, dIn, squares, wideSums);
   }
-  const screen = fasterScreen(functions);
   return {
     suite: "kernels",
     name: `integer ${PRODUCT}`,
@@ -152,7 +157,7 @@ function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
     unit: "GFLOP/s",
     run: () =>
       inBlocks(rows, block, (first, last) =>
-        screen(
+        functions.screen(
           bounds,
           packed + first * padded,
           (last - first) / PANEL,
@@ -164,6 +169,8 @@ function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
           maxima,
           tiles,
           sums,
+          wideSums,
+          pairs,
         ),
       ),
   };

@@ -9,7 +9,7 @@ export { multiplyAdds } from "./limit";
 export { groupCount, packRow, packRows, product } from "./product";
 export { chains, evaluateList, evaluateRest, replaceBounds } from "./evaluate";
 export { quantiseLatent, quantiseRows, usualSquares } from "./quantise";
-export { screen, screenGroupCount } from "./screen";
+export { addsInOneInstruction, screen, screenGroupCount } from "./screen";
 export { collectReaching, copyList, keepLargest, keepPositive, kthLargest, nanRows, selectTopK } from "./select";
 export { addRecordsByChunk, chainsByChunk, collectRow, decodeRow, rowSquares, scaleRow, spreadRow, subtractRow } from "./decode";
 export { adam, divideRow, gather, gatherColumns, indexRecords, project, rowNorm, subtractRows, sumRows } from "./latents";

@@ -1,5 +1,5 @@
 /** Gathering gradients by latent, and updating latents. */
-import { axpy, axpyFour, laneDot } from "./simd";
+import { axpy, axpyFour, laneDot, root } from "./simd";
 
 /** Records of a latent that wait until they are added together, and words of one: its row, value and gradient. */
 const WAITING: usize = 4;
@@ -159,7 +159,7 @@ export function project(gradient: usize, weights: usize, dIn: usize): void {
 
 /** ‖weights‖, by lane order. */
 export function rowNorm(weights: usize, dIn: usize): f32 {
-  return sqrt<f32>(laneDot(weights, weights, dIn));
+  return root(laneDot(weights, weights, dIn));
 }
 
 /** weights[j] /= norm. */
@@ -181,7 +181,7 @@ export function adam(
   const c2 = f32x4.splat(complement2);
   const e = f32x4.splat(epsilon);
   const step = f32x4.splat(stepSize);
-  const root = f32x4.splat(inverseRootCorrection2);
+  const correction = f32x4.splat(inverseRootCorrection2);
   let rest = length;
   for (; rest >= 4; rest -= 4) {
     const g = v128.load(gradient);
@@ -189,7 +189,7 @@ export function adam(
     const vNext = f32x4.add(f32x4.mul(b2, v128.load(v)), f32x4.mul(c2, f32x4.mul(g, g)));
     v128.store(m, mNext);
     v128.store(v, vNext);
-    const denominator = f32x4.add(f32x4.mul(f32x4.sqrt(vNext), root), e);
+    const denominator = f32x4.add(f32x4.mul(f32x4.sqrt(vNext), correction), e);
     v128.store(value, f32x4.sub(v128.load(value), f32x4.mul(step, f32x4.div(mNext, denominator))));
     value += 16;
     m += 16;
@@ -202,7 +202,7 @@ export function adam(
     const vNext = beta2 * load<f32>(v) + complement2 * (g * g);
     store<f32>(m, mNext);
     store<f32>(v, vNext);
-    const denominator = sqrt<f32>(vNext) * inverseRootCorrection2 + epsilon;
+    const denominator = root(vNext) * inverseRootCorrection2 + epsilon;
     store<f32>(value, load<f32>(value) - stepSize * (mNext / denominator));
     value += 4;
     m += 4;

@@ -1,14 +1,20 @@
 /**
  * Rows and latents as small integers, for the screening product of screen.ts. Both are scaled to
  * some steps each way from zero, after an equaliser per dimension that takes from the rows what it gives to the latents.
- * Latents are stored with OFFSET added, because one factor of WebAssembly's integer product must not be negative.
+ * Latents are stored with an offset added, because one factor of WebAssembly's integer product must not be negative. How many
+ * steps, and how many latents lie together, depends on how the products are added up: `wideSums`, see screen.ts.
  */
 import { PANEL } from "./product";
-import { loadPart } from "./simd";
+import { loadPart, root } from "./simd";
 
-/** Steps of a latent each way from zero, and what is added to make its integers not negative. */
-const LATENT_LEVELS: f32 = 31;
-const OFFSET: i32 = 31;
+/**
+ * Steps of a latent each way from zero, which is also what is added to make its integers not negative: with sums of 32 bits
+ * all that seven bits hold, with sums of 16 bits half of that.
+ */
+@inline
+function latentLevels(wideSums: bool): i32 {
+  return wideSums ? 63 : 31;
+}
 /** Steps of a row each way from zero, at most: those of a byte. */
 const ROW_LEVELS: f32 = 127;
 /** Vectors of four dimensions whose products are added up in 16 bits before they are widened: a part of a row. */
@@ -21,8 +27,16 @@ export const DOTS: usize = 32;
 const MOST_ADDED: f32 = 495;
 /** Dimensions are filled up with zeros to a multiple of this. */
 export const DEPTH: usize = 32;
-/** Latents that are stored together, as [dimension / 4][4 latents][4 dimensions]. */
-export const TILE: usize = 4;
+/** Latents that are stored together, as [dimension / 4][latents of a tile][4 dimensions]: as many as have their sums in registers. */
+export const NARROW_TILE: usize = 4;
+export const WIDE_TILE: usize = 6;
+
+/** Latents of a tile. */
+@inline
+export function tileOf(wideSums: bool): usize {
+  return wideSums ? WIDE_TILE : NARROW_TILE;
+}
+
 /** Bytes of a latent's terms: scale s_w, s_w²/‖w‖, ‖w‖, bias. */
 export const LATENT_TERMS: usize = 16;
 /** Bytes of a panel's terms: six numbers of each of eight rows, see {@link quantiseRows}. */
@@ -65,11 +79,13 @@ function largestLane(v: v128): f32 {
 }
 
 /**
- * Quantises latent w [dIn]: its 4-byte pieces go to `out`, 16 bytes apart; its scale, scale²/norm, norm and bias to
+ * Quantises latent w [dIn]: its 4-byte pieces go to `out`, those of the tile's other latents between them; its scale, scale²/norm, norm and bias to
  * `terms`. A latent of which more than half of what is not zero would become zero, or that is not finite, gets an infinite
  * norm and bias: its bounds are then infinite and it is always a candidate. Returns 1 for such a latent, else 0.
  */
-export function quantiseLatent(out: usize, terms: usize, w: usize, bias: f32, equaliser: usize, dIn: usize): i32 {
+export function quantiseLatent(out: usize, terms: usize, w: usize, bias: f32, equaliser: usize, dIn: usize, wideSums: bool): i32 {
+  const levels = latentLevels(wideSums);
+  const tile = tileOf(wideSums);
   let largest = f32x4.splat(0);
   let squares = f32x4.splat(0);
   for (let j: usize = 0; j < dIn; j += 4) {
@@ -80,8 +96,8 @@ export function quantiseLatent(out: usize, terms: usize, w: usize, bias: f32, eq
   const most = largestLane(largest);
   const square = lane0(squares) + lane1(squares) + lane2(squares) + lane3(squares);
   const usable = most > 1e-30 && square > 0 && square < f32.MAX_VALUE;
-  const inverse = f32x4.splat(usable ? LATENT_LEVELS / most : 0);
-  const offset = i32x4.splat(OFFSET);
+  const inverse = f32x4.splat(usable ? <f32>levels / most : 0);
+  const offset = i32x4.splat(levels);
   let zeros = i32x4.splat(0);
   let nonZeros = zeros;
   for (let j: usize = 0; j < dIn; j += 4) {
@@ -90,13 +106,13 @@ export function quantiseLatent(out: usize, terms: usize, w: usize, bias: f32, eq
     const present = f32x4.ne(value, f32x4.splat(0));
     nonZeros = i32x4.sub(nonZeros, present);
     zeros = i32x4.sub(zeros, v128.and(present, i32x4.eq(q, i32x4.splat(0))));
-    store<i32>(out + (j << 2), bytes(i32x4.add(q, offset)));
+    store<i32>(out + j * tile, bytes(i32x4.add(q, offset)));
   }
-  for (let j = (dIn + 3) & ~3; j < paddedLength(dIn); j += 4) store<i32>(out + (j << 2), bytes(offset));
+  for (let j = (dIn + 3) & ~3; j < paddedLength(dIn); j += 4) store<i32>(out + j * tile, bytes(offset));
   // A bias that is not a number, or not finite, fails the comparison: what comes of it is to be seen.
   const unscreened = (!usable && most != 0) || 2 * lanesSum(zeros) > lanesSum(nonZeros) || !(abs(bias) < Infinity);
-  const norm = sqrt<f32>(square);
-  const scale: f32 = usable && !unscreened ? most / LATENT_LEVELS : 0;
+  const norm = root(square);
+  const scale: f32 = usable && !unscreened ? most / <f32>levels : 0;
   store<f32>(terms, scale);
   store<f32>(terms, scale > 0 ? (scale * scale) / norm : 0, 4);
   store<f32>(terms, unscreened ? Infinity : norm, 8);
@@ -125,16 +141,17 @@ export function usualSquares(latentTerms: usize, latents: usize): f32 {
 /**
  * Quantises up to eight rows of x [rows, dIn] into a panel [dimension / 4][8 rows][4 dimensions], each entry times
  * `inverse` [dIn] of the equaliser. Where `bias` is not 0 it is subtracted first, and the difference also written to
- * `centred` [rows, dIn]. A row's scale s is the finest at which its integers fit a byte and their products' sums 16 bits.
+ * `centred` [rows, dIn]. A row's scale s is the finest at which its integers fit a byte and, without
+ * `wideSums`, their products' sums 16 bits.
  *
  * Into `terms`, eight numbers each: s; A and B, with which A·‖w‖ + B·s_w²/‖w‖ bounds the margin √(P·‖w‖² + Q·s_w²) from
- * above; −OFFSET times the sum of the row's integers; P = m²·s²/12 and Q = P·Σ q², for m standard deviations.
+ * above; minus the latents' offset times the sum of the row's integers; P = m²·s²/12 and Q = P·Σ q², for m standard deviations.
  * Since √y ≤ (y + t²)/(2t) for every t: with t = c·√P·‖w‖, A = √P·(1 + c²)/(2c) and B = √P·Σ q²/(2c). The bound is
  * closest at c² = 1 + Σ q_x²/Σ q_w²; for the last, the sum of a usual latent's squares, `latentSquares` is taken.
  *
  * Returns a bit for each row that is not screened: more than half of what is not zero would become zero, or not finite.
  */
-export function quantiseRows(packed: usize, terms: usize, x: usize, bias: usize, centred: usize, inverse: usize, rows: usize, dIn: usize, latentSquares: f32): i32 {
+export function quantiseRows(packed: usize, terms: usize, x: usize, bias: usize, centred: usize, inverse: usize, rows: usize, dIn: usize, latentSquares: f32, wideSums: bool): i32 {
   let unscreened = 0;
   const padded = paddedLength(dIn);
   for (let lane: usize = 0; lane < PANEL; lane++) {
@@ -173,7 +190,7 @@ export function quantiseRows(packed: usize, terms: usize, x: usize, bias: usize,
     // A number too small for its inverse to be finite cannot be scaled by it.
     const usable = most > 1e-30 && added < f32.MAX_VALUE;
     // Whole steps for the largest entry: rows of few different magnitudes then have no errors that add up.
-    const levels = floor<f32>(min<f32>(ROW_LEVELS, (MOST_ADDED * most) / added));
+    const levels = wideSums ? ROW_LEVELS : floor<f32>(min<f32>(ROW_LEVELS, (MOST_ADDED * most) / added));
     const factorOne: f32 = usable ? levels / most : 0;
     const factor = f32x4.splat(factorOne);
     let sum = i32x4.splat(0);
@@ -196,12 +213,12 @@ export function quantiseRows(packed: usize, terms: usize, x: usize, bias: usize,
     if ((!usable && nonZeros > 0) || 2 * lanesSum(zeroLanes) > nonZeros) unscreened |= 1 << <i32>lane;
     const scale: f32 = usable ? most / levels : 0;
     const square = <f32>lanesSum(squares);
-    const deviation: f32 = (MARGIN * scale) / sqrt<f32>(12);
-    const c = sqrt<f32>(1 + square / latentSquares);
+    const deviation: f32 = (MARGIN * scale) / root(12);
+    const c = root(1 + square / latentSquares);
     store<f32>(term, scale);
     store<f32>(term, max((deviation * (1 + c * c)) / (2 * c), TINY), 32);
     store<f32>(term, (deviation * square) / (2 * c), 64);
-    store<i32>(term, -OFFSET * lanesSum(sum), 96);
+    store<i32>(term, -latentLevels(wideSums) * lanesSum(sum), 96);
     store<f32>(term, deviation * deviation, 128);
     store<f32>(term, deviation * deviation * square, 160);
   }

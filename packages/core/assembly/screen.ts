@@ -3,13 +3,13 @@
  * u = b + s_x·s_w·Σ q_x·q_w + margin, where the margin bounds seven standard deviations of the rounding errors. Which
  * latents can matter follows from the bounds; their canonical values are computed by evaluate.ts.
  *
- * A tile is 4 latents × 8 rows: eight accumulators, two vectors of rows, one broadcast piece of a latent. There are two
- * ways to the same sums: pairs of products added up in 16 bits over 4·DOTS dimensions, then widened; or four products added to
- * 32 bits by one operation, which is one instruction where the machine has it (AVX-VNNI) and five where it has not.
+ * There are two ways. Where the machine adds four products to a sum of 32 bits in one instruction (AVX-VNNI), a tile is 6
+ * latents × 8 rows: twelve sums, two vectors of rows, one broadcast piece of a latent. Where it takes five, pairs of products
+ * are added up in 16 bits over 4·DOTS dimensions, then widened, in tiles of 4 × 8.
  */
 import { PANEL } from "./product";
-import { DEPTH, DOTS, LATENT_TERMS, ROW_TERMS, TILE } from "./quantise";
-import { madd } from "./simd";
+import { DEPTH, DOTS, LATENT_TERMS, NARROW_TILE, ROW_TERMS, tileOf, WIDE_TILE } from "./quantise";
+import { madd, root } from "./simd";
 
 /**
  * Bytes of latents that all panels are multiplied with before the next: they stay in a second-level cache, and are read in
@@ -33,43 +33,69 @@ function dotAdd(x: v128, w: v128, sum: v128): v128 {
 }
 
 /**
- * Bounds u [panel][latent][8] of `panels` quantised panels, and per row the maximum over groups of
- * TILE·tilesPerGroup latents in maxima [panel][group][8]. `sums` is scratch for a tile's 32 sums. `wideSums`: by sums of
- * 32 bits.
+ * Whether {@link dotAdd} is one instruction here. The five that do without it add neighbours in 16 bits, which saturate where a
+ * factor that should have seven bits has eight. Of `factor`, which must be −1, the compiler must not know.
+ */
+export function addsInOneInstruction(factor: i32): bool {
+  const sum = dotAdd(i8x16.splat(127), i8x16.splat(<i8>factor), i32x4.splat(0));
+  return i32x4.extract_lane(sum, 0) != 2 * 32767;
+}
+
+/**
+ * Bounds u [panel][latent][8] of `panels` quantised panels, and per row the maximum over groups of `tilesPerGroup` tiles in
+ * maxima [panel][group][8]. `sums` is scratch for the sums of a tile and two panels. `wideSums`: by sums of 32 bits, as rows and
+ * latents must have been quantised; `pairs`: then of two panels at once, for machines that join vectors.
  */
 export function screen(
   u: usize, packed: usize, panels: usize, rowTerms: usize, quantised: usize, latentTerms: usize, units: usize, dIn: usize,
-  maxima: usize, tilesPerGroup: usize, sums: usize, wideSums: bool,
+  maxima: usize, tilesPerGroup: usize, sums: usize, wideSums: bool, pairs: bool,
 ): void {
   const steps = ((dIn + DEPTH - 1) / DEPTH) * (DEPTH / 4);
-  const tiles = (units + TILE - 1) / TILE;
+  const tileUnits = tileOf(wideSums);
+  const tiles = (units + tileUnits - 1) / tileUnits;
   const groups = (tiles + tilesPerGroup - 1) / tilesPerGroup;
   const one = i16x8.splat(1);
-  const tileBytes = steps * 4 * TILE;
+  const tileBytes = steps * 4 * tileUnits;
+  const panelBytes = steps * 4 * PANEL;
   const tilesAtOnce = max<usize>(1, CACHED_BYTES / tileBytes);
   for (let firstTile: usize = 0; firstTile < tiles; firstTile += tilesAtOnce) {
     const lastTile = min(firstTile + tilesAtOnce, tiles);
     for (let panel: usize = 0; panel < panels; panel++) {
-      const x = packed + panel * steps * 4 * PANEL;
+      const pair = wideSums && pairs && panel + 1 < panels;
+      const x = packed + panel * panelBytes;
       const terms = rowTerms + panel * ROW_TERMS;
       for (let tile = firstTile; tile < lastTile; tile++) {
-        const unit = tile * TILE;
+        const unit = tile * tileUnits;
         const group = tile / tilesPerGroup;
-        startSums(sums, terms);
-        if (wideSums) addWide(sums, x, quantised + tile * tileBytes, steps);
-        else addNarrow(sums, x, quantised + tile * tileBytes, steps, one);
-        bounds(
-          u + (panel * units + unit) * 32, sums, min(TILE, units - unit), terms, latentTerms + unit * LATENT_TERMS,
-          maxima + (panel * groups + group) * 32, tile == group * tilesPerGroup,
-        );
+        const w = quantised + tile * tileBytes;
+        if (pair) {
+          addWidePair(sums, x, x + panelBytes, w, steps, terms);
+        } else if (wideSums) {
+          addWide(sums, x, w, steps, terms);
+        } else {
+          startSums(sums, terms);
+          addNarrow(sums, x, w, steps, one);
+        }
+        const out = u + (panel * units + unit) * 32;
+        const maximum = maxima + (panel * groups + group) * 32;
+        const count = min(tileUnits, units - unit);
+        const fresh = tile == group * tilesPerGroup;
+        bounds(out, sums, count, terms, latentTerms + unit * LATENT_TERMS, maximum, fresh);
+        if (pair) {
+          bounds(
+            out + units * 32, sums + WIDE_TILE * 32, count, terms + ROW_TERMS, latentTerms + unit * LATENT_TERMS,
+            maximum + groups * 32, fresh,
+          );
+        }
       }
+      if (pair) panel++;
     }
   }
 }
 
 /** Number of groups of {@link screen}. */
-export function screenGroupCount(units: usize, tilesPerGroup: usize): usize {
-  const size = TILE * tilesPerGroup;
+export function screenGroupCount(units: usize, tilesPerGroup: usize, wideSums: bool): usize {
+  const size = tileOf(wideSums) * tilesPerGroup;
   return (units + size - 1) / size;
 }
 
@@ -125,17 +151,21 @@ function addNarrow(sums: usize, x: usize, w: usize, steps: usize, one: v128): vo
   }
 }
 
-/** Adds to sums [4 latents][8 rows] `steps` times 4 dimensions, by sums of 32 bits. */
+/** The sums [6 latents][8 rows] of a tile, by sums of 32 bits: twelve of them, since each addition waits for the one five cycles before. */
 @inline
-function addWide(sums: usize, x: usize, w: usize, steps: usize): void {
-  let a0 = v128.load(sums);
-  let a1 = v128.load(sums, 16);
-  let b0 = v128.load(sums, 32);
-  let b1 = v128.load(sums, 48);
-  let c0 = v128.load(sums, 64);
-  let c1 = v128.load(sums, 80);
-  let d0 = v128.load(sums, 96);
-  let d1 = v128.load(sums, 112);
+function addWide(sums: usize, x: usize, w: usize, steps: usize, rowTerms: usize): void {
+  let a0 = v128.load(rowTerms, 96);
+  let a1 = v128.load(rowTerms, 112);
+  let b0 = a0;
+  let b1 = a1;
+  let c0 = a0;
+  let c1 = a1;
+  let d0 = a0;
+  let d1 = a1;
+  let e0 = a0;
+  let e1 = a1;
+  let f0 = a0;
+  let f1 = a1;
   for (let step: usize = 0; step < steps; step++) {
     const x0 = v128.load(x);
     const x1 = v128.load(x, 16);
@@ -151,8 +181,14 @@ function addWide(sums: usize, x: usize, w: usize, steps: usize): void {
     s = v128.load_splat<i32>(w, 12);
     d0 = dotAdd(x0, s, d0);
     d1 = dotAdd(x1, s, d1);
+    s = v128.load_splat<i32>(w, 16);
+    e0 = dotAdd(x0, s, e0);
+    e1 = dotAdd(x1, s, e1);
+    s = v128.load_splat<i32>(w, 20);
+    f0 = dotAdd(x0, s, f0);
+    f1 = dotAdd(x1, s, f1);
     x += 32;
-    w += 16;
+    w += 4 * WIDE_TILE;
   }
   v128.store(sums, a0);
   v128.store(sums, a1, 16);
@@ -162,6 +198,105 @@ function addWide(sums: usize, x: usize, w: usize, steps: usize): void {
   v128.store(sums, c1, 80);
   v128.store(sums, d0, 96);
   v128.store(sums, d1, 112);
+  v128.store(sums, e0, 128);
+  v128.store(sums, e1, 144);
+  v128.store(sums, f0, 160);
+  v128.store(sums, f1, 176);
+}
+
+/**
+ * Two panels at a time, [2 panels][6 latents][8 rows]. On 128-bit machines the sums do not fit the registers; where V8 joins
+ * neighbouring vectors there are twelve again, of 256 bits.
+ */
+@inline
+function addWidePair(sums: usize, x: usize, xNext: usize, w: usize, steps: usize, rowTerms: usize): void {
+  let a0 = v128.load(rowTerms, 96);
+  let a1 = v128.load(rowTerms, 112);
+  let a2 = v128.load(rowTerms, ROW_TERMS + 96);
+  let a3 = v128.load(rowTerms, ROW_TERMS + 112);
+  let b0 = a0;
+  let b1 = a1;
+  let b2 = a2;
+  let b3 = a3;
+  let c0 = a0;
+  let c1 = a1;
+  let c2 = a2;
+  let c3 = a3;
+  let d0 = a0;
+  let d1 = a1;
+  let d2 = a2;
+  let d3 = a3;
+  let e0 = a0;
+  let e1 = a1;
+  let e2 = a2;
+  let e3 = a3;
+  let f0 = a0;
+  let f1 = a1;
+  let f2 = a2;
+  let f3 = a3;
+  for (let step: usize = 0; step < steps; step++) {
+    const x0 = v128.load(x);
+    const x1 = v128.load(x, 16);
+    const x2 = v128.load(xNext);
+    const x3 = v128.load(xNext, 16);
+    let s = v128.load_splat<i32>(w);
+    a0 = dotAdd(x0, s, a0);
+    a1 = dotAdd(x1, s, a1);
+    a2 = dotAdd(x2, s, a2);
+    a3 = dotAdd(x3, s, a3);
+    s = v128.load_splat<i32>(w, 4);
+    b0 = dotAdd(x0, s, b0);
+    b1 = dotAdd(x1, s, b1);
+    b2 = dotAdd(x2, s, b2);
+    b3 = dotAdd(x3, s, b3);
+    s = v128.load_splat<i32>(w, 8);
+    c0 = dotAdd(x0, s, c0);
+    c1 = dotAdd(x1, s, c1);
+    c2 = dotAdd(x2, s, c2);
+    c3 = dotAdd(x3, s, c3);
+    s = v128.load_splat<i32>(w, 12);
+    d0 = dotAdd(x0, s, d0);
+    d1 = dotAdd(x1, s, d1);
+    d2 = dotAdd(x2, s, d2);
+    d3 = dotAdd(x3, s, d3);
+    s = v128.load_splat<i32>(w, 16);
+    e0 = dotAdd(x0, s, e0);
+    e1 = dotAdd(x1, s, e1);
+    e2 = dotAdd(x2, s, e2);
+    e3 = dotAdd(x3, s, e3);
+    s = v128.load_splat<i32>(w, 20);
+    f0 = dotAdd(x0, s, f0);
+    f1 = dotAdd(x1, s, f1);
+    f2 = dotAdd(x2, s, f2);
+    f3 = dotAdd(x3, s, f3);
+    x += 32;
+    xNext += 32;
+    w += 4 * WIDE_TILE;
+  }
+  v128.store(sums, a0);
+  v128.store(sums, a1, 16);
+  v128.store(sums, b0, 32);
+  v128.store(sums, b1, 48);
+  v128.store(sums, c0, 64);
+  v128.store(sums, c1, 80);
+  v128.store(sums, d0, 96);
+  v128.store(sums, d1, 112);
+  v128.store(sums, e0, 128);
+  v128.store(sums, e1, 144);
+  v128.store(sums, f0, 160);
+  v128.store(sums, f1, 176);
+  v128.store(sums, a2, 192);
+  v128.store(sums, a3, 208);
+  v128.store(sums, b2, 224);
+  v128.store(sums, b3, 240);
+  v128.store(sums, c2, 256);
+  v128.store(sums, c3, 272);
+  v128.store(sums, d2, 288);
+  v128.store(sums, d3, 304);
+  v128.store(sums, e2, 320);
+  v128.store(sums, e3, 336);
+  v128.store(sums, f2, 352);
+  v128.store(sums, f3, 368);
 }
 
 /** Widens the sums of eight rows and adds them up. Both loads come before the stores: engines then join the two vectors. */
@@ -178,14 +313,14 @@ function addPair(sums: usize, low: v128, high: v128, one: v128): void {
 function startSums(sums: usize, rowTerms: usize): void {
   const low = v128.load(rowTerms, 96);
   const high = v128.load(rowTerms, 112);
-  for (let unit: usize = 0; unit < TILE; unit++, sums += 32) {
+  for (let unit: usize = 0; unit < NARROW_TILE; unit++, sums += 32) {
     v128.store(sums, low);
     v128.store(sums, high, 16);
   }
 }
 
 /**
- * Bounds of up to four latents for eight rows, and their maximum. Bounds are numbers or +∞, never NaN, so that the maximum
+ * Bounds of up to six latents for eight rows, and their maximum. Bounds are numbers or +∞, never NaN, so that the maximum
  * may be the machine's own.
  */
 @inline
@@ -235,5 +370,5 @@ export function marginOf(rowTerms: usize, latentTerms: usize): f32 {
 export function deviationsOf(rowTerms: usize, latentTerms: usize): f32 {
   const norm = load<f32>(latentTerms, 8);
   const scale = load<f32>(latentTerms);
-  return sqrt<f32>(load<f32>(rowTerms, 128) * norm * norm + load<f32>(rowTerms, 160) * scale * scale);
+  return root(load<f32>(rowTerms, 128) * norm * norm + load<f32>(rowTerms, 160) * scale * scale);
 }

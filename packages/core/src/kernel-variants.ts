@@ -24,6 +24,11 @@ export interface KernelOptions {
    */
   readonly wideSimd?: boolean;
   /**
+   * Whether screening's integer product adds up in 32 bits, not 16: all threads that share a memory alike. The bits of
+   * results are the same. Default: as is faster on this machine.
+   */
+  readonly wideSums?: boolean;
+  /**
    * Gets the WebAssembly functions and gives those to use instead, for whoever times them one by one. The reference
    * has none. Default: as they are.
    */
@@ -42,5 +47,5 @@ export function createKernels(
   options: KernelOptions = {},
 ): Kernels {
   if (variant === "reference") return referenceKernels(plan.precision);
-  return wasmKernels(plan, memory, variant, options.wideSimd ?? false, options.wrapFunctions);
+  return wasmKernels(plan, memory, variant, options);
 }

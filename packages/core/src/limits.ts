@@ -1,7 +1,7 @@
 /** What this machine's cores can do at most, measured on the spot: what rates of the encoders are held against. */
 import type { KernelVariant } from "./kernel-variants.ts";
-import { LATENT_TERMS, PANEL, ROW_TERMS, SCREEN_TILE } from "./tiles.ts";
-import { instantiate, scratchMemory } from "./wasm/instance.ts";
+import { LATENT_TERMS, NARROW_TILE, PANEL, ROW_TERMS, WIDE_TILE } from "./tiles.ts";
+import { instantiate, scratchMemory, sumsAreWide } from "./wasm/instance.ts";
 
 /** Rounds of one run: short, so that the engine compiles the loop properly early on. */
 const ROUNDS = 20_000;
@@ -23,13 +23,13 @@ export function multiplyAddLimit(variant: KernelVariant): number | undefined {
 
 /** A block of rows and as many latents as stay in a second-level cache of 512 KiB. */
 const ROWS = 32;
-const LATENTS = 256;
+const LATENTS = 252;
 const DIMENSIONS = 768;
 
 /**
  * What one thread makes of the screened encoder's integer product, bounds and group maxima included, with everything
- * in the cache: 10⁹ multiplications and additions per second, counted as for a float32 product, by the
- * faster of its two ways, the best of many short runs (0.2 s). Undefined for variants that do not screen.
+ * in the cache: 10⁹ multiplications and additions per second, counted as for a float32 product, the
+ * best of many short runs (0.1 s). Undefined for variants that do not screen.
  */
 export function integerProductRate(variant: KernelVariant): number | undefined {
   if (variant === "reference" || variant === "wasm-simd") return undefined;
@@ -42,9 +42,15 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
   const [x, w, equaliser] = [take(4 * ROWS * DIMENSIONS), take(4 * DIMENSIONS), take(4 * DIMENSIONS)];
   const [packed, quantised] = [take(ROWS * DIMENSIONS), take(LATENTS * DIMENSIONS)];
   const [rowTerms, latentTerms] = [take((ROWS / PANEL) * ROW_TERMS), take(LATENT_TERMS * LATENTS)];
-  const [bounds, maxima, sums] = [take(4 * ROWS * LATENTS), take(4 * ROWS * LATENTS), take(128)];
+  const [bounds, maxima, sums] = [
+    take(4 * ROWS * LATENTS),
+    take(4 * ROWS * LATENTS),
+    take(2 * WIDE_TILE * PANEL * 4),
+  ];
   const memory = scratchMemory(end);
   const wasm = instantiate(variant, memory);
+  const wideSums = sumsAreWide(wasm, variant) ? 1 : 0;
+  const tile = wideSums ? WIDE_TILE : NARROW_TILE;
   const rows = new Float32Array(memory.buffer, x, ROWS * DIMENSIONS);
   const weights = new Float32Array(memory.buffer, w, DIMENSIONS);
   new Float32Array(memory.buffer, equaliser, DIMENSIONS).fill(1);
@@ -52,33 +58,33 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
   for (let i = 0; i < rows.length; i++) rows[i] = Math.sin(i);
   for (let latent = 0; latent < LATENTS; latent++) {
     for (let i = 0; i < DIMENSIONS; i++) weights[i] = Math.cos(latent * DIMENSIONS + i);
-    const out = quantised + (latent - (latent % SCREEN_TILE)) * DIMENSIONS + 4 * (latent % SCREEN_TILE);
-    wasm.quantiseLatent(out, latentTerms + LATENT_TERMS * latent, w, 0, equaliser, DIMENSIONS);
+    const out = quantised + (latent - (latent % tile)) * DIMENSIONS + 4 * (latent % tile);
+    wasm.quantiseLatent(out, latentTerms + LATENT_TERMS * latent, w, 0, equaliser, DIMENSIONS, wideSums);
   }
   const squares = wasm.usualSquares(latentTerms, LATENTS);
   for (let panel = 0; panel < ROWS / PANEL; panel++) {
     const [out, from] = [packed + panel * PANEL * DIMENSIONS, x + panel * 4 * PANEL * DIMENSIONS];
-    wasm.quantiseRows(out, rowTerms + ROW_TERMS * panel, from, 0, 0, equaliser, PANEL, DIMENSIONS, squares);
+    const terms = rowTerms + ROW_TERMS * panel;
+    wasm.quantiseRows(out, terms, from, 0, 0, equaliser, PANEL, DIMENSIONS, squares, wideSums);
   }
   const panels = ROWS / PANEL;
-  const screened = (wideSums: 0 | 1): number =>
-    shortest(() =>
-      wasm.screen(
-        bounds,
-        packed,
-        panels,
-        rowTerms,
-        quantised,
-        latentTerms,
-        LATENTS,
-        DIMENSIONS,
-        maxima,
-        6,
-        sums,
-        wideSums,
-      ),
-    );
-  const seconds = Math.min(screened(0), screened(1));
+  const seconds = shortest(() =>
+    wasm.screen(
+      bounds,
+      packed,
+      panels,
+      rowTerms,
+      quantised,
+      latentTerms,
+      LATENTS,
+      DIMENSIONS,
+      maxima,
+      24 / tile,
+      sums,
+      wideSums,
+      0,
+    ),
+  );
   return (2 * ROWS * LATENTS * DIMENSIONS) / seconds / 1e9;
 }
 

@@ -7,7 +7,7 @@ import type { Plan, PlanOptions } from "./plan.ts";
 import { type Add, addParameter, COMBINE_SCRATCH, type Detail, gradientsFirst } from "./plan-parts.ts";
 import { mostK, mostSelected, usualSelected } from "./selection.ts";
 import { outputDimension, type Setup, type SparseModelSetup } from "./setup.ts";
-import { LATENT_TERMS, PANEL, ROW_TERMS, SCREEN_DEPTH, SCREEN_TILE, TILE } from "./tiles.ts";
+import { LATENT_TERMS, PANEL, ROW_TERMS, SCREEN_DEPTH, SCREEN_LATENTS, TILE, WIDE_TILE } from "./tiles.ts";
 
 /** Bytes of sparse records at most; what does not fit is worked off in several chunks of rows. */
 const RECORD_BYTES_LIMIT = 64 * 2 ** 20;
@@ -214,12 +214,14 @@ export function addScreening(add: Add, setup: Setup, workers: number): void {
   if (setup.model.kind !== "sparse") throw new Error("internal: not a sparse model");
   const { dIn, latents } = setup.model;
   const padded = quantisedLength(dIn);
+  const filled = SCREEN_LATENTS * Math.ceil(latents / SCREEN_LATENTS);
   add("equaliser", "screening", "float", 2, dIn);
-  add("quantisedLatents", "screening", "int32", Math.ceil(latents / SCREEN_TILE), (SCREEN_TILE * padded) / 4);
-  add("latentTerms", "screening", "float", SCREEN_TILE * Math.ceil(latents / SCREEN_TILE), LATENT_TERMS / 4);
+  add("quantisedLatents", "screening", "int32", filled, padded / 4);
+  add("latentTerms", "screening", "float", filled, LATENT_TERMS / 4);
   add("rowScreening", "screening", "float", setup.training.batchRows, SCREENING_FIELDS);
   add("quantisedRows", "screening", "int32", workers, ROW_BLOCK, padded / 4);
-  add("rowTerms", "screening", "float", workers, ROW_BLOCK / PANEL + 1, ROW_TERMS / 4);
+  add("rowTerms", "screening", "float", workers, ROW_BLOCK / PANEL, ROW_TERMS / 4);
+  add("screenSums", "screening", "int32", workers, 2 * WIDE_TILE * PANEL);
   if (ARCHITECTURES[setup.model.architecture].selection !== "topk")
     add("screenedRows", "screening", "int32", workers, 3, ROW_BLOCK);
   add("screenedCandidates", "screening", "int32", workers, 18 * screenedCapacity(setup));

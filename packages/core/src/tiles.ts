@@ -10,8 +10,11 @@ export const TILE = 6;
 /** Dimensions of a chain that are worked off before it is spilled. */
 export const DEPTH = 384;
 
-/** Latents of a tile of the screening product. */
-export const SCREEN_TILE = 4;
+/** Latents of a tile of the screening product: by sums of 16 bits, and of 32. */
+export const NARROW_TILE = 4;
+export const WIDE_TILE = 6;
+/** Latents are filled up to multiples of this for the screening product: whole tiles of either kind. */
+export const SCREEN_LATENTS = 12;
 /** Dimensions are filled up to multiples of this for the screening product. */
 export const SCREEN_DEPTH = 32;
 /** Bytes of what screening keeps of each latent beside its integers. */

@@ -61,7 +61,8 @@ function forbidden(plan: Plan): [from: number, to: number, what: string][] {
   for (const { name, role, shape: sizes, byteOffset, byteLength } of plan.regions) {
     if (byteOffset > end) parts.push([end, byteOffset, `the gap before ${name}`]);
     end = byteOffset + byteLength;
-    if (role === "scratch" && sizes[0] === 2 && sizes.length > 1)
+    const perThread = role === "scratch" || (role === "screening" && name !== "equaliser");
+    if (perThread && sizes[0] === 2 && sizes.length > 1)
       parts.push([byteOffset + byteLength / 2, end, `the other thread's ${name}`]);
   }
   return parts;
@@ -74,7 +75,8 @@ function trainAlone(
   memory: ReturnType<typeof allocateMemory>,
   wide: boolean,
 ): void {
-  const kernels = wasmKernels(plan, memory, probeVariant() as WasmVariant, wide);
+  const options = { wideSimd: wide, wideSums: wide };
+  const kernels = wasmKernels(plan, memory, probeVariant() as WasmVariant, options);
   const program = createProgram(arena, kernels, 0);
   for (let step = 0; step < 3; step++) {
     setBatch(arena, normals(BATCH_ROWS * inputDimension(plan.setup.model), step), step);

@@ -19,12 +19,14 @@ describe("the sizes of tiles", () => {
   });
 
   it("of the screening product are those of its kernel", () => {
-    const { SCREEN_TILE, SCREEN_DEPTH, LATENT_TERMS, ROW_TERMS } = tiles;
+    const { NARROW_TILE, WIDE_TILE, SCREEN_LATENTS, SCREEN_DEPTH, LATENT_TERMS, ROW_TERMS } = tiles;
     expect(sizesOf("quantise.ts")).toMatchObject({
-      TILE: SCREEN_TILE,
+      NARROW_TILE,
+      WIDE_TILE,
       DEPTH: SCREEN_DEPTH,
       LATENT_TERMS,
       ROW_TERMS,
     });
+    expect([SCREEN_LATENTS % NARROW_TILE, SCREEN_LATENTS % WIDE_TILE]).toEqual([0, 0]);
   });
 });

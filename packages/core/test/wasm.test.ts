@@ -13,6 +13,7 @@ import {
   defaultPrefixes,
   type Encoder,
   initialise,
+  type KernelOptions,
   type Kernels,
   type ModelSetup,
   openArena,
@@ -26,7 +27,7 @@ import {
   type TrainingSetup,
 } from "../src/index.ts";
 import { wasmKernels } from "../src/wasm/index.ts";
-import { LATENT_TERMS, ROW_TERMS } from "../src/tiles.ts";
+import { LATENT_TERMS, NARROW_TILE, ROW_TERMS, WIDE_TILE } from "../src/tiles.ts";
 import { instantiate, probeVariant, scratchMemory, type WasmVariant } from "../src/wasm/instance.ts";
 import { gaussian, PURPOSE } from "../src/random.ts";
 
@@ -124,12 +125,18 @@ function bytesOf(array: Float32Array | Float64Array | Int32Array): Buffer {
 
 function expectSameBits(problem: Problem): void {
   const expected = train(problem, () => referenceKernels());
-  for (const wide of [false, true]) expectBitsOf(expected, problem, wide);
-  if (problem.model.kind === "sparse") expectBitsOf(expected, { ...problem, encoder: "screened" }, false);
+  for (const wideSimd of [false, true]) expectBitsOf(expected, problem, { wideSimd });
+  if (problem.model.kind !== "sparse") return;
+  for (const [wideSimd, wideSums] of [
+    [false, false],
+    [false, true],
+    [true, true],
+  ])
+    expectBitsOf(expected, { ...problem, encoder: "screened" }, { wideSimd, wideSums });
 }
 
-function expectBitsOf(expected: Arena, problem: Problem, wide: boolean): void {
-  const found = train(problem, (plan, memory) => wasmKernels(plan, memory, variant, wide));
+function expectBitsOf(expected: Arena, problem: Problem, options: KernelOptions): void {
+  const found = train(problem, (plan, memory) => wasmKernels(plan, memory, variant, options));
   const tensors = stateTensors(expected);
   for (const [name, { data }] of Object.entries(stateTensors(found))) {
     expect(bytesOf(data).equals(bytesOf(tensors[name]?.data as Float32Array)), name).toBe(true);
@@ -573,7 +580,7 @@ describe("the WebAssembly kernels give the reference's bits", () => {
         };
         const expected = spoilt(() => referenceKernels(), "exact").rowSquaredError;
         for (const encoder of ["exact", "screened"] as const) {
-          const found = spoilt((plan, memory) => wasmKernels(plan, memory, variant, false), encoder);
+          const found = spoilt((plan, memory) => wasmKernels(plan, memory, variant), encoder);
           expect(found.rowSquaredError).toEqual(expected);
           expect(found.summaries[0]).toBeNaN();
         }
@@ -594,7 +601,7 @@ describe("the kernels without relaxed SIMD", () => {
       applyBDecToInput: true,
     } as const;
     const problem = { model, batchRows: 64, seed: 9, coarse: 0 };
-    const plain = train(problem, (plan, memory) => wasmKernels(plan, memory, "wasm-simd", false));
+    const plain = train(problem, (plan, memory) => wasmKernels(plan, memory, "wasm-simd"));
     const reference = train(problem, () => referenceKernels());
     expect(plain.summaries[0]).toBeCloseTo(reference.summaries[0], 4);
     expect(plain.summaries[0]).not.toBe(reference.summaries[0]);
@@ -614,17 +621,24 @@ describe("the integer product", () => {
     (row, j) => Math.abs(gaussian(4, PURPOSE.synthetic, row, j)) * 1e-6,
   ];
 
-  it.each([3, 70, 128, 132, 290, 512])(
-    "gives the same bounds by sums of 16 and of 32 bits: %i dimensions",
-    (dIn) => {
-      const [latents, rows] = [45, 16];
+  const ways = [
+    { name: "16 bits", wideSums: 0, pairs: 0, tile: NARROW_TILE, offset: 31 },
+    { name: "32 bits", wideSums: 1, pairs: 0, tile: WIDE_TILE, offset: 63 },
+    { name: "32 bits, two panels at once", wideSums: 1, pairs: 1, tile: WIDE_TILE, offset: 63 },
+  ] as const;
+
+  it.each(ways.flatMap((way) => [3, 70, 128, 132, 290, 512].map((dIn) => ({ ...way, dIn }))))(
+    "is exact by sums of $name, and gives bounds: $dIn dimensions",
+    ({ dIn, wideSums, pairs, tile, offset }) => {
+      const [latents, rows, panels] = [45, 24, 3];
       const padded = 32 * Math.ceil(dIn / 32);
       const memory = scratchMemory(2 ** 21);
       const wasm = instantiate(variant, memory);
       const floats = new Float32Array(memory.buffer);
+      const bytes = new Int8Array(memory.buffer);
       const at = (index: number): number => index * 131072;
-      const [x, w, ones, packed, quantised, rowTerms, latentTerms, maxima, sums] = [
-        0, 1, 2, 3, 4, 5, 6, 7, 8,
+      const [x, w, ones, packed, quantised, rowTerms, latentTerms, maxima, sums, u] = [
+        0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
       ].map(at);
       const fill = (to: number, count: number, seed: number): void => {
         for (let row = 0; row < count; row++) {
@@ -635,33 +649,49 @@ describe("the integer product", () => {
       fill(x, rows, 0);
       fill(w, latents, 1000);
       floats.fill(1, ones / 4, ones / 4 + dIn);
+      const pieces = (latent: number): number =>
+        quantised + Math.floor(latent / tile) * tile * padded + 4 * (latent % tile);
       for (let latent = 0; latent < latents; latent++) {
-        const out = quantised + Math.floor(latent / 4) * 4 * padded + 4 * (latent % 4);
-        wasm.quantiseLatent(out, latentTerms + LATENT_TERMS * latent, w + 4 * latent * dIn, 0, ones, dIn);
+        const terms = latentTerms + LATENT_TERMS * latent;
+        wasm.quantiseLatent(pieces(latent), terms, w + 4 * latent * dIn, 0, ones, dIn, wideSums);
       }
-      for (let panel = 0; panel < 2; panel++) {
-        wasm.quantiseRows(
-          packed + panel * 8 * padded,
-          rowTerms + ROW_TERMS * panel,
-          x + panel * 32 * dIn,
-          0,
-          0,
-          ones,
-          8,
-          dIn,
-          wasm.usualSquares(latentTerms, latents),
-        );
+      const usual = wasm.usualSquares(latentTerms, latents);
+      for (let panel = 0; panel < panels; panel++) {
+        const [out, terms] = [packed + panel * 8 * padded, rowTerms + ROW_TERMS * panel];
+        wasm.quantiseRows(out, terms, x + panel * 32 * dIn, 0, 0, ones, 8, dIn, usual, wideSums);
       }
-      const boundsBy = (wideSums: 0 | 1): Float32Array => {
-        const u = at(10 + wideSums);
-        wasm.screen(u, packed, 2, rowTerms, quantised, latentTerms, latents, dIn, maxima, 2, sums, wideSums);
-        return floats.slice(u / 4, u / 4 + latents * rows);
-      };
-      const bounds = boundsBy(0);
-      expect(bounds).toEqual(boundsBy(1));
-      // And they are bounds, close ones, where rounding errors are independent of what they are multiplied with.
-      for (let latent = 0; latent < latents; latent += kinds.length) {
+      wasm.screen(
+        u,
+        packed,
+        panels,
+        rowTerms,
+        quantised,
+        latentTerms,
+        latents,
+        dIn,
+        maxima,
+        2,
+        sums,
+        wideSums,
+        pairs,
+      );
+      for (let latent = 0; latent < latents; latent++) {
+        const [scale, ratio, norm, bias] = floats.subarray((latentTerms + LATENT_TERMS * latent) / 4);
         for (let row = 0; row < rows; row++) {
+          const [panel, lane] = [Math.floor(row / 8), row % 8];
+          let sum = 0;
+          for (let j = 0; j < padded; j++) {
+            const piece = Math.floor(j / 4);
+            const q = bytes[packed + panel * 8 * padded + 32 * piece + 4 * lane + (j % 4)];
+            sum += q * (bytes[pieces(latent) + 4 * tile * piece + (j % 4)] - offset);
+          }
+          const term = (field: number): number =>
+            floats[(rowTerms + ROW_TERMS * panel) / 4 + 8 * field + lane];
+          const margin = wasm.maddScalar(term(1), norm, wasm.maddScalar(term(2), ratio, bias));
+          const bound = floats[u / 4 + (panel * latents + latent) * 8 + lane];
+          expect(bound).toBe(wasm.maddScalar(Math.fround(sum * term(0)), scale, margin));
+          // Bounds are for rounding errors that are independent of what they are multiplied with.
+          if (latent % kinds.length !== 0) continue;
           const of = (from: number, j: number): number => floats[from / 4 + j];
           let [exact, xSquare, wSquare] = [0, 0, 0];
           for (let j = 0; j < dIn; j++) {
@@ -671,13 +701,10 @@ describe("the integer product", () => {
             wSquare += b * b;
           }
           const norms = Math.sqrt(xSquare * wSquare);
-          const bound = bounds[Math.floor(row / 8) * latents * 8 + latent * 8 + (row % 8)];
           expect(bound).toBeGreaterThan(exact - 1e-6 * norms);
-          const close =
-            row % kinds.length === 0
-              ? exact + (14 * 0.05 * norms) / Math.sqrt(dIn)
-              : Number.POSITIVE_INFINITY;
-          expect(bound).toBeLessThan(close);
+          // Half as far where latents have twice the steps.
+          const close = (wideSums ? 7 : 14) * 0.05 * (norms / Math.sqrt(dIn));
+          if (row % kinds.length === 0) expect(bound).toBeLessThan(exact + close);
         }
       }
     },

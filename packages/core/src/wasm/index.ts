@@ -1,9 +1,10 @@
 /** The kernels in WebAssembly SIMD as an implementation of the stages. */
 import type { WasmMemory } from "../arena.ts";
+import type { KernelOptions } from "../kernel-variants.ts";
 import type { DeepKernels, Kernels, SparseKernels } from "../kernels.ts";
 import type { Plan } from "../plan.ts";
 import { wasmDeepKernels } from "./deep.ts";
-import { instantiate, type KernelExports, type WasmVariant } from "./instance.ts";
+import { instantiate, sumsAreWide, type WasmVariant } from "./instance.ts";
 import { wasmSparseKernels } from "./sparse.ts";
 import { wasmUpdates } from "./update.ts";
 
@@ -12,14 +13,15 @@ export function wasmKernels(
   plan: Plan,
   memory: WasmMemory,
   variant: WasmVariant,
-  wideSimd: boolean,
-  wrap: (functions: KernelExports) => KernelExports = (functions) => functions,
+  options: KernelOptions = {},
 ): Kernels {
   if (plan.precision !== "float32") throw new Error("internal: the WebAssembly kernels are for float32");
-  const wasm = wrap(instantiate(variant, memory));
+  const { wideSimd = false, wrapFunctions = (functions) => functions } = options;
+  const wasm = wrapFunctions(instantiate(variant, memory));
   const { model } = plan.setup;
   const wide = wideSimd ? 1 : 0;
   const updates = wasmUpdates(plan, wasm, wide);
+  const wideSums = (options.wideSums ?? sumsAreWide(wasm, variant)) ? 1 : 0;
   if (plan.encoder === "screened" && variant === "wasm-simd")
     throw new Error("internal: these kernels do not screen, see chooseEncoder");
   const absent = (kind: string) => (): never => {
@@ -27,7 +29,7 @@ export function wasmKernels(
   };
   const sparse: SparseKernels =
     model.kind === "sparse"
-      ? wasmSparseKernels(plan, model, wasm, wide, updates)
+      ? wasmSparseKernels(plan, model, wasm, { wide, wideSums }, updates)
       : {
           encodeRows: absent("sparse"),
           decodeRows: absent("sparse"),

@@ -3,7 +3,6 @@
  * `@sparseloom/core/kernels`, for whoever times single functions; trainers use the stages of `createKernels`.
  */
 import type { WasmMemory } from "../arena.ts";
-export { fasterScreen, type Screen } from "./faster-sums.ts";
 import { RELAXED_SIMD_MODULE, SIMD_MODULE } from "./modules.generated.ts";
 
 export {
@@ -13,7 +12,7 @@ export {
   ROW_BLOCK,
   UNIT_BLOCK,
 } from "../block-sizes.ts";
-export { LATENT_TERMS, PANEL, ROW_TERMS } from "../tiles.ts";
+export { LATENT_TERMS, NARROW_TILE, PANEL, ROW_TERMS, WIDE_TILE } from "../tiles.ts";
 
 /** Functions of assembly/index.ts. Pointers are byte offsets into the memory. */
 export interface KernelExports {
@@ -31,7 +30,15 @@ export interface KernelExports {
     wide: 0 | 1,
   ): void;
   packRow(panel: number, lane: number, x: number, dIn: number): void;
-  quantiseLatent(out: number, terms: number, w: number, bias: number, equaliser: number, dIn: number): number;
+  quantiseLatent(
+    out: number,
+    terms: number,
+    w: number,
+    bias: number,
+    equaliser: number,
+    dIn: number,
+    wideSums: 0 | 1,
+  ): number;
   quantiseRows(
     packed: number,
     terms: number,
@@ -42,6 +49,7 @@ export interface KernelExports {
     rows: number,
     dIn: number,
     latentSquares: number,
+    wideSums: 0 | 1,
   ): number;
   usualSquares(latentTerms: number, latents: number): number;
   screen(
@@ -57,8 +65,10 @@ export interface KernelExports {
     tilesPerGroup: number,
     sums: number,
     wideSums: 0 | 1,
+    pairs: 0 | 1,
   ): void;
-  screenGroupCount(units: number, tilesPerGroup: number): number;
+  screenGroupCount(units: number, tilesPerGroup: number, wideSums: 0 | 1): number;
+  addsInOneInstruction(factor: number): 0 | 1;
   evaluateList(
     list: number,
     capacity: number,
@@ -315,6 +325,17 @@ export interface KernelExports {
   maddScalar(a: number, b: number, c: number): number;
 }
 
+/** How products are tiled; no bit of a result depends on it. */
+export interface Tiling {
+  /** Two panels of rows at a time, for engines that join 128-bit operations into 256-bit ones. */
+  readonly wide: 0 | 1;
+  /**
+   * Screening's integer product adds up in 32 bits, which is faster where four products are added to a sum by one
+   * instruction. Latents and rows are quantised accordingly: all threads that share a memory must do alike.
+   */
+  readonly wideSums: 0 | 1;
+}
+
 /**
  * A variant of the kernels. Runs of different variants need not agree to the bit: relaxed SIMD agrees with the
  * reference where its multiply-add is fused; plain SIMD rounds twice.
@@ -363,4 +384,9 @@ export function scratchMemory(bytes: number = 1): WasmMemory {
 export function instantiate(variant: WasmVariant, memory: WasmMemory): KernelExports {
   const module = new WebAssembly.Module(decode(variant === "wasm-simd" ? SIMD_MODULE : RELAXED_SIMD_MODULE));
   return new WebAssembly.Instance(module, { env: { memory } }).exports as KernelExports;
+}
+
+/** {@link Tiling.wideSums} for this machine. */
+export function sumsAreWide(wasm: KernelExports, variant: WasmVariant): boolean {
+  return variant !== "wasm-simd" && wasm.addsInOneInstruction(-1) === 1;
 }

@@ -14,13 +14,13 @@ import { quantisedLength } from "../plan-sparse.ts";
 import type { Plan } from "../plan.ts";
 import { PURPOSE, uniform } from "../random.ts";
 import { rowDimension, type SparseModelSetup } from "../setup.ts";
-import { LATENT_TERMS, PANEL, ROW_TERMS, SCREEN_TILE } from "../tiles.ts";
+import { LATENT_TERMS, PANEL, ROW_TERMS } from "../tiles.ts";
 import type { ExactEncoder, RowList } from "./encode.ts";
-import type { KernelExports } from "./instance.ts";
+import type { KernelExports, Tiling } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 import { settleAbove } from "./screen-above.ts";
 import { settleTopK } from "./screen-topk.ts";
-import { type Outcome, type ScreeningScratch, screeningOf } from "./screened-block.ts";
+import { type Outcome, type ScreeningScratch, screeningOf, screenTile } from "./screened-block.ts";
 
 export interface ScreenedEncoder extends ScreeningKernels {
   /** Encodes rows [first, last) into records; false when they do not fit. */
@@ -33,6 +33,7 @@ export function screenedEncoder(
   model: SparseModelSetup,
   wasm: KernelExports,
   exact: ExactEncoder,
+  tiling: Tiling,
 ): ScreenedEncoder {
   const { dIn, latents, applyBDecToInput, architecture } = model;
   const { selection } = ARCHITECTURES[architecture];
@@ -45,9 +46,11 @@ export function screenedEncoder(
   const [slots, centred] = [at("slots"), applyBDecToInput ? at("centredInput") : 0];
   const [recordLatent, recordValue] = [at("recordLatent"), at("recordValue")];
   const [equaliser, quantised, latentTerms] = [at("equaliser"), at("quantisedLatents"), at("latentTerms")];
-  const tileBytes = 4 * quantisedLength(dIn);
+  const { wideSums } = tiling;
+  const tile = screenTile(tiling);
+  const tileBytes = tile * quantisedLength(dIn);
   const panelBytes = PANEL * quantisedLength(dIn);
-  const screening = screeningOf(plan, model, wasm);
+  const screening = screeningOf(plan, model, wasm, tiling);
   const { rowsAtOnce, settle } = (topK ? settleTopK : settleAbove)(plan, model, wasm, screening);
   const unscreened = new Int32Array(ROW_BLOCK / PANEL);
   const redo: RowList = { rows: new Int32Array(ROW_BLOCK), count: 0 };
@@ -150,6 +153,7 @@ export function screenedEncoder(
         Math.min(PANEL, rows - row),
         dIn,
         latentSquares,
+        wideSums,
       );
     }
   };
@@ -178,12 +182,13 @@ export function screenedEncoder(
       let count = 0;
       for (let latent = first; latent < last; latent++) {
         count += wasm.quantiseLatent(
-          quantised + Math.floor(latent / SCREEN_TILE) * tileBytes + 4 * (latent % SCREEN_TILE),
+          quantised + Math.floor(latent / tile) * tileBytes + 4 * (latent % tile),
           latentTerms + latent * LATENT_TERMS,
           W_enc + latent * rowBytes,
           arena.b_enc.value[latent],
           equaliser,
           dIn,
+          wideSums,
         );
       }
       return count;

@@ -6,10 +6,9 @@ import { CANDIDATE_WORDS, candidateCapacity, quantisedLength, screenedCapacity }
 import type { Plan } from "../plan.ts";
 import { mostSelected, usualSelected } from "../selection.ts";
 import type { SparseModelSetup } from "../setup.ts";
-import { PANEL, ROW_TERMS, SCREEN_TILE, TILE } from "../tiles.ts";
+import { NARROW_TILE, PANEL, ROW_TERMS, TILE, WIDE_TILE } from "../tiles.ts";
 import { tilesPerGroup } from "./encode.ts";
-import { fasterScreen } from "./faster-sums.ts";
-import type { KernelExports } from "./instance.ts";
+import type { KernelExports, Tiling } from "./instance.ts";
 import { pointersOf } from "./pointers.ts";
 
 /**
@@ -30,8 +29,9 @@ export interface ScreeningScratch {
   /** Lists of all candidates of eight rows, and twice as many numbers as a list has. */
   readonly lists: number;
   readonly values: number;
-  /** Terms of the block's panels, and scratch for a tile's sums. */
+  /** Terms of the block's panels. */
   readonly rowTerms: number;
+  /** Scratch for a tile's sums. */
   readonly sums: number;
   /** The block's quantised rows. */
   readonly packed: number;
@@ -106,25 +106,36 @@ export interface Screening {
   ): boolean;
 }
 
+/** Latents that are stored together. */
+export function screenTile({ wideSums }: Tiling): number {
+  return wideSums ? WIDE_TILE : NARROW_TILE;
+}
+
 /** The integer product over the memory laid out by `plan`. */
-export function screeningOf(plan: Plan, model: SparseModelSetup, wasm: KernelExports): Screening {
+export function screeningOf(
+  plan: Plan,
+  model: SparseModelSetup,
+  wasm: KernelExports,
+  tiling: Tiling,
+): Screening {
   const { dIn, latents } = model;
   const at = pointersOf(plan);
   const [quantised, latentTerms] = [at("quantisedLatents"), at("latentTerms")];
   const firstCapacity = candidateCapacity(mostSelected(plan.setup));
   const capacity = screenedCapacity(plan.setup);
-  const tiles = Math.max(2, tilesPerGroup(latents, SCREEN_TILE, usualSelected(plan.setup), 6));
-  const groups = wasm.screenGroupCount(latents, tiles);
+  const { wide, wideSums } = tiling;
+  const tile = screenTile(tiling);
+  const tiles = Math.max(2, tilesPerGroup(latents, tile, usualSelected(plan.setup), 24 / tile));
+  const groups = wasm.screenGroupCount(latents, tiles, wideSums);
   const panelBytes = PANEL * quantisedLength(dIn);
   const boundsBytes = 4 * PANEL * latents;
   const maximaBytes = 4 * PANEL * groups;
-  const screen = fasterScreen(wasm);
 
   const scratchOf = (rank: number): ScreeningScratch => {
     const words = rank * (CANDIDATE_WORDS + 16 * firstCapacity);
     const counts = at("candidates") + 4 * words;
     const lists = at("screenedCandidates") + rank * 18 * capacity * 4;
-    const rowTerms = at("rowTerms") + rank * (ROW_BLOCK / PANEL + 1) * ROW_TERMS;
+    const rowTerms = at("rowTerms") + rank * (ROW_BLOCK / PANEL) * ROW_TERMS;
     const upperBounds = at("preActivations") + rank * ROW_BLOCK * latents * 4;
     return {
       words,
@@ -134,7 +145,7 @@ export function screeningOf(plan: Plan, model: SparseModelSetup, wasm: KernelExp
       lists,
       values: lists + 16 * capacity * 4,
       rowTerms,
-      sums: rowTerms + (ROW_BLOCK / PANEL) * ROW_TERMS,
+      sums: at("screenSums") + rank * 2 * WIDE_TILE * PANEL * 4,
       packed: at("quantisedRows") + rank * ROW_BLOCK * quantisedLength(dIn),
       upperBounds,
       maxima: at("groupMaxima") + rank * ROW_BLOCK * Math.ceil(latents / TILE) * 4,
@@ -146,7 +157,7 @@ export function screeningOf(plan: Plan, model: SparseModelSetup, wasm: KernelExp
   return {
     scratches: Array.from({ length: plan.workers }, (_, rank) => scratchOf(rank)),
     groups,
-    groupUnits: SCREEN_TILE * tiles,
+    groupUnits: tile * tiles,
     firstCapacity,
     capacity,
     forPanels({ scratch, first, last }, settle) {
@@ -154,7 +165,7 @@ export function screeningOf(plan: Plan, model: SparseModelSetup, wasm: KernelExp
       for (let panel = 0; panel < panels; panel++) {
         const inPlace = panel % PANELS_AT_ONCE;
         if (inPlace === 0) {
-          screen(
+          wasm.screen(
             scratch.upperBounds,
             scratch.packed + panel * panelBytes,
             Math.min(PANELS_AT_ONCE, panels - panel),
@@ -166,6 +177,8 @@ export function screeningOf(plan: Plan, model: SparseModelSetup, wasm: KernelExp
             scratch.maxima,
             tiles,
             scratch.sums,
+            wideSums,
+            wide,
           );
         }
         const rows = Math.min(PANEL, last - first - panel * PANEL);

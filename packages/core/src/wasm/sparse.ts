@@ -18,7 +18,7 @@ import { hasAuxiliary, hasRecordStarts, hasWide, latentSums, recordStartsRow } f
 import { type Plan, regionOf } from "../plan.ts";
 import { outputDimension, rowDimension, type SparseModelSetup } from "../setup.ts";
 import { wasmAuxiliary } from "./auxiliary.ts";
-import type { KernelExports } from "./instance.ts";
+import type { KernelExports, Tiling } from "./instance.ts";
 import { denseProducts } from "./dense.ts";
 import { latentChunks } from "./latent-chunks.ts";
 import { exactEncoder } from "./encode.ts";
@@ -30,14 +30,15 @@ import { wasmSkip } from "./skip.ts";
 import { screenedEncoder } from "./screen.ts";
 import { wasmWide } from "./wide.ts";
 
-/** The stages over the memory laid out by `plan`. `wide`: products in tiles of two panels. */
+/** The stages over the memory laid out by `plan`. */
 export function wasmSparseKernels(
   plan: Plan,
   model: SparseModelSetup,
   wasm: KernelExports,
-  wide: 0 | 1,
+  tiling: Tiling,
   updates: UpdateKernels,
 ): SparseKernels {
+  const { wide } = tiling;
   const { dIn, latents, applyBDecToInput, architecture } = model;
   const { selection, gate = false, rules: makeRules } = ARCHITECTURES[architecture];
   const rules = makeRules?.(model);
@@ -70,7 +71,8 @@ export function wasmSparseKernels(
   const exact = exactEncoder(plan, model, wasm, wide);
   const recordStarts = training && hasRecordStarts(plan.setup) ? at("recordStarts") : 0;
   const startsBytes = 2 * recordStartsRow(batchRows);
-  const screening = plan.encoder === "screened" ? screenedEncoder(plan, model, wasm, exact) : undefined;
+  const screening =
+    plan.encoder === "screened" ? screenedEncoder(plan, model, wasm, exact, tiling) : undefined;
   const skip = model.skip === true ? wasmSkip(plan, model, wasm, wide) : undefined;
   const prefixes = model.prefixes === undefined ? undefined : wasmPrefixes(plan, model, wasm);
   const decodeGate = gate && training ? wasmGate(plan, model, wasm) : undefined;
