@@ -63,14 +63,48 @@ function lanesSum(v: v128): i32 {
 function scaled(values: usize, factors: usize, j: usize, length: usize): v128 {
   const at = j << 2;
   if (j + 4 <= length) return f32x4.mul(v128.load(values + at), v128.load(factors + at));
+  if (j >= length) return f32x4.splat(0);
   return f32x4.mul(loadPart(values + at, length - j), loadPart(factors + at, length - j));
 }
 
-/** Four integers of 8 bits, as a word, from four of 32 bits that fit. */
+/** Added to a number between −2²² and 2²², it leaves the nearest integer in the lower bits, ties to even. */
+const ROUNDER: f32 = 12582912;
+const ROUNDER_BITS: i32 = 0x4b400000;
+
+/** The integers next to {@link scaled}·factor, plus `offset`, of entries [j, j + 8), in 16 bits. Of what is not a number, any. */
 @inline
-function bytes(q: v128): i32 {
-  const words = i16x8.narrow_i32x4_s(q, q);
-  return i32x4.extract_lane(i8x16.narrow_i16x8_s(words, words), 0);
+function eightSteps(values: usize, factors: usize, j: usize, length: usize, factor: v128, offset: i32): v128 {
+  const rounder = f32x4.splat(ROUNDER);
+  const bits = i32x4.splat(ROUNDER_BITS - offset);
+  const low = f32x4.add(f32x4.mul(scaled(values, factors, j, length), factor), rounder);
+  const high = f32x4.add(f32x4.mul(scaled(values, factors, j + 4, length), factor), rounder);
+  return i16x8.narrow_i32x4_s(i32x4.sub(low, bits), i32x4.sub(high, bits));
+}
+
+/** Stores the words of 16 dimensions `stride` bytes apart. */
+@inline
+function storeWords(out: usize, stride: usize, words: v128): void {
+  v128.store_lane<i32>(out, words, 0);
+  v128.store_lane<i32>(out + stride, words, 1);
+  v128.store_lane<i32>(out + 2 * stride, words, 2);
+  v128.store_lane<i32>(out + 3 * stride, words, 3);
+}
+
+/** How many of 16 bytes are `zero`. */
+@inline
+function countBytes(words: v128, zero: v128): i32 {
+  return popcnt<i32>(i8x16.bitmask(i8x16.eq(words, zero)));
+}
+
+/** Whether more than half of what is not zero became zero: `zeros` of the `length` entries did, or were. */
+@inline
+function mostlyLost(zeros: i32, values: usize, factors: usize, length: usize): bool {
+  if (2 * zeros <= <i32>length) return false;
+  let present: i32 = 0;
+  for (let j: usize = 0; j < length; j += 4) {
+    present += popcnt<i32>(i32x4.bitmask(f32x4.ne(scaled(values, factors, j, length), f32x4.splat(0))));
+  }
+  return 2 * (zeros - (<i32>length - present)) > present;
 }
 
 @inline
@@ -90,27 +124,26 @@ export function quantiseLatent(out: usize, terms: usize, w: usize, bias: f32, eq
   let squares = f32x4.splat(0);
   for (let j: usize = 0; j < dIn; j += 4) {
     const value = scaled(w, equaliser, j, dIn);
-    largest = f32x4.max(largest, f32x4.abs(value));
+    largest = f32x4.pmax(largest, f32x4.abs(value));
     squares = f32x4.add(squares, f32x4.mul(value, value));
   }
   const most = largestLane(largest);
+  // Not a number where an entry is none, of which `most` knows nothing.
   const square = lane0(squares) + lane1(squares) + lane2(squares) + lane3(squares);
   const usable = most > 1e-30 && square > 0 && square < f32.MAX_VALUE;
   const inverse = f32x4.splat(usable ? <f32>levels / most : 0);
-  const offset = i32x4.splat(levels);
-  let zeros = i32x4.splat(0);
-  let nonZeros = zeros;
-  for (let j: usize = 0; j < dIn; j += 4) {
-    const value = scaled(w, equaliser, j, dIn);
-    const q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(value, inverse)));
-    const present = f32x4.ne(value, f32x4.splat(0));
-    nonZeros = i32x4.sub(nonZeros, present);
-    zeros = i32x4.sub(zeros, v128.and(present, i32x4.eq(q, i32x4.splat(0))));
-    store<i32>(out + j * tile, bytes(i32x4.add(q, offset)));
+  const zero = i8x16.splat(<i8>levels);
+  const padded = paddedLength(dIn);
+  let zeros: i32 = 0;
+  for (let j: usize = 0; j < padded; j += 16) {
+    const low = eightSteps(w, equaliser, j, dIn, inverse, levels);
+    const words = i8x16.narrow_i16x8_s(low, eightSteps(w, equaliser, j + 8, dIn, inverse, levels));
+    zeros += countBytes(words, zero);
+    storeWords(out + j * tile, 4 * tile, words);
   }
-  for (let j = (dIn + 3) & ~3; j < paddedLength(dIn); j += 4) store<i32>(out + j * tile, bytes(offset));
+  zeros -= <i32>(padded - dIn);
   // A bias that is not a number, or not finite, fails the comparison: what comes of it is to be seen.
-  const unscreened = (!usable && most != 0) || 2 * lanesSum(zeros) > lanesSum(nonZeros) || !(abs(bias) < Infinity);
+  const unscreened = (!usable && (most != 0 || square != 0)) || mostlyLost(zeros, w, equaliser, dIn) || !(abs(bias) < Infinity);
   const norm = root(square);
   const scale: f32 = usable && !unscreened ? most / <f32>levels : 0;
   store<f32>(terms, scale);
@@ -154,6 +187,7 @@ export function usualSquares(latentTerms: usize, latents: usize): f32 {
 export function quantiseRows(packed: usize, terms: usize, x: usize, bias: usize, centred: usize, inverse: usize, rows: usize, dIn: usize, latentSquares: f32, wideSums: bool): i32 {
   let unscreened = 0;
   const padded = paddedLength(dIn);
+  const one = i16x8.splat(1);
   for (let lane: usize = 0; lane < PANEL; lane++) {
     const out = packed + lane * 4;
     const term = terms + lane * 4;
@@ -177,9 +211,10 @@ export function quantiseRows(packed: usize, terms: usize, x: usize, bias: usize,
       const end = min(first + 4 * DOTS, dIn);
       for (let j = first; j < end; j += 4) {
         const value = scaled(row, inverse, j, dIn);
-        largest = f32x4.max(largest, f32x4.abs(value));
-        up = f32x4.add(up, f32x4.max(value, f32x4.splat(0)));
-        down = f32x4.sub(down, f32x4.min(value, f32x4.splat(0)));
+        largest = f32x4.pmax(largest, f32x4.abs(value));
+        // What is not a number stays so.
+        up = f32x4.add(up, f32x4.pmax(value, f32x4.splat(0)));
+        down = f32x4.sub(down, f32x4.pmin(value, f32x4.splat(0)));
       }
       // Neighbouring dimensions are added up together.
       mostAdded = f32x4.max(mostAdded, f32x4.add(up, v128.shuffle<f32>(up, up, 1, 0, 3, 2)));
@@ -193,32 +228,29 @@ export function quantiseRows(packed: usize, terms: usize, x: usize, bias: usize,
     const levels = wideSums ? ROW_LEVELS : floor<f32>(min<f32>(ROW_LEVELS, (MOST_ADDED * most) / added));
     const factorOne: f32 = usable ? levels / most : 0;
     const factor = f32x4.splat(factorOne);
-    let sum = i32x4.splat(0);
-    let squares = sum;
-    let zeroLanes = sum;
-    let nonZeroLanes = sum;
-    for (let j: usize = 0; j < dIn; j += 4) {
-      const value = scaled(row, inverse, j, dIn);
-      const q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(value, factor)));
-      const present = f32x4.ne(value, f32x4.splat(0));
-      nonZeroLanes = i32x4.sub(nonZeroLanes, present);
-      zeroLanes = i32x4.sub(zeroLanes, v128.and(present, i32x4.eq(q, i32x4.splat(0))));
-      sum = i32x4.add(sum, q);
-      squares = i32x4.add(squares, i32x4.mul(q, q));
-      store<i32>(out + (j << 3), bytes(q));
+    let sums = i32x4.splat(0);
+    let squares = sums;
+    let zeros: i32 = 0;
+    for (let j: usize = 0; j < padded; j += 16) {
+      const low = eightSteps(row, inverse, j, dIn, factor, 0);
+      const high = eightSteps(row, inverse, j + 8, dIn, factor, 0);
+      sums = i32x4.add(sums, i32x4.add(i32x4.dot_i16x8_s(low, one), i32x4.dot_i16x8_s(high, one)));
+      squares = i32x4.add(squares, i32x4.add(i32x4.dot_i16x8_s(low, low), i32x4.dot_i16x8_s(high, high)));
+      const words = i8x16.narrow_i16x8_s(low, high);
+      zeros += countBytes(words, i8x16.splat(0));
+      storeWords(out + (j << 3), 32, words);
     }
-    for (let j = (dIn + 3) & ~3; j < padded; j += 4) store<i32>(out + (j << 3), 0);
-    const nonZeros = lanesSum(nonZeroLanes);
+    zeros -= <i32>(padded - dIn);
     // All zero is exact; the rest of what cannot be scaled is not.
-    if ((!usable && nonZeros > 0) || 2 * lanesSum(zeroLanes) > nonZeros) unscreened |= 1 << <i32>lane;
+    if ((!usable && !(added == 0)) || mostlyLost(zeros, row, inverse, dIn)) unscreened |= 1 << <i32>lane;
     const scale: f32 = usable ? most / levels : 0;
-    const square = <f32>lanesSum(squares);
+    const square: f32 = usable ? <f32>lanesSum(squares) : 0;
     const deviation: f32 = (MARGIN * scale) / root(12);
     const c = root(1 + square / latentSquares);
     store<f32>(term, scale);
     store<f32>(term, max((deviation * (1 + c * c)) / (2 * c), TINY), 32);
     store<f32>(term, (deviation * square) / (2 * c), 64);
-    store<i32>(term, -latentLevels(wideSums) * lanesSum(sum), 96);
+    store<i32>(term, usable ? -latentLevels(wideSums) * lanesSum(sums) : 0, 96);
     store<f32>(term, deviation * deviation, 128);
     store<f32>(term, deviation * deviation * square, 160);
   }
