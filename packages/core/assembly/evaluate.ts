@@ -3,9 +3,9 @@
  * latents. Up to sixteen chains at a time: lanes are latents, whose weights are transposed in registers, four dimensions at
  * once.
  */
-import { deviationsOf, marginOf } from "./screen";
-import { LATENT_TERMS, MARGIN } from "./quantise";
-import { madd } from "./simd";
+import { marginOf, varianceOf } from "./screen";
+import { LATENT_TERMS } from "./quantise";
+import { madd, root } from "./simd";
 
 /**
  * Replaces the bounds in a list (see select.ts) by canonical values. Returns the largest error of screening among
@@ -28,7 +28,7 @@ export function replaceBounds(list: usize, capacity: usize, count: usize, values
     largest = worst(largest, value, load<f32>(list + at), rowTerms, latentTerms + <usize>load<i32>(latents + at) * LATENT_TERMS);
     store<f32>(list + at, value);
   }
-  return largest;
+  return root(largest);
 }
 
 /**
@@ -47,9 +47,11 @@ export function evaluateRest(
   for (let i: usize = 0; i < count; i++) {
     const latent = load<i32>(latents + (i << 2));
     while (next < knownCount && load<i32>(knownLatents + (next << 2)) < latent) next++;
-    if (next < knownCount && load<i32>(knownLatents + (next << 2)) == latent) continue;
+    // Without a branch, which could not be predicted: what is known is overwritten.
+    const isKnown = <usize>(next < knownCount) & <usize>(load<i32>(knownLatents + (next << 2)) == latent);
     store<i32>(rest + (missing << 2), latent);
-    missing++;
+    missing += 1 - isKnown;
+    next += isKnown;
   }
   chains(values, rest, missing, x, start, w, dIn);
   let largest: f32 = 0;
@@ -68,17 +70,22 @@ export function evaluateRest(
     largest = worst(largest, value, load<f32>(list + at), rowTerms, latentTerms + <usize>latent * LATENT_TERMS);
     store<f32>(list + at, value);
   }
-  return largest;
+  return root(largest);
 }
 
-/** The larger of `largest` and the error of a bound, in standard deviations; NaN stays, or comes of a value. */
+/**
+ * The larger of `largest` and the error of a bound, as the square of it in standard deviations; NaN stays, or comes of a value.
+ * Squares, since one division then is all that takes time.
+ */
 @inline
 function worst(largest: f32, value: f32, bound: f32, rowTerms: usize, latentTerms: usize): f32 {
   if (value != value) return NaN;
   const margin = marginOf(rowTerms, latentTerms);
   // A latent that is not screened has an infinite bound and no error, as has a row of zeros.
   if (margin == Infinity || margin < 1e-12) return largest;
-  return f32(Math.max(largest, (MARGIN * abs(value - (bound - margin))) / deviationsOf(rowTerms, latentTerms)));
+  const error = value - (bound - margin);
+  const square = (error * error) / varianceOf(rowTerms, latentTerms);
+  return square > largest ? square : largest;
 }
 
 /**

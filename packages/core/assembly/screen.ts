@@ -8,8 +8,8 @@
  * are added up in 16 bits over 4·DOTS dimensions, then widened, in tiles of 4 × 8.
  */
 import { PANEL } from "./product";
-import { DEPTH, DOTS, LATENT_TERMS, NARROW_TILE, ROW_TERMS, tileOf, WIDE_TILE } from "./quantise";
-import { madd, root } from "./simd";
+import { DEPTH, DOTS, LATENT_TERMS, MARGIN, NARROW_TILE, ROW_TERMS, tileOf, WIDE_TILE } from "./quantise";
+import { madd } from "./simd";
 
 /**
  * Bytes of latents that all panels are multiplied with before the next: they stay in a second-level cache, and are read in
@@ -366,9 +366,9 @@ export function marginOf(rowTerms: usize, latentTerms: usize): f32 {
   return load<f32>(rowTerms, 32) * load<f32>(latentTerms, 8) + load<f32>(rowTerms, 64) * load<f32>(latentTerms, 4);
 }
 
-/** MARGIN standard deviations of the rounding errors of one row and latent: what {@link marginOf} bounds from above. */
-export function deviationsOf(rowTerms: usize, latentTerms: usize): f32 {
+/** The variance of the rounding errors of one row and latent: {@link marginOf} bounds MARGIN times its root from above. */
+export function varianceOf(rowTerms: usize, latentTerms: usize): f32 {
   const norm = load<f32>(latentTerms, 8);
   const scale = load<f32>(latentTerms);
-  return root(load<f32>(rowTerms, 128) * norm * norm + load<f32>(rowTerms, 160) * scale * scale);
+  return (load<f32>(rowTerms, 128) * norm * norm + load<f32>(rowTerms, 160) * scale * scale) * (1 / (MARGIN * MARGIN));
 }

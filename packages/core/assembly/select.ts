@@ -12,6 +12,12 @@ import { PANEL } from "./product";
 const SMALLEST: i32 = 1;
 /** Bits above those of +Infinity. */
 const ABOVE_ALL: i32 = 0x7f800001;
+/**
+ * Searches begin this far below the largest value's bits, a factor of two, and go twice as far each time until enough values
+ * are reached; from then on, with a width of all that can be left, they halve it.
+ */
+const FIRST_WIDTH: i32 = 1 << 23;
+const ALL_WIDTH: i32 = 1 << 29;
 /** A bound that lets through this many groups more than k is good enough: each costs less than a bisection step. */
 const SLACK: i32 = 4;
 
@@ -32,21 +38,33 @@ export function nanRows(maxima: usize, groups: usize): i32 {
 export function lowerBounds(bounds: usize, values: usize, count: usize, k: i32, slack: i32): void {
   const wanted = i32x4.splat(k);
   const enough = i32x4.splat(k + slack);
+  const end = values + count * 32;
   let below0 = i32x4.splat(SMALLEST);
   let below1 = below0;
-  let above0 = i32x4.splat(ABOVE_ALL);
-  let above1 = above0;
+  let above0 = below0;
+  let above1 = below0;
+  for (let at = values; at < end; at += 32) {
+    above0 = i32x4.max_s(above0, v128.load(at));
+    above1 = i32x4.max_s(above1, v128.load(at, 16));
+  }
+  // Of what is not a number there is nothing above but the end.
   const one = i32x4.splat(1);
+  const all = i32x4.splat(ALL_WIDTH);
+  above0 = i32x4.min_s(i32x4.add(above0, one), i32x4.splat(ABOVE_ALL));
+  above1 = i32x4.min_s(i32x4.add(above1, one), i32x4.splat(ABOVE_ALL));
+  let width0 = i32x4.splat(FIRST_WIDTH);
+  let width1 = width0;
   for (;;) {
     // Done where the interval holds one number only; its lower end is reached by k values or is SMALLEST.
     const open0 = i32x4.gt_s(i32x4.sub(above0, below0), one);
     const open1 = i32x4.gt_s(i32x4.sub(above1, below1), one);
     if (!v128.any_true(v128.or(open0, open1))) break;
-    const middle0 = i32x4.add(below0, i32x4.shr_u(i32x4.sub(above0, below0), 1));
-    const middle1 = i32x4.add(below1, i32x4.shr_u(i32x4.sub(above1, below1), 1));
+    const half0 = i32x4.add(below0, i32x4.shr_u(i32x4.sub(above0, below0), 1));
+    const half1 = i32x4.add(below1, i32x4.shr_u(i32x4.sub(above1, below1), 1));
+    const middle0 = i32x4.max_s(i32x4.sub(above0, width0), half0);
+    const middle1 = i32x4.max_s(i32x4.sub(above1, width1), half1);
     let reached0 = i32x4.splat(0);
     let reached1 = reached0;
-    const end = values + count * 32;
     for (let at = values; at < end; at += 32) {
       // A true comparison is −1.
       reached0 = i32x4.sub(reached0, i32x4.ge_s(v128.load(at), middle0));
@@ -56,6 +74,8 @@ export function lowerBounds(bounds: usize, values: usize, count: usize, k: i32, 
     const ok1 = i32x4.ge_s(reached1, wanted);
     below0 = v128.bitselect(middle0, below0, ok0);
     below1 = v128.bitselect(middle1, below1, ok1);
+    width0 = i32x4.min_s(v128.bitselect(all, i32x4.add(width0, width0), ok0), all);
+    width1 = i32x4.min_s(v128.bitselect(all, i32x4.add(width1, width1), ok1), all);
     // Where enough is reached and not much more, the bound is good: close the interval.
     const close0 = v128.and(ok0, i32x4.le_s(reached0, enough));
     const close1 = v128.and(ok1, i32x4.le_s(reached1, enough));
@@ -123,28 +143,46 @@ export function selectTopK(
  */
 export function keepLargest(list: usize, capacity: usize, count: i32, k: i32, bound: usize): i32 {
   padWithZeros(list, count);
-  // The k-th largest, by bisection: `low` is always reached by k values, `high` never.
-  let low = SMALLEST;
-  let high = ABOVE_ALL;
-  while (high - low > 1) {
-    const middle = low + ((high - low) >> 1);
-    const reached = countReaching(list, count, middle);
-    if (reached >= k) low = middle;
-    else high = middle;
-    if (reached == k) break;
-  }
+  const low = reachedBy(list, count, k);
   let ties = k - countReaching(list, count, low + 1);
   let kept: usize = 0;
   for (let i: usize = 0; i < <usize>count; i++) {
     const value = load<i32>(list + (i << 2));
-    if (value < low) continue;
-    if (value == low && --ties < 0) continue;
     store<i32>(list + (kept << 2), value);
     store<i32>(list + (capacity + kept) * 4, load<i32>(list + (capacity + i) * 4));
-    kept++;
+    // Without a branch, which could not be predicted: what is not kept is overwritten.
+    const tie = <i32>(value == low);
+    kept += <usize>(<i32>(value > low) | (tie & <i32>(ties > 0)));
+    ties -= tie;
   }
   store<i32>(bound, low + 1);
   return <i32>kept;
+}
+
+/**
+ * Bits that k of a list's `count` values reach, filled up with zeros: exactly k, or the k-th largest's own where values are equal;
+ * or SMALLEST where fewer are positive.
+ */
+function reachedBy(list: usize, count: i32, k: i32): i32 {
+  const end = list + (((<usize>count + 3) & ~3) << 2);
+  let largest = i32x4.splat(SMALLEST);
+  for (let at = list; at < end; at += 16) largest = i32x4.max_s(largest, v128.load(at));
+  let low = SMALLEST;
+  let high = min(largestLane(largest), ABOVE_ALL - 1) + 1;
+  let width = FIRST_WIDTH;
+  while (high - low > 1) {
+    const middle = max(high - width, low + ((high - low) >> 1));
+    const reached = countReaching(list, count, middle);
+    if (reached < k) {
+      high = middle;
+      width = min(2 * width, ALL_WIDTH);
+    } else {
+      low = middle;
+      width = ALL_WIDTH;
+      if (reached == k) break;
+    }
+  }
+  return low;
 }
 
 /** Fills a list's values up to whole vectors. */
@@ -160,6 +198,16 @@ function countReaching(list: usize, count: i32, bits: i32): i32 {
   const end = list + (((<usize>count + 3) & ~3) << 2);
   for (let at = list; at < end; at += 16) reached = i32x4.sub(reached, i32x4.ge_s(v128.load(at), bound));
   return i32x4.extract_lane(reached, 0) + i32x4.extract_lane(reached, 1) + i32x4.extract_lane(reached, 2) + i32x4.extract_lane(reached, 3);
+}
+
+@inline
+function largestLane(v: v128): i32 {
+  return max(max(i32x4.extract_lane(v, 0), i32x4.extract_lane(v, 1)), max(i32x4.extract_lane(v, 2), i32x4.extract_lane(v, 3)));
+}
+
+@inline
+function leastLane(v: v128): i32 {
+  return min(min(i32x4.extract_lane(v, 0), i32x4.extract_lane(v, 1)), min(i32x4.extract_lane(v, 2), i32x4.extract_lane(v, 3)));
 }
 
 /**
@@ -200,15 +248,17 @@ export function collectReaching(
 /** Bits of the k-th largest of a list's values, or those of the smallest positive number where fewer are positive. */
 export function kthLargest(list: usize, count: i32, k: i32): i32 {
   padWithZeros(list, count);
-  let low = SMALLEST;
-  let high = ABOVE_ALL;
-  while (high - low > 1) {
-    const middle = low + ((high - low) >> 1);
-    const reached = countReaching(list, count, middle);
-    if (reached >= k) low = middle;
-    else high = middle;
+  const bits = reachedBy(list, count, k);
+  if (bits == SMALLEST) return SMALLEST;
+  const bound = i32x4.splat(bits);
+  const none = i32x4.splat(ABOVE_ALL);
+  let least = none;
+  const end = list + (((<usize>count + 3) & ~3) << 2);
+  for (let at = list; at < end; at += 16) {
+    const values = v128.load(at);
+    least = i32x4.min_s(least, v128.bitselect(values, none, i32x4.ge_s(values, bound)));
   }
-  return low;
+  return leastLane(least);
 }
 
 /** Keeps the positive values of a list, in their order. Returns how many. */
