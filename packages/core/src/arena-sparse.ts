@@ -107,6 +107,8 @@ export interface SparseArena extends CommonViews {
   readonly equaliser: FloatArray;
   /** Reports [B, SCREENING_FIELDS]; empty unless screened. */
   readonly rowScreening: FloatArray;
+  /** Per worker and row of a panel that screening settles: active latents or −1, candidates, error [workers, 3, 8]. */
+  readonly settled: FloatArray;
   /** Per worker, of the rows of its block: where a row's candidates begin, how many they are, scratch [workers, 3, ROW_BLOCK]. */
   readonly screenedRows: Int32Array;
   readonly bDecPartials: FloatArray;
@@ -198,6 +200,7 @@ export function openSparse(
     selectedValue: float("selectedValue"),
     selectedLatent: int32("selectedLatent"),
     candidates: int32("candidates"),
+    settled: float("settled"),
     equaliser: float("equaliser"),
     rowScreening: float("rowScreening"),
     screenedRows: int32("screenedRows"),

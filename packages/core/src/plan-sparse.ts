@@ -222,6 +222,7 @@ export function addScreening(add: Add, setup: Setup, workers: number): void {
   add("quantisedRows", "screening", "int32", workers, ROW_BLOCK, padded / 4);
   add("rowTerms", "screening", "float", workers, ROW_BLOCK / PANEL, ROW_TERMS / 4);
   add("screenSums", "screening", "int32", workers, 2 * WIDE_TILE * PANEL);
+  add("settled", "screening", "float", workers, 3 * PANEL);
   if (ARCHITECTURES[setup.model.architecture].selection !== "topk")
     add("screenedRows", "screening", "int32", workers, 3, ROW_BLOCK);
   add("screenedCandidates", "screening", "int32", workers, 18 * screenedCapacity(setup));

@@ -69,33 +69,6 @@ export interface KernelExports {
   ): void;
   screenGroupCount(units: number, tilesPerGroup: number, wideSums: 0 | 1): number;
   addsInOneInstruction(factor: number): 0 | 1;
-  evaluateList(
-    list: number,
-    capacity: number,
-    count: number,
-    values: number,
-    x: number,
-    start: number,
-    w: number,
-    dIn: number,
-    rowTerms: number,
-    latentTerms: number,
-  ): number;
-  evaluateRest(
-    list: number,
-    capacity: number,
-    count: number,
-    known: number,
-    knownCapacity: number,
-    knownCount: number,
-    values: number,
-    x: number,
-    start: number,
-    w: number,
-    dIn: number,
-    rowTerms: number,
-    latentTerms: number,
-  ): number;
   replaceBounds(
     list: number,
     capacity: number,
@@ -104,19 +77,28 @@ export interface KernelExports {
     rowTerms: number,
     latentTerms: number,
   ): number;
-  kthLargest(list: number, count: number, k: number): number;
-  keepLargest(list: number, capacity: number, count: number, k: number, bound: number): number;
-  keepPositive(list: number, capacity: number, count: number): number;
-  collectReaching(
-    z: number,
-    units: number,
+  settleTopK(
+    u: number,
+    latents: number,
     maxima: number,
     groups: number,
     groupUnits: number,
+    k: number,
+    rows: number,
+    unscreened: number,
+    settled: number,
+    words: number,
+    first: number,
+    firstCapacity: number,
     lists: number,
     capacity: number,
-    counts: number,
-    bounds: number,
+    values: number,
+    x: number,
+    start: number,
+    w: number,
+    dIn: number,
+    rowTerms: number,
+    latentTerms: number,
   ): void;
   multiplyAdds(rounds: number, factor: number): number;
   groupCount(units: number, tilesPerGroup: number): number;

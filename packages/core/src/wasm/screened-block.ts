@@ -20,10 +20,9 @@ const PANELS_AT_ONCE = 2;
 
 /** Where the scratch of one thread begins; pointers, unless said otherwise. */
 export interface ScreeningScratch {
-  /** Index of the counts of eight rows in arena.candidates; their bounds follow. */
+  /** Index of the counts of eight rows in arena.candidates, and pointer to them. */
   readonly words: number;
   readonly counts: number;
-  readonly bounds: number;
   /** Lists of the k largest bounds of eight rows. */
   readonly first: number;
   /** Lists of all candidates of eight rows, and twice as many numbers as a list has. */
@@ -140,7 +139,6 @@ export function screeningOf(
     return {
       words,
       counts,
-      bounds: counts + 4 * PANEL,
       first: counts + 4 * CANDIDATE_WORDS,
       lists,
       values: lists + 16 * capacity * 4,
