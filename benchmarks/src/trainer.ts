@@ -40,8 +40,8 @@ const LEAST_WARMUP_STEPS = 4;
 const MOST_WARMUP_STEPS = 32;
 
 /**
- * Steps of ours that are not timed: V8 compiles, and for 0.3 s of the integer product's work both of its ways are tried, one
- * of which is slow. Of a run of thousands of steps that is nothing.
+ * Steps of ours that are not timed: V8 compiles, and meanwhile its first code is slow. Of a run of thousands of steps that is
+ * nothing.
  */
 export function warmupStepsOf({ rows }: Shape): number {
   return Math.min(MOST_WARMUP_STEPS, Math.max(LEAST_WARMUP_STEPS, Math.ceil(WARMUP_ROWS / rows)));
