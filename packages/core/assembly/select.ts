@@ -47,11 +47,12 @@ export function lowerBounds(bounds: usize, values: usize, count: usize, k: i32, 
     above0 = i32x4.max_s(above0, v128.load(at));
     above1 = i32x4.max_s(above1, v128.load(at, 16));
   }
-  // Of what is not a number there is nothing above but the end.
+  // What is not a number is above all.
   const one = i32x4.splat(1);
   const all = i32x4.splat(ALL_WIDTH);
-  above0 = i32x4.min_s(i32x4.add(above0, one), i32x4.splat(ABOVE_ALL));
-  above1 = i32x4.min_s(i32x4.add(above1, one), i32x4.splat(ABOVE_ALL));
+  const infinity = i32x4.splat(ABOVE_ALL - 1);
+  above0 = i32x4.add(i32x4.min_s(above0, infinity), one);
+  above1 = i32x4.add(i32x4.min_s(above1, infinity), one);
   let width0 = i32x4.splat(FIRST_WIDTH);
   let width1 = width0;
   for (;;) {
