@@ -18,17 +18,18 @@ export function combine(
   const tiles = (units + TILE - 1) / TILE;
   const first = scratch + PACKED_BYTES;
   const second = first + tiles * TILE * 32;
-  // Two columns at a time, because they share cache lines.
-  for (let column: usize = 0; column < length; column += 2 * PANEL) {
-    const lanes = min(PANEL, length - column);
-    const nextLanes = min(PANEL, length - column - lanes);
-    if (fresh) {
-      memory.fill(first, 0, 2 * tiles * TILE * 32);
-    } else {
-      packColumns(first, second, out + column * 4, length, lanes, nextLanes, units);
-    }
-    for (let t: usize = 0; t < depth; t += DEPTH) {
-      const count = min(DEPTH, depth - t);
+  // All columns of some depth before what lies deeper: weights, which every column takes, then come from memory once.
+  for (let t: usize = 0; t < depth; t += DEPTH) {
+    const count = min(DEPTH, depth - t);
+    // Two columns at a time, because they share cache lines.
+    for (let column: usize = 0; column < length; column += 2 * PANEL) {
+      const lanes = min(PANEL, length - column);
+      const nextLanes = min(PANEL, length - column - lanes);
+      if (fresh && t == 0) {
+        memory.fill(first, 0, 2 * tiles * TILE * 32);
+      } else {
+        packColumns(first, second, out + column * 4, length, lanes, nextLanes, units);
+      }
       packColumns(scratch, scratch + DEPTH * 32, x + (t * length + column) * 4, length, lanes, nextLanes, count);
       for (let tile: usize = 0; tile < tiles; tile++) {
         const w = weights + tile * TILE * weightStride + t * weightStep;
@@ -40,9 +41,9 @@ export function combine(
           if (nextLanes > 0) tileProduct(second + spill, scratch + DEPTH * 32, 0, false, w, weightStride, weightStep, count);
         }
       }
+      unpackColumn(out + column * 4, first, length, lanes, units);
+      if (nextLanes > 0) unpackColumn(out + (column + PANEL) * 4, second, length, nextLanes, units);
     }
-    unpackColumn(out + column * 4, first, length, lanes, units);
-    if (nextLanes > 0) unpackColumn(out + (column + PANEL) * 4, second, length, nextLanes, units);
   }
 }
 
