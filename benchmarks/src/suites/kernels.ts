@@ -14,10 +14,10 @@ import {
   instantiate,
   LATENT_BLOCK,
   LATENT_TERMS,
-  NARROW_TILE,
   PANEL,
   ROW_BLOCK,
   ROW_TERMS,
+  screenTile,
   sumsAreWide,
   UNIT_BLOCK,
   WIDE_TILE,
@@ -118,7 +118,7 @@ function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
     ? 1
     : 0;
   const pairs = variant === "wide" ? 1 : 0;
-  const tile = wideSums ? WIDE_TILE : NARROW_TILE;
+  const tile = screenTile(wideSums);
   const tiles = Math.max(2, tilesPerGroup(shape, tile));
   const filled = tile * Math.ceil(latents / tile);
   const layout = new Layout();

@@ -1,6 +1,6 @@
 /** What this machine's cores can do at most, measured on the spot: what rates of the encoders are held against. */
 import type { KernelVariant } from "./kernel-variants.ts";
-import { LATENT_TERMS, NARROW_TILE, PANEL, ROW_TERMS, WIDE_TILE } from "./tiles.ts";
+import { LATENT_TERMS, PANEL, ROW_TERMS, screenTile, WIDE_TILE } from "./tiles.ts";
 import { instantiate, scratchMemory, sumsAreWide } from "./wasm/instance.ts";
 
 /** Rounds of one run: short, so that the engine compiles the loop properly early on. */
@@ -50,7 +50,7 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
   const memory = scratchMemory(end);
   const wasm = instantiate(variant, memory);
   const wideSums = sumsAreWide(wasm, variant) ? 1 : 0;
-  const tile = wideSums ? WIDE_TILE : NARROW_TILE;
+  const tile = screenTile(wideSums);
   const rows = new Float32Array(memory.buffer, x, ROWS * DIMENSIONS);
   const weights = new Float32Array(memory.buffer, w, DIMENSIONS);
   new Float32Array(memory.buffer, equaliser, DIMENSIONS).fill(1);

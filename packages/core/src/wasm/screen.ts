@@ -14,13 +14,13 @@ import { quantisedLength } from "../plan-sparse.ts";
 import type { Plan } from "../plan.ts";
 import { PURPOSE, uniform } from "../random.ts";
 import { rowDimension, type SparseModelSetup } from "../setup.ts";
-import { LATENT_TERMS, PANEL, ROW_TERMS } from "../tiles.ts";
+import { LATENT_TERMS, PANEL, ROW_TERMS, screenTile } from "../tiles.ts";
 import type { ExactEncoder, RowList } from "./encode.ts";
 import type { KernelExports, Tiling } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 import { settleAbove } from "./screen-above.ts";
 import { settleTopK } from "./screen-topk.ts";
-import { type Outcome, type ScreeningScratch, screeningOf, screenTile } from "./screened-block.ts";
+import { type Outcome, type ScreeningScratch, screeningOf } from "./screened-block.ts";
 
 export interface ScreenedEncoder extends ScreeningKernels {
   /** Encodes rows [first, last) into records; false when they do not fit. */
@@ -47,7 +47,7 @@ export function screenedEncoder(
   const [recordLatent, recordValue] = [at("recordLatent"), at("recordValue")];
   const [equaliser, quantised, latentTerms] = [at("equaliser"), at("quantisedLatents"), at("latentTerms")];
   const { wideSums } = tiling;
-  const tile = screenTile(tiling);
+  const tile = screenTile(wideSums);
   const tileBytes = tile * quantisedLength(dIn);
   const panelBytes = PANEL * quantisedLength(dIn);
   const screening = screeningOf(plan, model, wasm, tiling);

@@ -6,7 +6,7 @@ import { CANDIDATE_WORDS, candidateCapacity, quantisedLength, screenedCapacity }
 import type { Plan } from "../plan.ts";
 import { mostSelected, usualSelected } from "../selection.ts";
 import type { SparseModelSetup } from "../setup.ts";
-import { NARROW_TILE, PANEL, ROW_TERMS, TILE, WIDE_TILE } from "../tiles.ts";
+import { PANEL, ROW_TERMS, screenTile, TILE, WIDE_TILE } from "../tiles.ts";
 import { tilesPerGroup } from "./encode.ts";
 import type { KernelExports, Tiling } from "./instance.ts";
 import { pointersOf } from "./pointers.ts";
@@ -105,11 +105,6 @@ export interface Screening {
   ): boolean;
 }
 
-/** Latents that are stored together. */
-export function screenTile({ wideSums }: Tiling): number {
-  return wideSums ? WIDE_TILE : NARROW_TILE;
-}
-
 /** The integer product over the memory laid out by `plan`. */
 export function screeningOf(
   plan: Plan,
@@ -123,7 +118,7 @@ export function screeningOf(
   const firstCapacity = candidateCapacity(mostSelected(plan.setup));
   const capacity = screenedCapacity(plan.setup);
   const { wide, wideSums } = tiling;
-  const tile = screenTile(tiling);
+  const tile = screenTile(wideSums);
   const tiles = Math.max(2, tilesPerGroup(latents, tile, usualSelected(plan.setup), 24 / tile));
   const groups = wasm.screenGroupCount(latents, tiles, wideSums);
   const panelBytes = PANEL * quantisedLength(dIn);
