@@ -15,6 +15,7 @@ import {
   LATENT_BLOCK,
   LATENT_TERMS,
   PANEL,
+  quantisedPanelBytes,
   ROW_BLOCK,
   ROW_TERMS,
   screenTile,
@@ -123,7 +124,9 @@ function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
   const filled = tile * Math.ceil(latents / tile);
   const layout = new Layout();
   const panel = { x: layout.take(4 * PANEL * dIn), factors: layout.take(4 * dIn) };
-  const [packed, rowTerms] = [layout.take(rows * padded), layout.take((rows / PANEL) * ROW_TERMS)];
+  const panelBytes = quantisedPanelBytes(dIn, wideSums);
+  const panels = rows / PANEL;
+  const [packed, rowTerms] = [layout.take(panels * panelBytes), layout.take(panels * ROW_TERMS)];
   const [quantised, latentTerms] = [layout.take(filled * padded), layout.take(filled * LATENT_TERMS)];
   const sums = layout.take(2 * 4 * WIDE_TILE * PANEL);
   const [bounds, maxima] = [layout.take(4 * latents * block), layout.take(4 * latents * block)];
@@ -143,7 +146,7 @@ function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
   for (let first = 0; first < rows; first += PANEL) {
     fillNormal(values, random);
     const terms = rowTerms + (first / PANEL) * ROW_TERMS;
-    const out = packed + first * padded;
+    const out = packed + (first / PANEL) * panelBytes;
     functions.quantiseRows(out, terms, panel.x, 0, 0, panel.factors, PANEL, dIn, squares, wideSums);
   }
   return {
@@ -159,7 +162,7 @@ function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
       inBlocks(rows, block, (first, last) =>
         functions.screen(
           bounds,
-          packed + first * padded,
+          packed + (first / PANEL) * panelBytes,
           (last - first) / PANEL,
           rowTerms + (first / PANEL) * ROW_TERMS,
           quantised,

@@ -3,28 +3,30 @@
  * some steps each way from zero, after an equaliser per dimension that takes from the rows what it gives to the latents.
  * Latents are stored with an offset added, because one factor of WebAssembly's integer product must not be negative. How many
  * steps, and how many latents lie together, depends on how the products are added up: `wideSums`, see screen.ts.
+ *
+ * Sums of 16 bits wrap around, and are right whenever the sum without the offset fits: Σ q_x·q_w over what one of them adds up,
+ * two neighbouring dimensions of each four of a part. By Cauchy and Schwarz it does where both norms over these dimensions are at most
+ * {@link MOST_NORM}, which the scales see to.
  */
 import { PANEL } from "./product";
 import { loadPart, root } from "./simd";
 
 /**
- * Steps of a latent each way from zero, which is also what is added to make its integers not negative: with sums of 32 bits
- * all that seven bits hold, with sums of 16 bits half of that.
+ * Steps of a latent each way from zero at most, those of seven bits, which is also what is added to make its integers not
+ * negative. Two products, 2·126·127, fit 16 bits: the machine's instruction adds them without wrapping.
  */
-@inline
-function latentLevels(wideSums: bool): i32 {
-  return wideSums ? 63 : 31;
-}
-/** Steps of a row each way from zero, at most: those of a byte. */
+const LATENT_LEVELS: i32 = 63;
+/** Steps of a row each way from zero at most: those of a byte. */
 const ROW_LEVELS: f32 = 127;
 /** Vectors of four dimensions whose products are added up in 16 bits before they are widened: a part of a row. */
 export const DOTS: usize = 32;
 /**
- * What the positive integers of a row, or its negative ones, may add up to in one 16-bit sum of a part: times the largest
- * integer of a latent, 62, it must not exceed 32,767. A sum has two dimensions of each of DOTS vectors, and rounding may
- * add half a step to each, so 528 − 32 − 1.
+ * Norm at most of what one sum of 16 bits adds up, of rows and of latents: its square must not exceed 32,767. Of normally
+ * distributed numbers, whose largest is some three standard deviations, that leaves about 60 steps to either.
  */
-const MOST_ADDED: f32 = 495;
+const MOST_NORM: f32 = 181;
+/** What rounding may add to such a norm: half a step to each of two dimensions of DOTS vectors, √64/2. */
+const ROUNDING_NORM: f32 = 4;
 /** Dimensions are filled up with zeros to a multiple of this. */
 export const DEPTH: usize = 32;
 /** Latents that are stored together, as [dimension / 4][latents of a tile][4 dimensions]: as many as have their sums in registers. */
@@ -56,6 +58,12 @@ function paddedLength(dIn: usize): usize {
 @inline
 function lanesSum(v: v128): i32 {
   return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
+}
+
+/** Bytes of a panel of rows, [dimension / 4][8 rows][4]; without `wideSums`, each part's begin with what its sums start at, [8 rows][2 sums]. */
+@inline
+export function panelBytes(steps: usize, wideSums: bool): usize {
+  return 4 * PANEL * (wideSums ? steps : steps + (steps + DOTS - 1) / DOTS);
 }
 
 /** Entries [j, j + 4) of a row of `length` times those of `factors`; zeros past its end. */
@@ -107,6 +115,21 @@ function mostlyLost(zeros: i32, values: usize, factors: usize, length: usize): b
   return 2 * (zeros - (<i32>length - present)) > present;
 }
 
+/** The larger of `largest`, two numbers and each again, and the sums of two neighbours of `squares`. */
+@inline
+function largerSums(largest: v128, squares: v128): v128 {
+  return f32x4.max(largest, f32x4.add(squares, v128.shuffle<f32>(squares, squares, 1, 0, 3, 2)));
+}
+
+/**
+ * Steps each way from zero for numbers of which `most` is the largest, and `square` the largest square of the norm of what one
+ * sum adds up. A whole number: rows of few different magnitudes then have no errors that add up.
+ */
+@inline
+function levelsOf(most: f32, square: f32, levels: f32, wideSums: bool): f32 {
+  return wideSums ? levels : floor<f32>(min<f32>(levels, ((MOST_NORM - ROUNDING_NORM) * most) / root(square)));
+}
+
 @inline
 function largestLane(v: v128): f32 {
   return f32(Math.max(Math.max(lane0(v), lane1(v)), Math.max(lane2(v), lane3(v))));
@@ -118,26 +141,33 @@ function largestLane(v: v128): f32 {
  * norm and bias: its bounds are then infinite and it is always a candidate. Returns 1 for such a latent, else 0.
  */
 export function quantiseLatent(out: usize, terms: usize, w: usize, bias: f32, equaliser: usize, dIn: usize, wideSums: bool): i32 {
-  const levels = latentLevels(wideSums);
   const tile = tileOf(wideSums);
   let largest = f32x4.splat(0);
-  let squares = f32x4.splat(0);
-  for (let j: usize = 0; j < dIn; j += 4) {
-    const value = scaled(w, equaliser, j, dIn);
-    largest = f32x4.pmax(largest, f32x4.abs(value));
-    squares = f32x4.add(squares, f32x4.mul(value, value));
+  let squares = largest;
+  let added = largest;
+  for (let first: usize = 0; first < dIn; first += 4 * DOTS) {
+    let part = f32x4.splat(0);
+    const end = min(first + 4 * DOTS, dIn);
+    for (let j = first; j < end; j += 4) {
+      const value = scaled(w, equaliser, j, dIn);
+      largest = f32x4.pmax(largest, f32x4.abs(value));
+      part = f32x4.add(part, f32x4.mul(value, value));
+    }
+    squares = f32x4.add(squares, part);
+    added = largerSums(added, part);
   }
   const most = largestLane(largest);
   // Not a number where an entry is none, of which `most` knows nothing.
   const square = lane0(squares) + lane1(squares) + lane2(squares) + lane3(squares);
   const usable = most > 1e-30 && square > 0 && square < f32.MAX_VALUE;
-  const inverse = f32x4.splat(usable ? <f32>levels / most : 0);
-  const zero = i8x16.splat(<i8>levels);
+  const levels = levelsOf(most, largestLane(added), <f32>LATENT_LEVELS, wideSums);
+  const inverse = f32x4.splat(usable ? levels / most : 0);
+  const zero = i8x16.splat(<i8>LATENT_LEVELS);
   const padded = paddedLength(dIn);
   let zeros: i32 = 0;
   for (let j: usize = 0; j < padded; j += 16) {
-    const low = eightSteps(w, equaliser, j, dIn, inverse, levels);
-    const words = i8x16.narrow_i16x8_s(low, eightSteps(w, equaliser, j + 8, dIn, inverse, levels));
+    const low = eightSteps(w, equaliser, j, dIn, inverse, LATENT_LEVELS);
+    const words = i8x16.narrow_i16x8_s(low, eightSteps(w, equaliser, j + 8, dIn, inverse, LATENT_LEVELS));
     zeros += countBytes(words, zero);
     storeWords(out + j * tile, 4 * tile, words);
   }
@@ -145,7 +175,7 @@ export function quantiseLatent(out: usize, terms: usize, w: usize, bias: f32, eq
   // A bias that is not a number, or not finite, fails the comparison: what comes of it is to be seen.
   const unscreened = (!usable && (most != 0 || square != 0)) || mostlyLost(zeros, w, equaliser, dIn) || !(abs(bias) < Infinity);
   const norm = root(square);
-  const scale: f32 = usable && !unscreened ? most / <f32>levels : 0;
+  const scale: f32 = usable && !unscreened ? most / levels : 0;
   store<f32>(terms, scale);
   store<f32>(terms, scale > 0 ? (scale * scale) / norm : 0, 4);
   store<f32>(terms, unscreened ? Infinity : norm, 8);
@@ -172,7 +202,7 @@ export function usualSquares(latentTerms: usize, latents: usize): f32 {
 }
 
 /**
- * Quantises up to eight rows of x [rows, dIn] into a panel [dimension / 4][8 rows][4 dimensions], each entry times
+ * Quantises up to eight rows of x [rows, dIn] into a panel (see {@link panelBytes}), each entry times
  * `inverse` [dIn] of the equaliser. Where `bias` is not 0 it is subtracted first, and the difference also written to
  * `centred` [rows, dIn]. A row's scale s is the finest at which its integers fit a byte and, without
  * `wideSums`, their products' sums 16 bits.
@@ -187,12 +217,13 @@ export function usualSquares(latentTerms: usize, latents: usize): f32 {
 export function quantiseRows(packed: usize, terms: usize, x: usize, bias: usize, centred: usize, inverse: usize, rows: usize, dIn: usize, latentSquares: f32, wideSums: bool): i32 {
   let unscreened = 0;
   const padded = paddedLength(dIn);
+  const bytes = panelBytes(padded >> 2, wideSums);
   const one = i16x8.splat(1);
   for (let lane: usize = 0; lane < PANEL; lane++) {
     const out = packed + lane * 4;
     const term = terms + lane * 4;
     if (lane >= rows) {
-      for (let j: usize = 0; j < padded; j += 4) store<i32>(out + (j << 3), 0);
+      for (let at: usize = 0; at < bytes; at += 4 * PANEL) store<i32>(out + at, 0);
       for (let field: usize = 0; field < ROW_TERMS; field += 32) store<i32>(term + field, 0);
       store<f32>(term, TINY, 32);
       continue;
@@ -204,55 +235,63 @@ export function quantiseRows(packed: usize, terms: usize, x: usize, bias: usize,
       row = to;
     }
     let largest = f32x4.splat(0);
-    let mostAdded = largest;
+    let added = largest;
     for (let first: usize = 0; first < dIn; first += 4 * DOTS) {
-      let up = f32x4.splat(0);
-      let down = up;
+      let part = f32x4.splat(0);
       const end = min(first + 4 * DOTS, dIn);
       for (let j = first; j < end; j += 4) {
         const value = scaled(row, inverse, j, dIn);
         largest = f32x4.pmax(largest, f32x4.abs(value));
-        // What is not a number stays so.
-        up = f32x4.add(up, f32x4.pmax(value, f32x4.splat(0)));
-        down = f32x4.sub(down, f32x4.pmin(value, f32x4.splat(0)));
+        part = f32x4.add(part, f32x4.mul(value, value));
       }
-      // Neighbouring dimensions are added up together.
-      mostAdded = f32x4.max(mostAdded, f32x4.add(up, v128.shuffle<f32>(up, up, 1, 0, 3, 2)));
-      mostAdded = f32x4.max(mostAdded, f32x4.add(down, v128.shuffle<f32>(down, down, 1, 0, 3, 2)));
+      // What is not a number stays so.
+      added = largerSums(added, part);
     }
     const most = largestLane(largest);
-    const added = largestLane(mostAdded);
+    const square = largestLane(added);
     // A number too small for its inverse to be finite cannot be scaled by it.
-    const usable = most > 1e-30 && added < f32.MAX_VALUE;
-    // Whole steps for the largest entry: rows of few different magnitudes then have no errors that add up.
-    const levels = wideSums ? ROW_LEVELS : floor<f32>(min<f32>(ROW_LEVELS, (MOST_ADDED * most) / added));
+    const usable = most > 1e-30 && square > 0 && square < f32.MAX_VALUE;
+    const levels = levelsOf(most, square, ROW_LEVELS, wideSums);
     const factorOne: f32 = usable ? levels / most : 0;
     const factor = f32x4.splat(factorOne);
     let sums = i32x4.splat(0);
     let squares = sums;
     let zeros: i32 = 0;
-    for (let j: usize = 0; j < padded; j += 16) {
-      const low = eightSteps(row, inverse, j, dIn, factor, 0);
-      const high = eightSteps(row, inverse, j + 8, dIn, factor, 0);
-      sums = i32x4.add(sums, i32x4.add(i32x4.dot_i16x8_s(low, one), i32x4.dot_i16x8_s(high, one)));
-      squares = i32x4.add(squares, i32x4.add(i32x4.dot_i16x8_s(low, low), i32x4.dot_i16x8_s(high, high)));
-      const words = i8x16.narrow_i16x8_s(low, high);
-      zeros += countBytes(words, i8x16.splat(0));
-      storeWords(out + (j << 3), 32, words);
+    let at = out;
+    for (let first: usize = 0; first < padded; first += 4 * DOTS) {
+      const start = at;
+      if (!wideSums) at += 4 * PANEL;
+      let part = i32x4.splat(0);
+      const end = min(first + 4 * DOTS, padded);
+      for (let j = first; j < end; j += 16, at += 16 * PANEL) {
+        const low = eightSteps(row, inverse, j, dIn, factor, 0);
+        const high = eightSteps(row, inverse, j + 8, dIn, factor, 0);
+        part = i32x4.add(part, i32x4.add(i32x4.dot_i16x8_s(low, one), i32x4.dot_i16x8_s(high, one)));
+        squares = i32x4.add(squares, i32x4.add(i32x4.dot_i16x8_s(low, low), i32x4.dot_i16x8_s(high, high)));
+        const words = i8x16.narrow_i16x8_s(low, high);
+        zeros += countBytes(words, i8x16.splat(0));
+        storeWords(at, 4 * PANEL, words);
+      }
+      sums = i32x4.add(sums, part);
+      if (!wideSums) {
+        // Two sums, of the first two and the last two of every four dimensions.
+        store<i16>(start, <i16>(-LATENT_LEVELS * (i32x4.extract_lane(part, 0) + i32x4.extract_lane(part, 2))));
+        store<i16>(start, <i16>(-LATENT_LEVELS * (i32x4.extract_lane(part, 1) + i32x4.extract_lane(part, 3))), 2);
+      }
     }
     zeros -= <i32>(padded - dIn);
     // All zero is exact; the rest of what cannot be scaled is not.
-    if ((!usable && !(added == 0)) || mostlyLost(zeros, row, inverse, dIn)) unscreened |= 1 << <i32>lane;
+    if ((!usable && !(most == 0 && square == 0)) || mostlyLost(zeros, row, inverse, dIn)) unscreened |= 1 << <i32>lane;
     const scale: f32 = usable ? most / levels : 0;
-    const square: f32 = usable ? <f32>lanesSum(squares) : 0;
+    const integers: f32 = usable ? <f32>lanesSum(squares) : 0;
     const deviation: f32 = (MARGIN * scale) / root(12);
-    const c = root(1 + square / latentSquares);
+    const c = root(1 + integers / latentSquares);
     store<f32>(term, scale);
     store<f32>(term, max((deviation * (1 + c * c)) / (2 * c), TINY), 32);
-    store<f32>(term, (deviation * square) / (2 * c), 64);
-    store<i32>(term, usable ? -latentLevels(wideSums) * lanesSum(sums) : 0, 96);
+    store<f32>(term, (deviation * integers) / (2 * c), 64);
+    store<i32>(term, usable ? -LATENT_LEVELS * lanesSum(sums) : 0, 96);
     store<f32>(term, deviation * deviation, 128);
-    store<f32>(term, deviation * deviation * square, 160);
+    store<f32>(term, deviation * deviation * integers, 160);
   }
   return unscreened;
 }

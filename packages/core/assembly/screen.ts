@@ -8,7 +8,7 @@
  * are added up in 16 bits over 4·DOTS dimensions, then widened, in tiles of 4 × 8.
  */
 import { PANEL } from "./product";
-import { DEPTH, DOTS, LATENT_TERMS, MARGIN, NARROW_TILE, ROW_TERMS, tileOf, WIDE_TILE } from "./quantise";
+import { DEPTH, DOTS, LATENT_TERMS, MARGIN, panelBytes, ROW_TERMS, tileOf, WIDE_TILE } from "./quantise";
 import { madd } from "./simd";
 
 /**
@@ -56,24 +56,23 @@ export function screen(
   const groups = (tiles + tilesPerGroup - 1) / tilesPerGroup;
   const one = i16x8.splat(1);
   const tileBytes = steps * 4 * tileUnits;
-  const panelBytes = steps * 4 * PANEL;
+  const bytes = panelBytes(steps, wideSums);
   const tilesAtOnce = max<usize>(1, CACHED_BYTES / tileBytes);
   for (let firstTile: usize = 0; firstTile < tiles; firstTile += tilesAtOnce) {
     const lastTile = min(firstTile + tilesAtOnce, tiles);
     for (let panel: usize = 0; panel < panels; panel++) {
       const pair = wideSums && pairs && panel + 1 < panels;
-      const x = packed + panel * panelBytes;
+      const x = packed + panel * bytes;
       const terms = rowTerms + panel * ROW_TERMS;
       for (let tile = firstTile; tile < lastTile; tile++) {
         const unit = tile * tileUnits;
         const group = tile / tilesPerGroup;
         const w = quantised + tile * tileBytes;
         if (pair) {
-          addWidePair(sums, x, x + panelBytes, w, steps, terms);
+          addWidePair(sums, x, x + bytes, w, steps, terms);
         } else if (wideSums) {
           addWide(sums, x, w, steps, terms);
         } else {
-          startSums(sums, terms);
           addNarrow(sums, x, w, steps, one);
         }
         const out = u + (panel * units + unit) * 32;
@@ -100,36 +99,27 @@ export function screenGroupCount(units: usize, tilesPerGroup: usize, wideSums: b
 }
 
 /**
- * Adds to sums [4 latents][8 rows] `steps` times 4 dimensions, by sums of 16 bits over DOTS steps each. The loop has one
+ * The sums [4 latents][8 rows] of a tile over `steps` times 4 dimensions, by sums of 16 bits over DOTS steps each. The loop has one
  * step, which V8 unrolls: written out for several it was slower, see decision 009.
  */
 @inline
 function addNarrow(sums: usize, x: usize, w: usize, steps: usize, one: v128): void {
-  let x0: v128, x1: v128, s: v128;
-  let a0: v128, a1: v128, b0: v128, b1: v128, c0: v128, c1: v128, d0: v128, d1: v128;
-  while (steps > 0) {
-    const part = min(DOTS, steps);
-    steps -= part;
-    x0 = v128.load(x, 0);
-    x1 = v128.load(x, 16);
-    s = v128.load_splat<i32>(w);
-    a0 = dot(x0, s);
-    a1 = dot(x1, s);
-    s = v128.load_splat<i32>(w, 4);
-    b0 = dot(x0, s);
-    b1 = dot(x1, s);
-    s = v128.load_splat<i32>(w, 8);
-    c0 = dot(x0, s);
-    c1 = dot(x1, s);
-    s = v128.load_splat<i32>(w, 12);
-    d0 = dot(x0, s);
-    d1 = dot(x1, s);
-    w += 16;
+  for (let step: usize = 0; step < steps; step += DOTS) {
+    // What the offset of the latents adds too much is taken off before the sums are widened: till then they wrap around.
+    let a0 = v128.load(x);
+    let a1 = v128.load(x, 16);
+    let b0 = a0;
+    let b1 = a1;
+    let c0 = a0;
+    let c1 = a1;
+    let d0 = a0;
+    let d1 = a1;
     x += 32;
-    for (let step: usize = 1; step < part; step++) {
-      x0 = v128.load(x, 0);
-      x1 = v128.load(x, 16);
-      s = v128.load_splat<i32>(w);
+    const part = min(DOTS, steps - step);
+    for (let next: usize = 0; next < part; next++) {
+      const x0 = v128.load(x);
+      const x1 = v128.load(x, 16);
+      let s = v128.load_splat<i32>(w);
       a0 = i16x8.add(a0, dot(x0, s));
       a1 = i16x8.add(a1, dot(x1, s));
       s = v128.load_splat<i32>(w, 4);
@@ -144,10 +134,11 @@ function addNarrow(sums: usize, x: usize, w: usize, steps: usize, one: v128): vo
       w += 16;
       x += 32;
     }
-    addPair(sums, a0, a1, one);
-    addPair(sums + 32, b0, b1, one);
-    addPair(sums + 64, c0, c1, one);
-    addPair(sums + 96, d0, d1, one);
+    const fresh = step == 0;
+    addPair(sums, a0, a1, one, fresh);
+    addPair(sums + 32, b0, b1, one, fresh);
+    addPair(sums + 64, c0, c1, one, fresh);
+    addPair(sums + 96, d0, d1, one, fresh);
   }
 }
 
@@ -299,24 +290,20 @@ function addWidePair(sums: usize, x: usize, xNext: usize, w: usize, steps: usize
   v128.store(sums, f3, 368);
 }
 
-/** Widens the sums of eight rows and adds them up. Both loads come before the stores: engines then join the two vectors. */
+/**
+ * Widens the sums of eight rows and adds them up, or begins with them where `fresh`. Both loads come before the stores: engines
+ * then join the two vectors.
+ */
 @inline
-function addPair(sums: usize, low: v128, high: v128, one: v128): void {
-  const low32 = i32x4.add(v128.load(sums), i32x4.dot_i16x8_s(low, one));
-  const high32 = i32x4.add(v128.load(sums, 16), i32x4.dot_i16x8_s(high, one));
+function addPair(sums: usize, low: v128, high: v128, one: v128, fresh: bool): void {
+  let low32 = i32x4.dot_i16x8_s(low, one);
+  let high32 = i32x4.dot_i16x8_s(high, one);
+  if (!fresh) {
+    low32 = i32x4.add(v128.load(sums), low32);
+    high32 = i32x4.add(v128.load(sums, 16), high32);
+  }
   v128.store(sums, low32);
   v128.store(sums, high32, 16);
-}
-
-/** Starts the sums of a tile at what the latents' offset adds too much. */
-@inline
-function startSums(sums: usize, rowTerms: usize): void {
-  const low = v128.load(rowTerms, 96);
-  const high = v128.load(rowTerms, 112);
-  for (let unit: usize = 0; unit < NARROW_TILE; unit++, sums += 32) {
-    v128.store(sums, low);
-    v128.store(sums, high, 16);
-  }
 }
 
 /**

@@ -7,7 +7,16 @@ import type { Plan, PlanOptions } from "./plan.ts";
 import { type Add, addParameter, COMBINE_SCRATCH, type Detail, gradientsFirst } from "./plan-parts.ts";
 import { mostK, mostSelected, usualSelected } from "./selection.ts";
 import { outputDimension, type Setup, type SparseModelSetup } from "./setup.ts";
-import { LATENT_TERMS, PANEL, ROW_TERMS, SCREEN_DEPTH, SCREEN_LATENTS, TILE, WIDE_TILE } from "./tiles.ts";
+import {
+  LATENT_TERMS,
+  PANEL,
+  quantisedLength,
+  quantisedPanelBytes,
+  ROW_TERMS,
+  SCREEN_LATENTS,
+  TILE,
+  WIDE_TILE,
+} from "./tiles.ts";
 
 /** Bytes of sparse records at most; what does not fit is worked off in several chunks of rows. */
 const RECORD_BYTES_LIMIT = 64 * 2 ** 20;
@@ -219,7 +228,7 @@ export function addScreening(add: Add, setup: Setup, workers: number): void {
   add("quantisedLatents", "screening", "int32", filled, padded / 4);
   add("latentTerms", "screening", "float", filled, LATENT_TERMS / 4);
   add("rowScreening", "screening", "float", setup.training.batchRows, SCREENING_FIELDS);
-  add("quantisedRows", "screening", "int32", workers, ROW_BLOCK, padded / 4);
+  add("quantisedRows", "screening", "int32", workers, ROW_BLOCK / PANEL, quantisedPanelBytes(dIn, 0) / 4);
   add("rowTerms", "screening", "float", workers, ROW_BLOCK / PANEL, ROW_TERMS / 4);
   add("screenSums", "screening", "int32", workers, 2 * WIDE_TILE * PANEL);
   add("settled", "screening", "float", workers, 3 * PANEL);
@@ -233,11 +242,6 @@ const BATCH_ROOM = 3;
 
 /** Bins by which the mini-batch's records are counted: the upper half of a number's bits, then the lower. */
 export const HISTOGRAM_BINS = 65536;
-
-/** Dimensions of quantised rows and latents: filled up. */
-export function quantisedLength(dIn: number): number {
-  return SCREEN_DEPTH * Math.ceil(dIn / SCREEN_DEPTH);
-}
 
 /** Candidates of a row at which screening gives up on it: a multiple of 4. */
 export function screenedCapacity(setup: Setup): number {

@@ -21,6 +21,19 @@ export function screenTile(wideSums: 0 | 1): number {
 export const SCREEN_LATENTS = 12;
 /** Dimensions are filled up to multiples of this for the screening product. */
 export const SCREEN_DEPTH = 32;
+/** Dimensions of a part, whose products sums of 16 bits add up. */
+export const SCREEN_PART = 128;
+
+/** Dimensions of quantised rows and latents: filled up. */
+export function quantisedLength(dIn: number): number {
+  return SCREEN_DEPTH * Math.ceil(dIn / SCREEN_DEPTH);
+}
+
+/** Bytes of a quantised panel; for sums of 16 bits, with what those of each part start at. */
+export function quantisedPanelBytes(dIn: number, wideSums: 0 | 1): number {
+  return PANEL * (quantisedLength(dIn) + (wideSums ? 0 : 4 * Math.ceil(dIn / SCREEN_PART)));
+}
+
 /** Bytes of what screening keeps of each latent beside its integers. */
 export const LATENT_TERMS = 16;
 /** Bytes of what screening keeps of each panel of rows beside its integers. */

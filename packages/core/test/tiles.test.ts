@@ -19,11 +19,13 @@ describe("the sizes of tiles", () => {
   });
 
   it("of the screening product are those of its kernel", () => {
-    const { NARROW_TILE, WIDE_TILE, SCREEN_LATENTS, SCREEN_DEPTH, LATENT_TERMS, ROW_TERMS } = tiles;
+    const { NARROW_TILE, WIDE_TILE, SCREEN_LATENTS, SCREEN_DEPTH, SCREEN_PART, LATENT_TERMS, ROW_TERMS } =
+      tiles;
     expect(sizesOf("quantise.ts")).toMatchObject({
       NARROW_TILE,
       WIDE_TILE,
       DEPTH: SCREEN_DEPTH,
+      DOTS: SCREEN_PART / 4,
       LATENT_TERMS,
       ROW_TERMS,
     });

@@ -12,7 +12,7 @@ export {
   ROW_BLOCK,
   UNIT_BLOCK,
 } from "../block-sizes.ts";
-export { LATENT_TERMS, PANEL, ROW_TERMS, screenTile, WIDE_TILE } from "../tiles.ts";
+export { LATENT_TERMS, PANEL, quantisedPanelBytes, ROW_TERMS, screenTile, WIDE_TILE } from "../tiles.ts";
 
 /** Functions of assembly/index.ts. Pointers are byte offsets into the memory. */
 export interface KernelExports {

@@ -10,11 +10,17 @@ import { SCREENING, SCREENING_FIELDS } from "../fields.ts";
 import { CONTROL } from "../control.ts";
 import type { ScreeningKernels, StepContext } from "../kernels.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";
-import { quantisedLength } from "../plan-sparse.ts";
 import type { Plan } from "../plan.ts";
 import { PURPOSE, uniform } from "../random.ts";
 import { rowDimension, type SparseModelSetup } from "../setup.ts";
-import { LATENT_TERMS, PANEL, ROW_TERMS, screenTile } from "../tiles.ts";
+import {
+  LATENT_TERMS,
+  PANEL,
+  quantisedLength,
+  quantisedPanelBytes,
+  ROW_TERMS,
+  screenTile,
+} from "../tiles.ts";
 import type { ExactEncoder, RowList } from "./encode.ts";
 import type { KernelExports, Tiling } from "./instance.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
@@ -49,7 +55,7 @@ export function screenedEncoder(
   const { wideSums } = tiling;
   const tile = screenTile(wideSums);
   const tileBytes = tile * quantisedLength(dIn);
-  const panelBytes = PANEL * quantisedLength(dIn);
+  const panelBytes = quantisedPanelBytes(dIn, wideSums);
   const screening = screeningOf(plan, model, wasm, tiling);
   const { rowsAtOnce, settle } = (topK ? settleTopK : settleAbove)(plan, model, wasm, screening);
   const unscreened = new Int32Array(ROW_BLOCK / PANEL);

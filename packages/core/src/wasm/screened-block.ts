@@ -2,11 +2,11 @@
 import type { SparseArena } from "../arena-sparse.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";
 import type { StepContext } from "../kernels.ts";
-import { CANDIDATE_WORDS, candidateCapacity, quantisedLength, screenedCapacity } from "../plan-sparse.ts";
+import { CANDIDATE_WORDS, candidateCapacity, screenedCapacity } from "../plan-sparse.ts";
 import type { Plan } from "../plan.ts";
 import { mostSelected, usualSelected } from "../selection.ts";
 import type { SparseModelSetup } from "../setup.ts";
-import { PANEL, ROW_TERMS, screenTile, TILE, WIDE_TILE } from "../tiles.ts";
+import { PANEL, quantisedPanelBytes, ROW_TERMS, screenTile, TILE, WIDE_TILE } from "../tiles.ts";
 import { tilesPerGroup } from "./encode.ts";
 import type { KernelExports, Tiling } from "./instance.ts";
 import { pointersOf } from "./pointers.ts";
@@ -121,7 +121,7 @@ export function screeningOf(
   const tile = screenTile(wideSums);
   const tiles = Math.max(2, tilesPerGroup(latents, tile, usualSelected(plan.setup), 24 / tile));
   const groups = wasm.screenGroupCount(latents, tiles, wideSums);
-  const panelBytes = PANEL * quantisedLength(dIn);
+  const panelBytes = quantisedPanelBytes(dIn, wideSums);
   const boundsBytes = 4 * PANEL * latents;
   const maximaBytes = 4 * PANEL * groups;
 
@@ -139,7 +139,7 @@ export function screeningOf(
       values: lists + 16 * capacity * 4,
       rowTerms,
       sums: at("screenSums") + rank * 2 * WIDE_TILE * PANEL * 4,
-      packed: at("quantisedRows") + rank * ROW_BLOCK * quantisedLength(dIn),
+      packed: at("quantisedRows") + (rank * ROW_BLOCK * quantisedPanelBytes(dIn, 0)) / PANEL,
       upperBounds,
       maxima: at("groupMaxima") + rank * ROW_BLOCK * Math.ceil(latents / TILE) * 4,
       rest: upperBounds + PANELS_AT_ONCE * boundsBytes,
