@@ -1,6 +1,6 @@
 /** Who is measured against whom: the peers' cases, and which of our models each is compared with. */
 import { deepWidths, type Shape } from "../src/shapes.ts";
-import { type TrainerModel, warmupStepsOf } from "../src/trainer.ts";
+import type { TrainerModel } from "../src/trainer.ts";
 
 /** Where a peer comes from, each with a process of its own kind. */
 export const SYSTEMS = ["torch", "onnx", "tfjs"] as const;
@@ -112,7 +112,7 @@ export const TUNED_ENVIRONMENT: Readonly<Record<string, string>> = {
 export interface Effort {
   /** Turns of everyone. */
   readonly rounds: number;
-  /** Our uncounted steps at the start of each turn, a process of its own; see warmupStepsOf. */
+  /** Our uncounted steps at the start of each turn, a process of its own. */
   readonly warmupSteps: number;
   /** Timed steps of ours and of a peer in one turn. */
   readonly ourSteps: number;
@@ -122,16 +122,15 @@ export interface Effort {
 /** Enough for a second or more of each contender's time in each turn, and some minutes in all. */
 export function effortFor(shape: Shape, model: TrainerModel): Effort {
   const { name } = shape;
-  const warmupSteps = warmupStepsOf(shape);
-  if (name === "S") return { rounds: 5, warmupSteps, ourSteps: 20, peerSteps: 10 };
+  const { warmup: warmupSteps, timed: ourSteps } = shape.trainerSteps;
+  if (name === "S") return { rounds: 5, warmupSteps, ourSteps, peerSteps: 10 };
   // Steps of ReLU take seconds from here on, at the start of training.
   if (model === "relu") {
     return name === "M"
       ? { rounds: 2, warmupSteps: 1, ourSteps: 2, peerSteps: 2 }
       : { rounds: 2, warmupSteps: 1, ourSteps: 2, peerSteps: 1 };
   }
-  if (name === "M") return { rounds: 3, warmupSteps, ourSteps: 12, peerSteps: 3 };
-  return { rounds: 3, warmupSteps, ourSteps: 4, peerSteps: 2 };
+  return { rounds: 3, warmupSteps, ourSteps, peerSteps: name === "M" ? 3 : 2 };
 }
 
 /** A shape as the peers' processes read it. */

@@ -27,6 +27,7 @@ const TINY: Shape = {
   referenceRows: 20,
   rounds: 3,
   warmupMs: 0,
+  trainerSteps: { warmup: 4, timed: 5 },
   densities: [0.25],
 };
 

@@ -18,6 +18,11 @@ export interface Shape {
   readonly rounds: number;
   /** Milliseconds of uncounted runs at least: the engine compiles, and screening chooses its way to add up. */
   readonly warmupMs: number;
+  /**
+   * Steps of the trainer that are not timed, then those that are. V8 compiles for some half a second; of a run of thousands
+   * of steps that is nothing, but at S the first hundred take a fifth longer.
+   */
+  readonly trainerSteps: { readonly warmup: number; readonly timed: number };
   /** Shares of latents that are active in the ReLU steps. */
   readonly densities: readonly number[];
 }
@@ -33,6 +38,7 @@ export const SHAPES: readonly Shape[] = [
     referenceRows: 128,
     rounds: 9,
     warmupMs: 1000,
+    trainerSteps: { warmup: 128, timed: 100 },
     densities: [0.5, 0.05],
   },
   {
@@ -44,6 +50,7 @@ export const SHAPES: readonly Shape[] = [
     referenceRows: 32,
     rounds: 3,
     warmupMs: 1000,
+    trainerSteps: { warmup: 16, timed: 12 },
     densities: [0.5, 0.05],
   },
   {
@@ -55,6 +62,7 @@ export const SHAPES: readonly Shape[] = [
     referenceRows: 16,
     rounds: 3,
     warmupMs: 1000,
+    trainerSteps: { warmup: 8, timed: 5 },
     densities: [0.5, 0.2, 0.05, 0.02],
   },
 ];

@@ -26,25 +26,12 @@ export interface TrainerRun {
   readonly wide: boolean;
   /** Steps that are timed. */
   readonly steps: number;
-  /** Steps before them that are not, see {@link warmupStepsOf}. */
+  /** Steps before them that are not. */
   readonly warmupSteps: number;
   /** What to train on. Default: a generated file of the shape's dimension. */
   readonly corpus?: string;
   /** Further options of `sparseloom train`. */
   readonly options?: readonly string[];
-}
-
-/** Rows that are trained on before steps are timed, and steps at least and at most. */
-const WARMUP_ROWS = 32_768;
-const LEAST_WARMUP_STEPS = 4;
-const MOST_WARMUP_STEPS = 32;
-
-/**
- * Steps of ours that are not timed: V8 compiles, and meanwhile its first code is slow. Of a run of thousands of steps that is
- * nothing.
- */
-export function warmupStepsOf({ rows }: Shape): number {
-  return Math.min(MOST_WARMUP_STEPS, Math.max(LEAST_WARMUP_STEPS, Math.ceil(WARMUP_ROWS / rows)));
 }
 
 /** Mini-batches in the corpus; training passes over it as often as it must. */

@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import { median } from "../measure.ts";
 import type { Shape } from "../shapes.ts";
-import { Trainer, type TrainerModel, warmupStepsOf } from "../trainer.ts";
+import { Trainer, type TrainerModel } from "../trainer.ts";
 import { withDeep } from "./kernels.ts";
 
 /** Steps of one number of workers. */
@@ -22,10 +22,6 @@ export interface ScalingMeasurement {
 }
 
 const ROUNDS = 3;
-/** Rows that are timed in one turn, in whole steps: a second at S, some seconds at L. */
-const TIMED_ROWS = 20_480;
-const LEAST_STEPS = 5;
-const MOST_STEPS = 20;
 
 /** 1, 2, 4, … and the number of cores. */
 export function workerCounts(cores: number): number[] {
@@ -42,14 +38,14 @@ export async function measureScaling(
   await using trainer = await Trainer.open();
   const models: readonly TrainerModel[] = withDeep(shape) ? ["topk", "deep"] : ["topk"];
   const counts = workerCounts(availableParallelism());
-  const steps = Math.min(MOST_STEPS, Math.max(LEAST_STEPS, Math.ceil(TIMED_ROWS / shape.rows)));
+  const { timed: steps, warmup: warmupSteps } = shape.trainerSteps;
   const measurements: ScalingMeasurement[] = [];
   for (const model of models) {
     const rates = counts.map((): number[] => []);
     for (let round = 0; round < ROUNDS; round++) {
       for (const [index, workers] of counts.entries()) {
         progress(`scaling: ${model} at ${shape.name}, ${workers} workers, turn ${round + 1} of ${ROUNDS}`);
-        const run = { shape, model, workers, wide: false, steps, warmupSteps: warmupStepsOf(shape) };
+        const run = { shape, model, workers, wide: false, steps, warmupSteps };
         rates[index]!.push(await trainer.rate(run));
       }
     }
