@@ -32,44 +32,28 @@ export function replaceBounds(list: usize, capacity: usize, count: usize, values
 }
 
 /**
- * {@link evaluateList} for a list of which some values are `known`: an evaluated list, in the same order. `values` is scratch for
- * twice `capacity` numbers.
+ * {@link evaluateList}, but the list stays as it is: those of its latents whose values reach `least`, bits of a positive number,
+ * become a list at `reaching` of the same capacity, and `kept` receives how many.
  */
-export function evaluateRest(
-  list: usize, capacity: usize, count: usize, known: usize, knownCapacity: usize, knownCount: usize, values: usize, x: usize, start: usize, w: usize,
-  dIn: usize, rowTerms: usize, latentTerms: usize,
+export function evaluateReaching(
+  reaching: usize, kept: usize, least: i32, list: usize, capacity: usize, count: usize, x: usize, start: usize, w: usize, dIn: usize,
+  rowTerms: usize, latentTerms: usize,
 ): f32 {
   const latents = list + (capacity << 2);
-  const knownLatents = known + (knownCapacity << 2);
-  const rest = values + (capacity << 2);
-  let missing: usize = 0;
-  let next: usize = 0;
-  for (let i: usize = 0; i < count; i++) {
-    const latent = load<i32>(latents + (i << 2));
-    while (next < knownCount && load<i32>(knownLatents + (next << 2)) < latent) next++;
-    // Without a branch, which could not be predicted: what is known is overwritten.
-    const isKnown = <usize>(next < knownCount) & <usize>(load<i32>(knownLatents + (next << 2)) == latent);
-    store<i32>(rest + (missing << 2), latent);
-    missing += 1 - isKnown;
-    next += isKnown;
-  }
-  chains(values, rest, missing, x, start, w, dIn);
+  chains(reaching, latents, count, x, start, w, dIn);
   let largest: f32 = 0;
-  missing = 0;
-  next = 0;
+  let some: usize = 0;
   for (let i: usize = 0; i < count; i++) {
     const at = i << 2;
     const latent = load<i32>(latents + at);
-    while (next < knownCount && load<i32>(knownLatents + (next << 2)) < latent) next++;
-    if (next < knownCount && load<i32>(knownLatents + (next << 2)) == latent) {
-      store<f32>(list + at, load<f32>(known + (next << 2)));
-      continue;
-    }
-    const value = load<f32>(values + (missing << 2));
-    missing++;
+    const value = load<f32>(reaching + at);
     largest = worst(largest, value, load<f32>(list + at), rowTerms, latentTerms + <usize>latent * LATENT_TERMS);
-    store<f32>(list + at, value);
+    // Without a branch, which could not be predicted: what does not reach is overwritten.
+    store<f32>(reaching + (some << 2), value);
+    store<i32>(reaching + ((capacity + some) << 2), latent);
+    some += <usize>(reinterpret<i32>(value) >= least);
   }
+  store<i32>(kept, <i32>some);
   return root(largest);
 }
 

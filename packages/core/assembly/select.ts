@@ -97,35 +97,28 @@ export function selectTopK(
   lowerBounds(bounds, maxima, groups, k, SLACK);
   v128.store(counts, i32x4.splat(0));
   v128.store(counts, i32x4.splat(0), 16);
+  let below0 = belowBound(bounds);
+  let below1 = belowBound(bounds + 16);
   for (let group: usize = 0; group < groups; group++) {
-    let bound0 = v128.load(bounds);
-    let bound1 = v128.load(bounds, 16);
-    const reached = v128.or(
-      i32x4.ge_s(v128.load(maxima + group * 32), bound0),
-      i32x4.ge_s(v128.load(maxima + group * 32, 16), bound1),
-    );
-    if (!v128.any_true(reached)) continue;
+    if (lanesAbove(maxima + group * 32, below0, below1) == 0) continue;
     const end = min((group + 1) * groupUnits, units);
     for (let unit = group * groupUnits; unit < end; unit++) {
       const at = z + unit * 32;
-      let mask = i32x4.bitmask(i32x4.ge_s(v128.load(at), bound0)) | (i32x4.bitmask(i32x4.ge_s(v128.load(at, 16), bound1)) << 4);
-      while (mask != 0) {
-        const lane = <usize>ctz(mask);
-        mask &= mask - 1;
+      for (let mask = lanesAbove(at, below0, below1); mask != 0; mask = withoutLowestLane(mask)) {
+        const lane = lowestLane(mask);
         const list = lists + lane * capacity * 8;
         let count = <usize>load<i32>(counts + (lane << 2));
         if (count == capacity) {
           // Full: keep the k best. Whatever comes later must be larger than the least of them, ties lose.
           count = <usize>keepLargest(list, capacity, <i32>count, k, bounds + (lane << 2));
-          bound0 = v128.load(bounds);
-          bound1 = v128.load(bounds, 16);
+          below0 = belowBound(bounds);
+          below1 = belowBound(bounds + 16);
           if (load<i32>(at + (lane << 2)) < load<i32>(bounds + (lane << 2))) {
             store<i32>(counts + (lane << 2), <i32>count);
             continue;
           }
         }
-        store<i32>(list + (count << 2), load<i32>(at + (lane << 2)));
-        store<i32>(list + (capacity + count) * 4, <i32>unit);
+        push(list, capacity, count, load<i32>(at + (lane << 2)), unit);
         store<i32>(counts + (lane << 2), <i32>count + 1);
       }
     }
@@ -220,30 +213,52 @@ export function collectReaching(
 ): void {
   v128.store(counts, i32x4.splat(0));
   v128.store(counts, i32x4.splat(0), 16);
-  const bound0 = v128.load(bounds);
-  const bound1 = v128.load(bounds, 16);
+  const below0 = belowBound(bounds);
+  const below1 = belowBound(bounds + 16);
   for (let group: usize = 0; group < groups; group++) {
-    const reached = v128.or(
-      i32x4.ge_s(v128.load(maxima + group * 32), bound0),
-      i32x4.ge_s(v128.load(maxima + group * 32, 16), bound1),
-    );
-    if (!v128.any_true(reached)) continue;
+    if (lanesAbove(maxima + group * 32, below0, below1) == 0) continue;
     const end = min((group + 1) * groupUnits, units);
     for (let unit = group * groupUnits; unit < end; unit++) {
       const at = z + unit * 32;
-      let mask = i32x4.bitmask(i32x4.ge_s(v128.load(at), bound0)) | (i32x4.bitmask(i32x4.ge_s(v128.load(at, 16), bound1)) << 4);
-      while (mask != 0) {
-        const lane = <usize>ctz(mask);
-        mask &= mask - 1;
-        const list = lists + lane * capacity * 8;
+      for (let mask = lanesAbove(at, below0, below1); mask != 0; mask = withoutLowestLane(mask)) {
+        const lane = lowestLane(mask);
         const count = <usize>load<i32>(counts + (lane << 2));
         if (count == capacity) continue;
-        store<i32>(list + (count << 2), load<i32>(at + (lane << 2)));
-        store<i32>(list + (capacity + count) * 4, <i32>unit);
+        push(lists + lane * capacity * 8, capacity, count, load<i32>(at + (lane << 2)), unit);
         store<i32>(counts + (lane << 2), <i32>count + 1);
       }
     }
   }
+}
+
+/** The largest bits that do not reach a bound. Bounds are positive. */
+@inline
+function belowBound(bounds: usize): v128 {
+  return i32x4.sub(v128.load(bounds), i32x4.splat(1));
+}
+
+/** Two bits of each of the eight lanes at `at` that are above `below0`, `below1`: what the machine makes in fewest instructions. */
+@inline
+function lanesAbove(at: usize, below0: v128, below1: v128): i32 {
+  return i8x16.bitmask(i16x8.narrow_i32x4_s(i32x4.gt_s(v128.load(at), below0), i32x4.gt_s(v128.load(at, 16), below1)));
+}
+
+@inline
+function lowestLane(mask: i32): usize {
+  return <usize>ctz(mask) >> 1;
+}
+
+@inline
+function withoutLowestLane(mask: i32): i32 {
+  mask &= mask - 1;
+  return mask & (mask - 1);
+}
+
+/** Adds a latent and its value's bits to a list of `count`. */
+@inline
+function push(list: usize, capacity: usize, count: usize, value: i32, latent: usize): void {
+  store<i32>(list + (count << 2), value);
+  store<i32>(list + ((capacity + count) << 2), <i32>latent);
 }
 
 /** Bits of the k-th largest of a list's values, or those of the smallest positive number where fewer are positive. */
@@ -260,6 +275,40 @@ export function kthLargest(list: usize, count: i32, k: i32): i32 {
     least = i32x4.min_s(least, v128.bitselect(values, none, i32x4.ge_s(values, bound)));
   }
   return leastLane(least);
+}
+
+/** Takes the latents of a list from what is reached in z [units][8] of row `lane`. */
+export function takeOut(z: usize, lane: usize, list: usize, capacity: usize, count: usize): void {
+  const latents = list + (capacity << 2);
+  const at = z + (lane << 2);
+  for (let i: usize = 0; i < count; i++) store<i32>(at + (<usize>load<i32>(latents + (i << 2)) << 5), 0);
+}
+
+/** Past the last latent of a list. */
+const NO_LATENT: i32 = i32.MAX_VALUE;
+
+/**
+ * Joins two lists without a latent in common, both with room for one more, to one in ascending order of latents. Each `list`
+ * comes with its capacity, and its length.
+ */
+export function mergeLists(
+  list: usize, capacity: usize, a: usize, aCapacity: usize, aCount: usize, b: usize, bCapacity: usize, bCount: usize,
+): void {
+  const aLatents = a + (aCapacity << 2);
+  const bLatents = b + (bCapacity << 2);
+  store<i32>(aLatents + (aCount << 2), NO_LATENT);
+  store<i32>(bLatents + (bCount << 2), NO_LATENT);
+  let i: usize = 0;
+  let j: usize = 0;
+  for (let n: usize = 0; n < aCount + bCount; n++) {
+    const ofA = load<i32>(aLatents + (i << 2));
+    const ofB = load<i32>(bLatents + (j << 2));
+    // Without a branch, which could not be predicted.
+    const first = ofA < ofB;
+    push(list, capacity, n, load<i32>(first ? a + (i << 2) : b + (j << 2)), <usize>(first ? ofA : ofB));
+    i += <usize>first;
+    j += <usize>!first;
+  }
 }
 
 /** Keeps the positive values of a list, in their order. Returns how many. */

@@ -1,10 +1,11 @@
 /**
- * The k largest of a panel's screened rows. The latents of the k largest bounds are evaluated first: the k-th largest of
- * their values bounds the k-th largest of all from below, so that only what reaches it by its bound is a candidate.
+ * The k largest of a panel's screened rows. The latents of the k largest bounds are evaluated first, and taken out of the
+ * bounds: the k-th largest of their values bounds the k-th largest of all from below, so that of the others only what reaches it
+ * by its bound is a candidate.
  */
-import { evaluateList, evaluateRest } from "./evaluate";
+import { evaluateList, evaluateReaching } from "./evaluate";
 import { PANEL } from "./product";
-import { collectReaching, keepLargest, keepPositive, kthLargest, selectTopK } from "./select";
+import { collectReaching, keepLargest, keepPositive, kthLargest, mergeLists, selectTopK, takeOut } from "./select";
 
 /** Bits above those of any number: a bound that nothing reaches. */
 const UNREACHABLE: i32 = 0x7f800001;
@@ -39,26 +40,30 @@ export function settleTopK(
       count > 0 ? evaluateList(list, firstCapacity, count, values, row, start, w, dIn, rowTerms + at, latentTerms) : 0,
     );
     store<i32>(bounds + at, screened ? kthLargest(list, count, k) : UNREACHABLE);
+    takeOut(u, lane, list, firstCapacity, count);
   }
   collectReaching(u, latents, maxima, groups, groupUnits, lists, capacity, counts, bounds);
   for (let lane: usize = 0; lane < rows; lane++) {
     const at = lane << 2;
-    const count = <usize>load<i32>(counts + at);
     const known = <usize>load<f32>(candidates + at);
-    store<f32>(candidates + at, <f32>count);
+    const more = <usize>load<i32>(counts + at);
+    store<f32>(candidates + at, <f32>(known + more));
     // A full list may not hold all of them.
-    if ((unscreened & (1 << <i32>lane)) != 0 || count == capacity) {
+    if ((unscreened & (1 << <i32>lane)) != 0 || known + more >= capacity) {
       store<f32>(kept + at, -1);
       continue;
     }
     const list = lists + lane * capacity * 8;
     const row = x + lane * (dIn << 2);
-    const error = evaluateRest(
-      list, capacity, count, first + lane * firstCapacity * 8, firstCapacity, known, values, row, start, w, dIn, rowTerms + at, latentTerms,
+    const error = evaluateReaching(
+      values, counts + at, load<i32>(bounds + at), list, capacity, more, row, start, w, dIn, rowTerms + at, latentTerms,
     );
     // Not a number where either is none.
     store<f32>(errors + at, max<f32>(error, load<f32>(errors + at)));
-    const some = count > <usize>k ? keepLargest(list, capacity, <i32>count, k, bounds) : <i32>keepPositive(list, capacity, count);
+    const reaching = <usize>load<i32>(counts + at);
+    mergeLists(list, capacity, first + lane * firstCapacity * 8, firstCapacity, known, values, capacity, reaching);
+    const count = known + reaching;
+    const some = count > <usize>k ? keepLargest(list, capacity, <i32>count, k, bounds + at) : <i32>keepPositive(list, capacity, count);
     store<f32>(kept + at, <f32>some);
   }
 }
