@@ -245,12 +245,15 @@ function* sparseKernels(shape: Shape, variant: Variant, problem: Problem<SparseA
     name: "gather and update latents (TopK)",
     // Two gradients over the active latents; Adam on encoder and decoder at 12 operations each.
     work: 4 * rows * k * dIn + 24 * latents * dIn,
-    run: () =>
-      inBlocks(latents, LATENT_BLOCK, (first, last) => {
-        sparse.gatherLatents(arena, step, first, last, 0, rows, true);
-        sparse.completeGradients(arena, step, first, last);
-        sparse.updateLatents(arena, step, first, last);
-      }),
+    run: () => {
+      for (const weights of ["decoder", "encoder"] as const) {
+        inBlocks(latents, LATENT_BLOCK, (first, last) => {
+          sparse.gatherLatents(arena, step, first, last, 0, rows, true, weights);
+          sparse.completeGradients(arena, step, first, last, weights);
+          sparse.updateLatents(arena, step, first, last, weights);
+        });
+      }
+    },
   };
   yield {
     ...common,

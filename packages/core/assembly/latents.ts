@@ -12,7 +12,8 @@ const WAITING_BYTES: usize = (1 + WAITING * WAITING_WORDS) << 2;
  * encoderGradient [dIn] and decoderGradient [dOut]. Records of a row are in ascending latent order. A latent's records
  * wait until there are four, which are then added in one pass over its gradients, in row order still. `waiting` is
  * scratch for 13 words per latent. `starts` is where {@link indexRecords} noted the first records of these latents, for
- * the next block `startsBytes` further on; 0: they are searched for.
+ * the next block `startsBytes` further on; 0: they are searched for. Where encoderGradient is 0, neither it nor biasGradient is
+ * added to; where decoderGradient is 0, neither it nor the activations' sums and numbers.
  */
 export function gather(
   first: i32, last: i32, firstRow: usize, lastRow: usize, dIn: usize, dOut: usize,
@@ -23,6 +24,8 @@ export function gather(
   const inBytes = dIn << 2;
   const outBytes = dOut << 2;
   const count = <usize>(last - first);
+  const ofEncoder = encoderGradient != 0;
+  const ofDecoder = decoderGradient != 0;
   for (let latent: usize = 0; latent < count; latent++) store<i32>(waiting + latent * WAITING_BYTES, 0);
   for (let row = firstRow; row < lastRow; row++) {
     let record = load<i32>(rowOffset + (row << 2));
@@ -48,14 +51,15 @@ export function gather(
       store<f32>(to, value, 4);
       store<f32>(to, gradient, 8);
       if (number + 1 == WAITING) {
-        addWaiting(decoderGradient + gradientRow * outBytes, residual, dOut, list + 4, 4);
-        addWaiting(encoderGradient + gradientRow * inBytes, input, dIn, list + 4, 8);
+        if (ofDecoder) addWaiting(decoderGradient + gradientRow * outBytes, residual, dOut, list + 4, 4);
+        if (ofEncoder) addWaiting(encoderGradient + gradientRow * inBytes, input, dIn, list + 4, 8);
         store<i32>(list, 0);
       } else {
         store<i32>(list, <i32>number + 1);
       }
       const word = <usize>latent << 2;
-      store<f32>(biasGradient + word, load<f32>(biasGradient + word) + gradient);
+      if (ofEncoder) store<f32>(biasGradient + word, load<f32>(biasGradient + word) + gradient);
+      if (!ofDecoder) continue;
       store<f32>(activationSum + word, load<f32>(activationSum + word) + value);
       if (value > 0) store<i32>(activeCount + word, load<i32>(activeCount + word) + 1);
     }
@@ -65,8 +69,8 @@ export function gather(
     const end = list + 4 + <usize>load<i32>(list) * (WAITING_WORDS << 2);
     for (let at = list + 4; at < end; at += WAITING_WORDS << 2) {
       const row = <usize>load<i32>(at);
-      axpy(decoderGradient + latent * outBytes, load<f32>(at, 4), residual + row * outBytes, dOut);
-      axpy(encoderGradient + latent * inBytes, load<f32>(at, 8), input + row * inBytes, dIn);
+      if (ofDecoder) axpy(decoderGradient + latent * outBytes, load<f32>(at, 4), residual + row * outBytes, dOut);
+      if (ofEncoder) axpy(encoderGradient + latent * inBytes, load<f32>(at, 8), input + row * inBytes, dIn);
     }
   }
 }

@@ -43,6 +43,12 @@ export interface StepContext {
   update: UpdateStep;
 }
 
+/**
+ * Which weights of latents are gathered and updated: the decoder's, with what is counted of latents; the encoder's, with their
+ * biases; or both.
+ */
+export type LatentWeights = "decoder" | "encoder" | "both";
+
 /** The stages of a sparse autoencoder. Ranges are half-open. */
 export interface SparseKernels {
   /**
@@ -54,7 +60,7 @@ export interface SparseKernels {
   decodeRows(arena: SparseArena, step: StepContext, first: number, last: number): void;
   /**
    * Adds the contributions of rows [firstRow, lastRow) to the gradients of latents [first, last) (at most
-   * LATENT_BLOCK, starting at a multiple of it). `fresh`: start from zero.
+   * LATENT_BLOCK, starting at a multiple of it). `fresh`: start from zero. `weights`, as in what follows: both by default.
    */
   gatherLatents(
     arena: SparseArena,
@@ -64,11 +70,24 @@ export interface SparseKernels {
     firstRow: number,
     lastRow: number,
     fresh: boolean,
+    weights?: LatentWeights,
   ): void;
   /** Completes the gradients of latents [first, last), which are gathered: penalty, projection, squares. */
-  completeGradients(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  completeGradients(
+    arena: SparseArena,
+    step: StepContext,
+    first: number,
+    last: number,
+    weights?: LatentWeights,
+  ): void;
   /** Optimiser and renormalisation of latents [first, last), whose gradients are complete. */
-  updateLatents(arena: SparseArena, step: StepContext, first: number, last: number): void;
+  updateLatents(
+    arena: SparseArena,
+    step: StepContext,
+    first: number,
+    last: number,
+    weights?: LatentWeights,
+  ): void;
   /** Gradient of b_dec for dimensions [first, last). */
   gatherDecoderBias(arena: SparseArena, step: StepContext, first: number, last: number): void;
   /** Optimiser of b_dec for dimensions [first, last). */

@@ -8,7 +8,7 @@ import type { FloatArray, Round } from "./precision.ts";
 import { LATENT_BLOCK } from "./block-sizes.ts";
 import { decoderNormOf, decoderParts } from "./decoder-parts.ts";
 import { sumSquares } from "./gradient-norm.ts";
-import type { StepContext } from "./kernels.ts";
+import type { LatentWeights, StepContext } from "./kernels.ts";
 import { updateParameter } from "./optimizers/index.ts";
 import type { Constrain, UpdateKernels } from "./optimizers/optimizer.ts";
 import { outputDimension } from "./setup.ts";
@@ -29,10 +29,27 @@ export function completeGradients(
   first: number,
   last: number,
   round: Round,
+  weights: LatentWeights = "both",
 ): void {
-  const { dIn, decoder } = arena.model;
-  const dOut = outputDimension(arena.model);
+  if (weights !== "decoder") completeEncoder(on, arena, first, last);
+  if (weights !== "encoder") completeDecoder(on, arena, step, first, last, round);
+}
+
+function completeEncoder(on: UpdateKernels, arena: SparseArena, first: number, last: number): void {
   if (arena.model.applyBDecToInput) sumEncoderBiasGradients(on, arena, first, last);
+  for (let latent = first; latent < last; latent++) sumSquares(on, arena.W_enc, latent, arena.model.dIn);
+}
+
+function completeDecoder(
+  on: UpdateKernels,
+  arena: SparseArena,
+  step: StepContext,
+  first: number,
+  last: number,
+  round: Round,
+): void {
+  const { decoder } = arena.model;
+  const dOut = outputDimension(arena.model);
   const { value, gradient } = arena.W_dec;
   const parts = decoderParts(arena.model);
   for (let latent = first; latent < last; latent++) {
@@ -50,7 +67,6 @@ export function completeGradients(
       // Remove the component along the unit row, which the renormalisation would undo.
       on.project(gradient, gradientAt, value, at, dOut);
     }
-    sumSquares(on, arena.W_enc, latent, dIn);
     sumSquares(on, arena.W_dec, latent, dOut);
   }
 }
@@ -92,19 +108,30 @@ export function updateLatents(
   first: number,
   last: number,
   round: Round,
+  weights: LatentWeights = "both",
 ): void {
-  const { dIn, decoder } = arena.model;
+  if (weights !== "encoder") updateDecoder(on, arena, step, first, last, round);
+  if (weights !== "decoder") updateEncoder(on, arena, step, first, last, round);
+}
+
+function updateDecoder(
+  on: UpdateKernels,
+  arena: SparseArena,
+  step: StepContext,
+  first: number,
+  last: number,
+  round: Round,
+): void {
+  const { decoder } = arena.model;
   const dOut = outputDimension(arena.model);
   const unitRows: Constrain = (values, offset, length) => {
     for (let at = offset; at < offset + length; at += dOut) on.normalise(values, at, dOut);
   };
   const normOf = (values: FloatArray, offset: number, length: number): number =>
     on.norm(values, offset, length);
-  const latents = last - first;
   const row = gradientRow(arena, step, first);
   const constrain = decoder === "unit" ? unitRows : undefined;
-  updateParameter(on, arena, arena.W_enc, first * dIn, latents * dIn, row * dIn, step);
-  updateParameter(on, arena, arena.W_dec, first * dOut, latents * dOut, row * dOut, step, constrain);
+  updateParameter(on, arena, arena.W_dec, first * dOut, (last - first) * dOut, row * dOut, step, constrain);
   let heat = 0;
   for (let latent = first; latent < last; latent++) {
     const at = latent * dOut;
@@ -117,6 +144,20 @@ export function updateLatents(
       arena.fireCount[latent] += count;
     }
   }
+  arena.blockHeat[first / LATENT_BLOCK] = heat;
+}
+
+function updateEncoder(
+  on: UpdateKernels,
+  arena: SparseArena,
+  step: StepContext,
+  first: number,
+  last: number,
+  round: Round,
+): void {
+  const { dIn } = arena.model;
+  const row = gradientRow(arena, step, first);
+  updateParameter(on, arena, arena.W_enc, first * dIn, (last - first) * dIn, row * dIn, step);
   updateParameter(on, arena, arena.b_enc, first, last - first, first, step);
   const { scalars = [], finish } = ARCHITECTURES[arena.model.architecture];
   for (const name of scalars) {
@@ -124,7 +165,6 @@ export function updateLatents(
     updateParameter(on, arena, arena[name], first, last - first, first, step, constrain);
   }
   if (finish !== undefined) for (let latent = first; latent < last; latent++) finish(arena, latent, round);
-  arena.blockHeat[first / LATENT_BLOCK] = heat;
 }
 
 /** What is below 0 becomes 0. */

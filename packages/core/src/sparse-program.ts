@@ -11,7 +11,9 @@
  *   … decoder bias gradient → momentum → gram matrix → polynomial → … → update → decoder bias  (Muon)
  *
  * Rows are encoded, all of the chunk, before any is decoded: the encoder's weights stay in the last-level cache meanwhile,
- * then the decoder's. Block by block, decoding took twice the time at M.
+ * then the decoder's. Block by block, decoding took twice the time at M. Likewise, where nothing but records is gathered and these
+ * are few, all decoder rows are gathered and updated before any encoder row: a pass reads the rows' residuals or the rows, not
+ * both. At L, one thread, gathering took 55 ms instead of 77.
  */
 import { ARCHITECTURES } from "./architectures/index.ts";
 import type { SparseArena } from "./arena-sparse.ts";
@@ -27,7 +29,7 @@ import {
 } from "./batch-threshold.ts";
 import { advanceChunk, finishStep, shrinkChunk } from "./chunks.ts";
 import { CONTROL } from "./control.ts";
-import type { Kernels, SparseKernels, StepContext } from "./kernels.ts";
+import type { Kernels, LatentWeights, SparseKernels, StepContext } from "./kernels.ts";
 import { measureGradients } from "./gradient-norm.ts";
 import { DIMENSION_BLOCK, LATENT_BLOCK, ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
 import { hasAuxiliary, hasPreActLoss, hasWide } from "./plan-sparse.ts";
@@ -49,13 +51,17 @@ export function sparseProgram(
   const { latents } = arena.model;
   const dOut = outputDimension(arena.model);
   const context = emptyContext(rank, plan.setup);
-  const overBatch = ARCHITECTURES[arena.model.architecture].selection === "batch";
+  const { selection } = ARCHITECTURES[arena.model.architecture];
+  const overBatch = selection === "batch";
   const preActLoss = hasPreActLoss(plan.setup, plan.purpose);
   const auxK = hasAuxiliary(plan.setup, plan.purpose) ? plan.setup.training.auxK : undefined;
   const wide = hasWide(plan.setup, plan.purpose);
   const updates = plan.storeGradients ? PHASE.gather : PHASE.update;
   const skips = arena.model.skip === true;
   const gradientsFirst = arena.gradientNorm.length > 0;
+  // Whether latents are updated in two passes, see above.
+  const apart =
+    !plan.storeGradients && !wide && auxK === undefined && !preActLoss && selection !== "positive";
   const matrices = hasMuon(plan) ? muonStages(arena, arithmetic, context) : [];
   const screening = plan.encoder === "screened" ? sparse.screening : undefined;
   let started = false;
@@ -155,9 +161,9 @@ export function sparseProgram(
     const first = arena.blockOrder[block] * LATENT_BLOCK;
     run(first, Math.min(first + LATENT_BLOCK, latents));
   };
-  const gatherChunk = (first: number, last: number): void => {
+  const gatherChunk = (first: number, last: number, weights?: LatentWeights): void => {
     const begin = control[CONTROL.chunkFirst];
-    sparse.gatherLatents(arena, context, first, last, begin, control[CONTROL.chunkEnd], begin === 0);
+    sparse.gatherLatents(arena, context, first, last, begin, control[CONTROL.chunkEnd], begin === 0, weights);
   };
   const gather: Stage = {
     name: "gather",
@@ -223,10 +229,19 @@ export function sparseProgram(
     if (!gradientsFirst) completeRange(first, last);
     sparse.updateLatents(arena, context, first, last);
   };
+  const updateWeights = (first: number, last: number, weights: LatentWeights): void => {
+    gatherChunk(first, last, weights);
+    sparse.completeGradients(arena, context, first, last, weights);
+    sparse.updateLatents(arena, context, first, last, weights);
+  };
   const update: Stage = {
     name: plan.storeGradients ? "update" : "latents",
-    blocks: gather.blocks,
-    run: (block) => latentRange(block, updateRange),
+    blocks: apart ? 2 * gather.blocks : gather.blocks,
+    run(block) {
+      if (!apart) return latentRange(block, updateRange);
+      const weights = block < gather.blocks ? "decoder" : "encoder";
+      latentRange(block % gather.blocks, (first, last) => updateWeights(first, last, weights));
+    },
     finish: () => {
       if (context.screened) checkUnscreened(arena);
       control[CONTROL.phase] = skips ? PHASE.skip : PHASE.bias;

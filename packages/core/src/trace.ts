@@ -230,9 +230,9 @@ function traceSparse(arena: SparseArena, rows: number, step: number): SparseTrac
         keepRows(outputGradient, arena.residual, first, last);
         keepRecords(latentGradient, arena.recordGradient, first, last);
       },
-      completeGradients(on, context, first, last) {
+      completeGradients(on, context, first, last, weights) {
         decoderErrorGradient.values.set(arena.W_dec.gradient.subarray(first * dIn, last * dIn), first * dIn);
-        sparse.completeGradients(on, context, first, last);
+        sparse.completeGradients(on, context, first, last, weights);
       },
     },
   });

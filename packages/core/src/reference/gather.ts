@@ -1,7 +1,7 @@
 /** Gradients of a sparse autoencoder's latents and of b_dec in plain TypeScript, gathered from the records of all rows. */
 import type { SparseArena } from "../arena-sparse.ts";
 import { LATENT_BLOCK } from "../block-sizes.ts";
-import type { StepContext } from "../kernels.ts";
+import type { LatentWeights, StepContext } from "../kernels.ts";
 import { gradientRow } from "../latent-update.ts";
 import type { FloatArray } from "../precision.ts";
 import { outputDimension } from "../setup.ts";
@@ -18,7 +18,9 @@ export function gatherLatents(
   firstRow: number,
   lastRow: number,
   fresh: boolean,
+  weights: LatentWeights = "both",
 ): void {
+  const [ofDecoder, ofEncoder] = [weights !== "encoder", weights !== "decoder"];
   const { dIn } = arena.model;
   const dOut = outputDimension(arena.model);
   const encoderGradient = arena.W_enc.gradient;
@@ -28,13 +30,13 @@ export function gatherLatents(
   if (fresh) {
     for (let latent = first; latent < last; latent++) {
       const at = gradientRow(arena, step, latent);
-      encoderGradient.fill(0, at * dIn, (at + 1) * dIn);
-      decoderGradient.fill(0, at * dOut, (at + 1) * dOut);
+      if (ofEncoder) encoderGradient.fill(0, at * dIn, (at + 1) * dIn);
+      if (ofDecoder) decoderGradient.fill(0, at * dOut, (at + 1) * dOut);
     }
-    arena.inputGradient.fill(0, first, last);
-    arena.activationSum.fill(0, first, last);
-    arena.activeCount.fill(0, first, last);
-    for (const { sum } of arena.pulls) sum.fill(0, first, last);
+    if (ofEncoder) arena.inputGradient.fill(0, first, last);
+    if (ofEncoder) for (const { sum } of arena.pulls) sum.fill(0, first, last);
+    if (ofDecoder) arena.activationSum.fill(0, first, last);
+    if (ofDecoder) arena.activeCount.fill(0, first, last);
   }
   const records = {
     rowOffset: arena.rowOffset,
@@ -45,13 +47,17 @@ export function gatherLatents(
     const at = gradientRow(arena, step, latent);
     const value = recordValue[record];
     const gradient = recordGradient[record];
-    const seen = seenBy(arena, latent);
-    chainLink(decoderGradient, at * dOut, value, seen.errors, seen.offset + row * dOut, dOut);
-    chainLink(encoderGradient, at * dIn, gradient, input, row * dIn, dIn);
-    arena.inputGradient[latent] += gradient;
-    arena.activationSum[latent] += value;
-    if (value > 0) arena.activeCount[latent]++;
-    for (const { records: pull, sum } of arena.pulls) sum[latent] += pull[record];
+    if (ofDecoder) {
+      const seen = seenBy(arena, latent);
+      chainLink(decoderGradient, at * dOut, value, seen.errors, seen.offset + row * dOut, dOut);
+      arena.activationSum[latent] += value;
+      if (value > 0) arena.activeCount[latent]++;
+    }
+    if (ofEncoder) {
+      chainLink(encoderGradient, at * dIn, gradient, input, row * dIn, dIn);
+      arena.inputGradient[latent] += gradient;
+      for (const { records: pull, sum } of arena.pulls) sum[latent] += pull[record];
+    }
   });
 }
 

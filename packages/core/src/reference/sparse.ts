@@ -98,10 +98,11 @@ export function referenceSparseKernels(
 
     auxiliary: referenceAuxiliary(round, lanes),
 
-    completeGradients: (arena, step, first, last) =>
-      completeGradients(updates, arena, step, first, last, round),
+    completeGradients: (arena, step, first, last, weights) =>
+      completeGradients(updates, arena, step, first, last, round, weights),
 
-    updateLatents: (arena, step, first, last) => updateLatents(updates, arena, step, first, last, round),
+    updateLatents: (arena, step, first, last, weights) =>
+      updateLatents(updates, arena, step, first, last, round, weights),
 
     gatherDecoderBias,
 

@@ -182,19 +182,23 @@ export function wasmSparseKernels(
       for (let row = first; row < last; row++) rules.gradients(arena, step, row, Math.fround);
     },
 
-    gatherLatents(arena, step, first, last, firstRow, lastRow, fresh) {
+    gatherLatents(arena, step, first, last, firstRow, lastRow, fresh, weights = "both") {
+      const [ofDecoder, ofEncoder] = [weights !== "encoder", weights !== "decoder"];
       const row = gradientRow(arena, step, first);
-      if (fresh) {
-        const to = row + last - first;
-        arena.W_enc.gradient.fill(0, row * dIn, to * dIn);
+      const to = row + last - first;
+      if (fresh && ofDecoder) {
         arena.W_dec.gradient.fill(0, row * dOut, to * dOut);
-        arena.inputGradient.fill(0, first, last);
         arena.activationSum.fill(0, first, last);
         arena.activeCount.fill(0, first, last);
+      }
+      if (fresh && ofEncoder) {
+        arena.W_enc.gradient.fill(0, row * dIn, to * dIn);
+        arena.inputGradient.fill(0, first, last);
         for (const { sum } of arena.pulls) sum.fill(0, first, last);
       }
-      for (const { records, sum } of pulls) {
-        wasm.gatherPulls(first, last, firstRow, lastRow, rowOffset, rowCount, recordLatent, records, sum);
+      if (ofEncoder) {
+        for (const { records, sum } of pulls)
+          wasm.gatherPulls(first, last, firstRow, lastRow, rowOffset, rowCount, recordLatent, records, sum);
       }
       if (dense?.paysForGathering(arena, lastRow)) {
         dense.gather(step, first, last, firstRow, lastRow, inputOf(step), row);
@@ -218,8 +222,8 @@ export function wasmSparseKernels(
           recordGradient,
           seen,
           inputOf(step),
-          W_enc.gradient + part * 4 * dIn,
-          W_dec.gradient + part * outBytes,
+          ofEncoder ? W_enc.gradient + part * 4 * dIn : 0,
+          ofDecoder ? W_dec.gradient + part * outBytes : 0,
           inputGradient,
           activationSum,
           activeCount,
@@ -247,12 +251,12 @@ export function wasmSparseKernels(
 
     auxiliary: hasAuxiliary(plan.setup, plan.purpose) ? wasmAuxiliary(plan, model, wasm, inputOf) : undefined,
 
-    completeGradients: (arena, step, first, last) =>
-      completeGradients(updates, arena, step, first, last, Math.fround),
+    completeGradients: (arena, step, first, last, weights) =>
+      completeGradients(updates, arena, step, first, last, Math.fround, weights),
 
-    updateLatents(arena, step, first, last) {
-      updateLatents(updates, arena, step, first, last, Math.fround);
-      if (step.screened && screening !== undefined) {
+    updateLatents(arena, step, first, last, weights) {
+      updateLatents(updates, arena, step, first, last, Math.fround, weights);
+      if (weights !== "decoder" && step.screened && screening !== undefined) {
         Atomics.add(arena.control, CONTROL.unscreened, screening.quantiseLatents(arena, first, last));
       }
     },
