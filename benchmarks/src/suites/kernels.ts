@@ -2,6 +2,7 @@
 import {
   allocateMemory,
   createProgram,
+  latentPasses,
   type DeepArena,
   runStep,
   type SparseArena,
@@ -246,7 +247,7 @@ function* sparseKernels(shape: Shape, variant: Variant, problem: Problem<SparseA
     // Two gradients over the active latents; Adam on encoder and decoder at 12 operations each.
     work: 4 * rows * k * dIn + 24 * latents * dIn,
     run: () => {
-      for (const weights of ["decoder", "encoder"] as const) {
+      for (const weights of latentPasses(arena.plan)) {
         inBlocks(latents, LATENT_BLOCK, (first, last) => {
           sparse.gatherLatents(arena, step, first, last, 0, rows, true, weights);
           sparse.completeGradients(arena, step, first, last, weights);

@@ -21,11 +21,36 @@ export function gather(
   residual: usize, input: usize, encoderGradient: usize, decoderGradient: usize,
   biasGradient: usize, activationSum: usize, activeCount: usize, waiting: usize, starts: usize, startsBytes: usize,
 ): void {
+  if (encoderGradient == 0) {
+    gatherOf(
+      false, true, first, last, firstRow, lastRow, dIn, dOut, rowOffset, rowCount, recordLatent, recordValue, recordGradient,
+      residual, input, encoderGradient, decoderGradient, biasGradient, activationSum, activeCount, waiting, starts, startsBytes,
+    );
+  } else if (decoderGradient == 0) {
+    gatherOf(
+      true, false, first, last, firstRow, lastRow, dIn, dOut, rowOffset, rowCount, recordLatent, recordValue, recordGradient,
+      residual, input, encoderGradient, decoderGradient, biasGradient, activationSum, activeCount, waiting, starts, startsBytes,
+    );
+  } else {
+    gatherOf(
+      true, true, first, last, firstRow, lastRow, dIn, dOut, rowOffset, rowCount, recordLatent, recordValue, recordGradient,
+      residual, input, encoderGradient, decoderGradient, biasGradient, activationSum, activeCount, waiting, starts, startsBytes,
+    );
+  }
+}
+
+/** {@link gather} of the encoder's, the decoder's or both gradients: the loop has no branch for that. */
+@inline
+function gatherOf(
+  ofEncoder: bool, ofDecoder: bool,
+  first: i32, last: i32, firstRow: usize, lastRow: usize, dIn: usize, dOut: usize,
+  rowOffset: usize, rowCount: usize, recordLatent: usize, recordValue: usize, recordGradient: usize,
+  residual: usize, input: usize, encoderGradient: usize, decoderGradient: usize,
+  biasGradient: usize, activationSum: usize, activeCount: usize, waiting: usize, starts: usize, startsBytes: usize,
+): void {
   const inBytes = dIn << 2;
   const outBytes = dOut << 2;
   const count = <usize>(last - first);
-  const ofEncoder = encoderGradient != 0;
-  const ofDecoder = decoderGradient != 0;
   for (let latent: usize = 0; latent < count; latent++) store<i32>(waiting + latent * WAITING_BYTES, 0);
   for (let row = firstRow; row < lastRow; row++) {
     let record = load<i32>(rowOffset + (row << 2));

@@ -73,7 +73,8 @@ export {
   refreshDerived,
   takeAverages,
 } from "./initialise.ts";
-export type { DeepKernels, Kernels, SparseKernels, StepContext } from "./kernels.ts";
+export type { DeepKernels, Kernels, LatentWeights, SparseKernels, StepContext } from "./kernels.ts";
+export { latentPasses } from "./latent-passes.ts";
 export type { AdamStep } from "./optimizers/adam.ts";
 export {
   bytesByRole,

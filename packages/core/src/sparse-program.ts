@@ -11,9 +11,8 @@
  *   … decoder bias gradient → momentum → gram matrix → polynomial → … → update → decoder bias  (Muon)
  *
  * Rows are encoded, all of the chunk, before any is decoded: the encoder's weights stay in the last-level cache meanwhile,
- * then the decoder's. Block by block, decoding took twice the time at M. Likewise, where nothing but records is gathered and these
- * are few, all decoder rows are gathered and updated before any encoder row: a pass reads the rows' residuals or the rows, not
- * both. At L, one thread, gathering took 55 ms instead of 77.
+ * then the decoder's. Block by block, decoding took twice the time at M. Likewise latents may
+ * take two passes (latent-passes.ts).
  */
 import { ARCHITECTURES } from "./architectures/index.ts";
 import type { SparseArena } from "./arena-sparse.ts";
@@ -32,6 +31,7 @@ import { CONTROL } from "./control.ts";
 import type { Kernels, LatentWeights, SparseKernels, StepContext } from "./kernels.ts";
 import { measureGradients } from "./gradient-norm.ts";
 import { DIMENSION_BLOCK, LATENT_BLOCK, ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
+import { latentPasses } from "./latent-passes.ts";
 import { hasAuxiliary, hasPreActLoss, hasWide } from "./plan-sparse.ts";
 import { muonStages } from "./optimizers/muon.ts";
 import { hasMuon } from "./plan-parts.ts";
@@ -51,17 +51,14 @@ export function sparseProgram(
   const { latents } = arena.model;
   const dOut = outputDimension(arena.model);
   const context = emptyContext(rank, plan.setup);
-  const { selection } = ARCHITECTURES[arena.model.architecture];
-  const overBatch = selection === "batch";
+  const overBatch = ARCHITECTURES[arena.model.architecture].selection === "batch";
   const preActLoss = hasPreActLoss(plan.setup, plan.purpose);
   const auxK = hasAuxiliary(plan.setup, plan.purpose) ? plan.setup.training.auxK : undefined;
   const wide = hasWide(plan.setup, plan.purpose);
   const updates = plan.storeGradients ? PHASE.gather : PHASE.update;
   const skips = arena.model.skip === true;
   const gradientsFirst = arena.gradientNorm.length > 0;
-  // Whether latents are updated in two passes, see above.
-  const apart =
-    !plan.storeGradients && !wide && auxK === undefined && !preActLoss && selection !== "positive";
+  const passes = latentPasses(plan);
   const matrices = hasMuon(plan) ? muonStages(arena, arithmetic, context) : [];
   const screening = plan.encoder === "screened" ? sparse.screening : undefined;
   let started = false;
@@ -171,12 +168,12 @@ export function sparseProgram(
     run: (block) => latentRange(block, gatherChunk),
     finish: () => advanceChunk(arena, context, gradientsFirst ? PHASE.gradients : PHASE.update),
   };
-  const completeRange = (first: number, last: number): void => {
+  const completeRange = (first: number, last: number, weights?: LatentWeights): void => {
     if (wide) sparse.gatherWide(arena, context, first, last);
     if (auxK !== undefined && arena.auxiliary[AUXILIARY.factor] > 0)
       sparse.gatherAuxiliary(arena, context, first, last);
     if (preActLoss) sparse.gatherPreActivations(arena, context, first, last);
-    sparse.completeGradients(arena, context, first, last);
+    sparse.completeGradients(arena, context, first, last, weights);
   };
   const gradients: Stage = {
     name: "gradients",
@@ -224,23 +221,17 @@ export function sparseProgram(
       control[CONTROL.phase] = matrices.length > 0 ? PHASE.matrices : PHASE.update;
     },
   };
-  const updateRange = (first: number, last: number): void => {
-    if (!plan.storeGradients) gatherChunk(first, last);
-    if (!gradientsFirst) completeRange(first, last);
-    sparse.updateLatents(arena, context, first, last);
-  };
-  const updateWeights = (first: number, last: number, weights: LatentWeights): void => {
-    gatherChunk(first, last, weights);
-    sparse.completeGradients(arena, context, first, last, weights);
+  const updateRange = (first: number, last: number, weights?: LatentWeights): void => {
+    if (!plan.storeGradients) gatherChunk(first, last, weights);
+    if (!gradientsFirst) completeRange(first, last, weights);
     sparse.updateLatents(arena, context, first, last, weights);
   };
   const update: Stage = {
     name: plan.storeGradients ? "update" : "latents",
-    blocks: apart ? 2 * gather.blocks : gather.blocks,
+    blocks: passes.length * gather.blocks,
     run(block) {
-      if (!apart) return latentRange(block, updateRange);
-      const weights = block < gather.blocks ? "decoder" : "encoder";
-      latentRange(block % gather.blocks, (first, last) => updateWeights(first, last, weights));
+      const weights = passes[Math.floor(block / gather.blocks)];
+      latentRange(block % gather.blocks, (first, last) => updateRange(first, last, weights));
     },
     finish: () => {
       if (context.screened) checkUnscreened(arena);
