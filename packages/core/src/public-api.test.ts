@@ -56,6 +56,7 @@ it("the names that @sparseloom/core exports", () => {
       "initialise",
       "inputDimension",
       "integerProductRate",
+      "latentPasses",
       "latentsSilentFor",
       "loadState",
       "lossSpikes",
