@@ -58,15 +58,19 @@ export function screen(
   const tileBytes = steps * 4 * tileUnits;
   const bytes = panelBytes(steps, wideSums);
   const tilesAtOnce = max<usize>(1, CACHED_BYTES / tileBytes);
+  const none = f32x4.splat(-Infinity);
+  for (let at = maxima; at < maxima + panels * groups * 32; at += 16) v128.store(at, none);
   for (let firstTile: usize = 0; firstTile < tiles; firstTile += tilesAtOnce) {
     const lastTile = min(firstTile + tilesAtOnce, tiles);
     for (let panel: usize = 0; panel < panels; panel++) {
       const pair = wideSums && pairs && panel + 1 < panels;
       const x = packed + panel * bytes;
       const terms = rowTerms + panel * ROW_TERMS;
+      const group = firstTile / tilesPerGroup;
+      let maximum = maxima + (panel * groups + group) * 32;
+      let leftOfGroup = (group + 1) * tilesPerGroup - firstTile;
       for (let tile = firstTile; tile < lastTile; tile++) {
         const unit = tile * tileUnits;
-        const group = tile / tilesPerGroup;
         const w = quantised + tile * tileBytes;
         if (pair) {
           addWidePair(sums, x, x + bytes, w, steps, terms);
@@ -76,16 +80,15 @@ export function screen(
           addNarrow(sums, x, w, steps, one);
         }
         const out = u + (panel * units + unit) * 32;
-        const maximum = maxima + (panel * groups + group) * 32;
         const count = min(tileUnits, units - unit);
-        const fresh = tile == group * tilesPerGroup;
-        bounds(out, sums, count, terms, latentTerms + unit * LATENT_TERMS, maximum, fresh);
-        if (pair) {
-          bounds(
-            out + units * 32, sums + WIDE_TILE * 32, count, terms + ROW_TERMS, latentTerms + unit * LATENT_TERMS,
-            maximum + groups * 32, fresh,
-          );
-        }
+        const ofLatents = latentTerms + unit * LATENT_TERMS;
+        bounds(out, sums, count, terms, ofLatents, maximum);
+        if (pair) bounds(out + units * 32, sums + WIDE_TILE * 32, count, terms + ROW_TERMS, ofLatents, maximum + groups * 32);
+        // Neither a division nor a branch, which nothing foretells after the long loop over dimensions.
+        leftOfGroup--;
+        const ended = leftOfGroup == 0;
+        maximum += ended ? 32 : 0;
+        leftOfGroup = ended ? tilesPerGroup : leftOfGroup;
       }
       if (pair) panel++;
     }
@@ -307,23 +310,19 @@ function addPair(sums: usize, low: v128, high: v128, one: v128, fresh: bool): vo
 }
 
 /**
- * Bounds of up to six latents for eight rows, and their maximum. Bounds are numbers or +∞, never NaN, so that the maximum
- * may be the machine's own.
+ * Bounds of up to six latents for eight rows, whose `maximum` [8] they raise. Bounds are numbers or +∞, never NaN, so that the
+ * maximum may be the machine's own.
  */
 @inline
-function bounds(u: usize, sums: usize, count: usize, rowTerms: usize, latentTerms: usize, maximum: usize, fresh: bool): void {
+function bounds(u: usize, sums: usize, count: usize, rowTerms: usize, latentTerms: usize, maximum: usize): void {
   const scale0 = v128.load(rowTerms);
   const scale1 = v128.load(rowTerms, 16);
   const a0 = v128.load(rowTerms, 32);
   const a1 = v128.load(rowTerms, 48);
   const b0 = v128.load(rowTerms, 64);
   const b1 = v128.load(rowTerms, 80);
-  let low = f32x4.splat(-Infinity);
-  let high = low;
-  if (!fresh) {
-    low = v128.load(maximum);
-    high = v128.load(maximum, 16);
-  }
+  let low = v128.load(maximum);
+  let high = v128.load(maximum, 16);
   for (let unit: usize = 0; unit < count; unit++) {
     const scale = v128.load_splat<f32>(latentTerms);
     const ratio = v128.load_splat<f32>(latentTerms, 4);
