@@ -239,6 +239,7 @@ function* sparseKernels(shape: Shape, variant: Variant, problem: Problem<SparseA
     name: "decode and latent gradients (TopK)",
     // Reconstruction and ∂loss/∂latent: two products over the active latents.
     work: 4 * rows * k * dIn,
+    prepare: () => void arena.control.fill(0),
     run: () => inBlocks(rows, ROW_BLOCK, (first, last) => sparse.decodeRows(arena, step, first, last)),
   };
   yield {

@@ -1,5 +1,5 @@
 /** Summing numbers of the records by latent: gradients of parameters that a latent has one of. */
-import { firstRecord } from "./latents";
+import { firstRecord } from "./gather";
 
 /** sums[latent] += Σ over rows [firstRow, lastRow) of the records' `pulls`, in row order, for latents [first, last). */
 export function gatherPulls(

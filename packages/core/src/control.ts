@@ -34,4 +34,6 @@ export const CONTROL = {
   deadLatents: 15,
   /** Which of Muon's stages comes next. */
   matrixStage: 16,
+  /** Records of this chunk that have a place among the sorted ones. */
+  recordsSorted: 17,
 } as const;

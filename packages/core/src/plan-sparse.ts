@@ -124,8 +124,10 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
     add("b_dec.partials", "gradients", "float", blocks, dIn);
     add("activationSum", "gradients", "float", latents);
     add("activeCount", "gradients", "int32", latents);
-    if (hasRecordStarts(setup))
-      add("recordStarts", "records", "int32", blocks + 1, recordStartsRow(batchRows) / 2);
+    if (hasSortedRecords(setup)) {
+      add("sortedRecords", "records", "int32", Math.min(recordCapacity, batchRows * selected), SORTED_WORDS);
+      add("sortedStarts", "records", "int32", Math.ceil(batchRows / PANEL), blocks + 3);
+    }
     add("waitingRecords", "scratch", "int32", workers, LATENT_BLOCK, WAITING_WORDS);
     add("blockOrder", "control", "int32", blocks);
     add("blockHeat", "control", "int32", blocks);
@@ -252,23 +254,15 @@ export function screenedCapacity(setup: Setup): number {
   return 4 * Math.ceil((Math.min(most, latents) + 1) / 4);
 }
 
-/** Whether each row's first record of each block of latents is noted: where records are few, and 16 bits count them. */
-export function hasRecordStarts(setup: Setup): boolean {
-  if (setup.model.kind !== "sparse") return false;
-  return (
-    ARCHITECTURES[setup.model.architecture].selection !== "positive" && mostRecordsPerRow(setup) < 2 ** 16
-  );
+/** Whether records are sorted by blocks of latents for gathering: where they are few. */
+export function hasSortedRecords(setup: Setup): boolean {
+  return setup.model.kind === "sparse" && ARCHITECTURES[setup.model.architecture].selection !== "positive";
 }
 
-/**
- * Numbers from one block of latents to the next in `recordStarts`: a cache line more than the rows, as all blocks' lines of
- * a row would else compete for a few places of the cache.
- */
-export function recordStartsRow(batchRows: number): number {
-  return 32 * Math.ceil(batchRows / 32) + 32;
-}
+/** Words of a sorted record, see assembly/gather.ts. */
+const SORTED_WORDS = 4;
 
-/** Words of the records of a latent that wait to be added to its gradients, see assembly/latents.ts. */
+/** Words of the records of a latent that wait to be added to its gradients, see assembly/gather.ts. */
 const WAITING_WORDS = 13;
 
 /** Int32 words before the candidate lists: two vectors of 8 rows, counts and bounds. */

@@ -115,6 +115,7 @@ export function sparseProgram(
   const rowsDone = (): void => {
     control[CONTROL.active] += control[CONTROL.recordsUsed];
     control[CONTROL.recordsUsed] = 0;
+    control[CONTROL.recordsSorted] = 0;
     if (!context.train) advanceChunk(arena, context, PHASE.done);
     else if (auxK !== undefined && listDead(arena, context)) control[CONTROL.phase] = PHASE.errors;
     else control[CONTROL.phase] = updates;

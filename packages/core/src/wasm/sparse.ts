@@ -14,7 +14,7 @@ import {
 } from "../latent-update.ts";
 import { partWide } from "../multi-topk.ts";
 import type { UpdateKernels } from "../optimizers/optimizer.ts";
-import { hasAuxiliary, hasRecordStarts, hasWide, latentSums, recordStartsRow } from "../plan-sparse.ts";
+import { hasAuxiliary, hasSortedRecords, hasWide, latentSums } from "../plan-sparse.ts";
 import { type Plan, regionOf } from "../plan.ts";
 import { outputDimension, rowDimension, type SparseModelSetup } from "../setup.ts";
 import { wasmAuxiliary } from "./auxiliary.ts";
@@ -28,6 +28,7 @@ import { inputGradientPointer, parameterPointers, pointersOf } from "./pointers.
 import { wasmPrefixes } from "./prefixes.ts";
 import { wasmSkip } from "./skip.ts";
 import { screenedEncoder } from "./screen.ts";
+import { sortedRecords } from "./sorted-records.ts";
 import { wasmWide } from "./wide.ts";
 
 /** The stages over the memory laid out by `plan`. */
@@ -69,8 +70,7 @@ export function wasmSparseKernels(
   const inputOf = (step: StepContext): number => (applyBDecToInput ? centred : xOf(step));
   const waitingBytes = training ? (4 * regionOf(plan, "waitingRecords").length) / plan.workers : 0;
   const exact = exactEncoder(plan, model, wasm, wide);
-  const recordStarts = training && hasRecordStarts(plan.setup) ? at("recordStarts") : 0;
-  const startsBytes = 2 * recordStartsRow(batchRows);
+  const sorted = training && hasSortedRecords(plan.setup) ? sortedRecords(plan, model, wasm) : undefined;
   const screening =
     plan.encoder === "screened" ? screenedEncoder(plan, model, wasm, exact, tiling) : undefined;
   const skip = model.skip === true ? wasmSkip(plan, model, wasm, wide) : undefined;
@@ -111,8 +111,6 @@ export function wasmSparseKernels(
       at(`${of}Sum`),
       at(`${of}Active`),
       waitingOf(step),
-      0,
-      0,
     );
   };
 
@@ -127,18 +125,6 @@ export function wasmSparseKernels(
     },
 
     decodeRows(arena, step, first, last) {
-      if (recordStarts !== 0)
-        wasm.indexRecords(
-          first,
-          last,
-          rowOffset,
-          rowCount,
-          recordLatent,
-          recordStarts,
-          startsBytes,
-          Math.ceil(latents / LATENT_BLOCK),
-          LATENT_BLOCK,
-        );
       const y = yOf(step);
       skip?.subtract(step, first, last, xOf(step), y);
       const decoded = skip?.unskipped ?? y;
@@ -178,21 +164,21 @@ export function wasmSparseKernels(
       if (!step.train) return;
       together?.latentGradients(arena, step, first, last);
       decodeGate?.(arena, step, first, last, decoded + first * outBytes, together);
-      if (rules === undefined) return;
-      for (let row = first; row < last; row++) rules.gradients(arena, step, row, Math.fround);
+      if (rules !== undefined)
+        for (let row = first; row < last; row++) rules.gradients(arena, step, row, Math.fround);
+      sorted?.sort(arena, first, last);
     },
 
     gatherLatents(arena, step, first, last, firstRow, lastRow, fresh, weights = "both") {
       const [ofDecoder, ofEncoder] = [weights !== "encoder", weights !== "decoder"];
       const row = gradientRow(arena, step, first);
-      const to = row + last - first;
       if (fresh && ofDecoder) {
-        arena.W_dec.gradient.fill(0, row * dOut, to * dOut);
+        wasm.clear(W_dec.gradient + row * outBytes, (last - first) * outBytes);
         arena.activationSum.fill(0, first, last);
         arena.activeCount.fill(0, first, last);
       }
       if (fresh && ofEncoder) {
-        arena.W_enc.gradient.fill(0, row * dIn, to * dIn);
+        wasm.clear(W_enc.gradient + row * 4 * dIn, (last - first) * 4 * dIn);
         arena.inputGradient.fill(0, first, last);
         for (const { sum } of arena.pulls) sum.fill(0, first, last);
       }
@@ -204,10 +190,22 @@ export function wasmSparseKernels(
         dense.gather(step, first, last, firstRow, lastRow, inputOf(step), row);
         return;
       }
-      const noted = prefixes === undefined && recordStarts !== 0;
-      const starts = noted ? recordStarts + (first / LATENT_BLOCK) * startsBytes : 0;
       const gatherPart = (from: number, to: number, seen: number): void => {
         const part = row + from - first;
+        const gradients = [
+          seen,
+          inputOf(step),
+          ofEncoder ? W_enc.gradient + part * 4 * dIn : 0,
+          ofDecoder ? W_dec.gradient + part * outBytes : 0,
+          inputGradient,
+          activationSum,
+          activeCount,
+          waitingOf(step),
+        ] as const;
+        if (sorted !== undefined) {
+          sorted.gather(from, to, firstRow, lastRow, gradients);
+          return;
+        }
         wasm.gather(
           from,
           to,
@@ -220,16 +218,7 @@ export function wasmSparseKernels(
           recordLatent,
           recordValue,
           recordGradient,
-          seen,
-          inputOf(step),
-          ofEncoder ? W_enc.gradient + part * 4 * dIn : 0,
-          ofDecoder ? W_dec.gradient + part * outBytes : 0,
-          inputGradient,
-          activationSum,
-          activeCount,
-          waitingOf(step),
-          starts,
-          startsBytes,
+          ...gradients,
         );
       };
       if (prefixes === undefined) gatherPart(first, last, residual);
