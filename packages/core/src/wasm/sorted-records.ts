@@ -70,7 +70,19 @@ export function sortedRecords(plan: Plan, model: SparseModelSetup, wasm: KernelE
 
     gather(first, last, firstRow, lastRow, into) {
       const block = Math.floor(first / LATENT_BLOCK);
-      wasm.gatherSorted(first, last, firstRow, lastRow, dIn, dOut, sorted, starts, startsBytes, block, ...into);
+      wasm.gatherSorted(
+        first,
+        last,
+        firstRow,
+        lastRow,
+        dIn,
+        dOut,
+        sorted,
+        starts,
+        startsBytes,
+        block,
+        ...into,
+      );
     },
   };
 }
