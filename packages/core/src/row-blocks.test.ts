@@ -18,13 +18,16 @@ it("blocks are whole panels but the last, cover all rows once, and fit what is p
   );
 });
 
-it("every worker's last block is cut in two", () => {
+it("every worker's last block is cut in four, or in pieces of two panels", () => {
   const sizes = (rows: number, workers: number): number[] =>
     Array.from(
       { length: blockCount(rows, workers) },
       (_, block) => blockStart(block + 1, rows, workers) - blockStart(block, rows, workers),
     );
-  expect(sizes(4096, 2)).toEqual([...Array.from({ length: 30 }, () => 128), 64, 64, 64, 64]);
+  expect(sizes(4096, 2)).toEqual([
+    ...Array.from({ length: 30 }, () => 128),
+    ...Array.from({ length: 8 }, () => 32),
+  ]);
   expect(sizes(1024, 2)).toEqual([...Array.from({ length: 30 }, () => 32), 16, 16, 16, 16]);
   expect(sizes(260, 1)).toEqual([128, 128, 4]);
   expect(sizes(256, 16)).toEqual(Array.from({ length: 16 }, () => 16));

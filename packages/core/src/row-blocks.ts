@@ -16,8 +16,12 @@ function wholePanels(rows: number): number {
 function cut(rows: number, workers: number): { usual: number; last: number; count: number } {
   if (workers === 1) return { usual: ROW_BLOCK, last: ROW_BLOCK, count: Math.floor(rows / ROW_BLOCK) };
   const usual = wholePanels(Math.max(FEWEST_ROWS, rows / (workers * BLOCKS_PER_WORKER)));
-  // Each worker's last block in two: whoever is late has less left to do.
-  return { usual, last: wholePanels(usual / 2), count: Math.max(0, Math.floor(rows / usual) - workers) };
+  // Each worker's last block in four: whoever is late has less left to do. Screening takes two panels at a time.
+  return {
+    usual,
+    last: wholePanels(Math.max(2 * PANEL, usual / 4)),
+    count: Math.max(0, Math.floor(rows / usual) - workers),
+  };
 }
 
 /** Number of blocks of a stage over `rows` rows. */
