@@ -8,17 +8,9 @@ import { LATENT_TERMS } from "./quantise";
 import { madd, root } from "./simd";
 
 /**
- * Replaces the bounds in a list (see select.ts) by canonical values. Returns the largest error of screening among
- * them, in its standard deviations, or NaN where a value is not a number. `values` is scratch for `capacity` numbers.
+ * Replaces the bounds in a list (see select.ts) of `count` by canonical `values`. Returns the largest error of screening among
+ * them, in its standard deviations, or NaN where a value is not a number.
  */
-export function evaluateList(
-  list: usize, capacity: usize, count: usize, values: usize, x: usize, start: usize, w: usize, dIn: usize, rowTerms: usize, latentTerms: usize,
-): f32 {
-  chains(values, list + (capacity << 2), count, x, start, w, dIn);
-  return replaceBounds(list, capacity, count, values, rowTerms, latentTerms);
-}
-
-/** {@link evaluateList} where the canonical `values` are there already. */
 export function replaceBounds(list: usize, capacity: usize, count: usize, values: usize, rowTerms: usize, latentTerms: usize): f32 {
   const latents = list + (capacity << 2);
   let largest: f32 = 0;
@@ -32,15 +24,13 @@ export function replaceBounds(list: usize, capacity: usize, count: usize, values
 }
 
 /**
- * {@link evaluateList}, but the list stays as it is: those of its latents whose values reach `least`, bits of a positive number,
- * become a list at `reaching` of the same capacity, and `kept` receives how many.
+ * {@link replaceBounds}, but the list stays as it is: those of its latents whose values, which are at `reaching`, reach `least`, bits
+ * of a positive number, become a list there of the same capacity, and `kept` receives how many.
  */
-export function evaluateReaching(
-  reaching: usize, kept: usize, least: i32, list: usize, capacity: usize, count: usize, x: usize, start: usize, w: usize, dIn: usize,
-  rowTerms: usize, latentTerms: usize,
+export function keepReaching(
+  reaching: usize, kept: usize, least: i32, list: usize, capacity: usize, count: usize, rowTerms: usize, latentTerms: usize,
 ): f32 {
   const latents = list + (capacity << 2);
-  chains(reaching, latents, count, x, start, w, dIn);
   let largest: f32 = 0;
   let some: usize = 0;
   for (let i: usize = 0; i < count; i++) {

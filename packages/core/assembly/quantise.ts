@@ -147,12 +147,17 @@ export function quantiseLatent(out: usize, terms: usize, w: usize, bias: f32, eq
   let added = largest;
   for (let first: usize = 0; first < dIn; first += 4 * DOTS) {
     let part = f32x4.splat(0);
+    let other = part;
     const end = min(first + 4 * DOTS, dIn);
-    for (let j = first; j < end; j += 4) {
-      const value = scaled(w, equaliser, j, dIn);
-      largest = f32x4.pmax(largest, f32x4.abs(value));
-      part = f32x4.add(part, f32x4.mul(value, value));
+    // Two sums: one would wait for itself.
+    for (let j = first; j < end; j += 8) {
+      const low = scaled(w, equaliser, j, dIn);
+      const high = scaled(w, equaliser, j + 4, dIn);
+      largest = f32x4.pmax(largest, f32x4.pmax(f32x4.abs(low), f32x4.abs(high)));
+      part = f32x4.add(part, f32x4.mul(low, low));
+      other = f32x4.add(other, f32x4.mul(high, high));
     }
+    part = f32x4.add(part, other);
     squares = f32x4.add(squares, part);
     added = largerSums(added, part);
   }

@@ -236,8 +236,11 @@ export function addScreening(add: Add, setup: Setup, workers: number): void {
   add("settled", "screening", "float", workers, 3 * PANEL);
   if (ARCHITECTURES[setup.model.architecture].selection !== "topk")
     add("screenedRows", "screening", "int32", workers, 3, ROW_BLOCK);
-  add("screenedCandidates", "screening", "int32", workers, 18 * screenedCapacity(setup));
+  add("screenedCandidates", "screening", "int32", workers, SCREENED_LIST_WORDS * screenedCapacity(setup));
 }
+
+/** Words of a worker's lists of candidates, and of what is evaluated of them, for each entry of a list: two of each, of eight rows. */
+export const SCREENED_LIST_WORDS = 32;
 
 /** Records for which there is room at least, as a multiple of those that a mini-batch of BatchTopK keeps. */
 const BATCH_ROOM = 3;

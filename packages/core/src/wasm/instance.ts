@@ -92,7 +92,7 @@ export interface KernelExports {
     firstCapacity: number,
     lists: number,
     capacity: number,
-    values: number,
+    evaluated: number,
     x: number,
     start: number,
     w: number,

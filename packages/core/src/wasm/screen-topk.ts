@@ -20,7 +20,7 @@ export function settleTopK(
 
   const settle: SettleRows["settle"] = (block, outcome) => {
     const { arena, step, scratch, first: firstRow, input, unscreened } = block;
-    const { counts, first, lists, values, rowTerms } = scratch;
+    const { counts, first, lists, evaluated, rowTerms } = scratch;
     const fields = 3 * PANEL * step.rank;
     return screening.forPanels(block, (panel, rows, u, maxima) => {
       wasm.settleTopK(
@@ -38,7 +38,7 @@ export function settleTopK(
         firstCapacity,
         lists,
         capacity,
-        values,
+        evaluated,
         input + panel * PANEL * 4 * dIn,
         b_enc,
         W_enc,

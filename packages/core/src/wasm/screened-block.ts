@@ -2,7 +2,7 @@
 import type { SparseArena } from "../arena-sparse.ts";
 import { ROW_BLOCK } from "../block-sizes.ts";
 import type { StepContext } from "../kernels.ts";
-import { CANDIDATE_WORDS, candidateCapacity, screenedCapacity } from "../plan-sparse.ts";
+import { CANDIDATE_WORDS, candidateCapacity, SCREENED_LIST_WORDS, screenedCapacity } from "../plan-sparse.ts";
 import type { Plan } from "../plan.ts";
 import { mostSelected, usualSelected } from "../selection.ts";
 import type { SparseModelSetup } from "../setup.ts";
@@ -25,9 +25,9 @@ export interface ScreeningScratch {
   readonly counts: number;
   /** Lists of the k largest bounds of eight rows. */
   readonly first: number;
-  /** Lists of all candidates of eight rows, and twice as many numbers as a list has. */
+  /** Lists of all candidates of eight rows, and as many of those that are evaluated. */
   readonly lists: number;
-  readonly values: number;
+  readonly evaluated: number;
   /** Terms of the block's panels. */
   readonly rowTerms: number;
   /** Scratch for a tile's sums. */
@@ -128,7 +128,7 @@ export function screeningOf(
   const scratchOf = (rank: number): ScreeningScratch => {
     const words = rank * (CANDIDATE_WORDS + 16 * firstCapacity);
     const counts = at("candidates") + 4 * words;
-    const lists = at("screenedCandidates") + rank * 18 * capacity * 4;
+    const lists = at("screenedCandidates") + rank * SCREENED_LIST_WORDS * capacity * 4;
     const rowTerms = at("rowTerms") + rank * (ROW_BLOCK / PANEL) * ROW_TERMS;
     const upperBounds = at("preActivations") + rank * ROW_BLOCK * latents * 4;
     return {
@@ -136,7 +136,7 @@ export function screeningOf(
       counts,
       first: counts + 4 * CANDIDATE_WORDS,
       lists,
-      values: lists + 16 * capacity * 4,
+      evaluated: lists + (SCREENED_LIST_WORDS / 2) * capacity * 4,
       rowTerms,
       sums: at("screenSums") + rank * 2 * WIDE_TILE * PANEL * 4,
       packed: at("quantisedRows") + (rank * ROW_BLOCK * quantisedPanelBytes(dIn, 0)) / PANEL,
