@@ -58,40 +58,42 @@ export function product(
   z: usize, packed: usize, panels: usize, start: usize, w: usize, units: usize, dIn: usize, maxima: usize, tilesPerGroup: usize, wide: bool,
 ): void {
   const groups = groupCount(units, tilesPerGroup);
-  const tiles = units / TILE;
+  const tiles = (units + TILE - 1) / TILE;
   for (let tile: usize = 0; tile < tiles; tile++) {
-    const unit = tile * TILE;
-    for (let j: usize = 0; j < dIn; j += DEPTH) {
-      const depth = min(DEPTH, dIn - j);
-      const x = packed + j * 32;
-      const weights = w + (unit * dIn + j) * 4;
-      const biases = start + unit * 4;
-      let panel: usize = 0;
-      if (wide) {
-        for (; panel + 2 <= panels; panel += 2) {
+    const begin = tile * TILE;
+    if (units < TILE) {
+      for (let unit: usize = 0; unit < units; unit++) {
+        for (let panel: usize = 0; panel < panels; panel++) {
           const out = z + (panel * units + unit) * 32;
-          const row = x + panel * dIn * 32;
-          tilePairProduct(out, out + units * 32, row, row + dIn * 32, biases, j == 0, weights, dIn * 4, 4, depth);
+          unitProduct(out, packed + panel * dIn * 32, load<f32>(start + unit * 4), w + unit * dIn * 4, dIn);
         }
       }
-      for (; panel < panels; panel++) {
-        tileProduct(z + (panel * units + unit) * 32, x + panel * dIn * 32, biases, j == 0, weights, dIn * 4, 4, depth);
+    } else {
+      // What is left over at the end is made up to a tile by units of the one before, whose values come out the same.
+      const unit = min(begin, units - TILE);
+      for (let j: usize = 0; j < dIn; j += DEPTH) {
+        const depth = min(DEPTH, dIn - j);
+        const x = packed + j * 32;
+        const weights = w + (unit * dIn + j) * 4;
+        const biases = start + unit * 4;
+        let panel: usize = 0;
+        if (wide) {
+          for (; panel + 2 <= panels; panel += 2) {
+            const out = z + (panel * units + unit) * 32;
+            const row = x + panel * dIn * 32;
+            tilePairProduct(out, out + units * 32, row, row + dIn * 32, biases, j == 0, weights, dIn * 4, 4, depth);
+          }
+        }
+        for (; panel < panels; panel++) {
+          tileProduct(z + (panel * units + unit) * 32, x + panel * dIn * 32, biases, j == 0, weights, dIn * 4, 4, depth);
+        }
       }
     }
     if (maxima == 0) continue;
     const group = tile / tilesPerGroup;
+    const count = min(TILE, units - begin);
     for (let panel: usize = 0; panel < panels; panel++) {
-      groupMaximum(maxima + (panel * groups + group) * 32, z + (panel * units + unit) * 32, TILE, tile == group * tilesPerGroup);
-    }
-  }
-  for (let unit = tiles * TILE; unit < units; unit++) {
-    for (let panel: usize = 0; panel < panels; panel++) {
-      const out = z + (panel * units + unit) * 32;
-      unitProduct(out, packed + panel * dIn * 32, load<f32>(start + unit * 4), w + unit * dIn * 4, dIn);
-      if (maxima != 0) {
-        const group = tiles / tilesPerGroup;
-        groupMaximum(maxima + (panel * groups + group) * 32, out, 1, unit == group * tilesPerGroup * TILE);
-      }
+      groupMaximum(maxima + (panel * groups + group) * 32, z + (panel * units + begin) * 32, count, tile == group * tilesPerGroup);
     }
   }
 }
@@ -345,7 +347,7 @@ export function tilePairProduct(z: usize, zNext: usize, x: usize, xNext: usize, 
   v128.store(zNext, f3, 176);
 }
 
-/** One unit × 8 rows over all dimensions, for what is left over by tiles. */
+/** One unit × 8 rows over all dimensions, where there are too few for a tile. */
 function unitProduct(z: usize, x: usize, start: f32, w: usize, dIn: usize): void {
   let low = f32x4.splat(start);
   let high = low;
