@@ -188,8 +188,8 @@ export function quantiseLatent(out: usize, terms: usize, w: usize, bias: f32, eq
   return unscreened ? 1 : 0;
 }
 
-/** Latents that {@link usualSquares} looks at. */
-const SAMPLED: usize = 64;
+/** Latents that are looked at for what is usual of all. */
+export const SAMPLED: usize = 64;
 
 /** Σ q_w² of a usual latent: the harmonic mean over some of those whose terms are at `latentTerms`; 1 where none is screened. */
 export function usualSquares(latentTerms: usize, latents: usize): f32 {

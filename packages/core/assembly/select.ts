@@ -9,9 +9,9 @@
 import { PANEL } from "./product";
 
 /** Bits of the smallest positive float32: 0 and negative numbers are below. */
-const SMALLEST: i32 = 1;
-/** Bits above those of +Infinity. */
-const ABOVE_ALL: i32 = 0x7f800001;
+export const SMALLEST: i32 = 1;
+/** Bits above those of +Infinity, which no number reaches. */
+export const ABOVE_ALL: i32 = 0x7f800001;
 /**
  * Searches begin this far below the largest value's bits, a factor of two, and go twice as far each time until enough values
  * are reached; from then on, with a width of all that can be left, they halve it.
@@ -19,7 +19,7 @@ const ABOVE_ALL: i32 = 0x7f800001;
 const FIRST_WIDTH: i32 = 1 << 23;
 const ALL_WIDTH: i32 = 1 << 29;
 /** A bound that lets through this many groups more than k is good enough: each costs less than a bisection step. */
-const SLACK: i32 = 4;
+export const SLACK: i32 = 4;
 
 /** Bit `lane` is set where z of that row is NaN somewhere in the maxima [groups][8]. */
 export function nanRows(maxima: usize, groups: usize): i32 {
@@ -177,6 +177,42 @@ function reachedBy(list: usize, count: i32, k: i32): i32 {
     }
   }
   return low;
+}
+
+/**
+ * Moves the k largest of a list of `count` values to the list `into`, in their order, ties to the earlier; the others stay. Returns how
+ * many are moved. `into` has room for one more than k.
+ */
+export function splitLargest(list: usize, capacity: usize, count: i32, k: i32, into: usize, intoCapacity: usize): i32 {
+  padWithZeros(list, count);
+  const low = reachedBy(list, count, k);
+  let ties = k - countReaching(list, count, low + 1);
+  let moved: usize = 0;
+  let left: usize = 0;
+  for (let i: usize = 0; i < <usize>count; i++) {
+    const value = load<i32>(list + (i << 2));
+    const latent = <usize>load<i32>(list + ((capacity + i) << 2));
+    push(into, intoCapacity, moved, value, latent);
+    push(list, capacity, left, value, latent);
+    // Without a branch, which could not be predicted: what does not belong is overwritten.
+    const tie = <i32>(value == low);
+    const belongs = <usize>(<i32>(value > low) | (tie & <i32>(ties > 0)));
+    moved += belongs;
+    left += 1 - belongs;
+    ties -= tie;
+  }
+  return <i32>moved;
+}
+
+/** Drops values below `least` from a list of `count`. Returns how many stay, in their order. */
+export function dropLower(list: usize, capacity: usize, count: i32, least: i32): i32 {
+  let kept: usize = 0;
+  for (let i: usize = 0; i < <usize>count; i++) {
+    const value = load<i32>(list + (i << 2));
+    push(list, capacity, kept, value, <usize>load<i32>(list + ((capacity + i) << 2)));
+    kept += <usize>(value >= least);
+  }
+  return <i32>kept;
 }
 
 /** Fills a list's values up to whole vectors. */

@@ -1,20 +1,27 @@
 /**
- * The k largest of a panel's screened rows. The latents of the k largest bounds are evaluated first, and taken out of the
- * bounds: the k-th largest of their values bounds the k-th largest of all from below, so that of the others only what reaches it
- * by its bound is a candidate.
+ * The k largest of a panel's screened rows. What may be a candidate is looked for once: bounds from a little below where the k-th
+ * largest value will be. The latents of the k largest of them are evaluated first: the k-th largest of their values bounds the k-th
+ * largest of all from below, so that of the others only what reaches it by its bound is a candidate.
  */
 import { chains, keepReaching, replaceBounds } from "./evaluate";
 import { PANEL } from "./product";
-import { collectReaching, keepLargest, keepPositive, kthLargest, mergeLists, selectTopK, takeOut } from "./select";
+import { LATENT_TERMS, SAMPLED } from "./quantise";
+import {
+  ABOVE_ALL, collectReaching, dropLower, keepLargest, keepPositive, kthLargest, lowerBounds, mergeLists, SLACK, SMALLEST, splitLargest, takeOut,
+} from "./select";
 
-/** Bits above those of any number: a bound that nothing reaches. */
-const UNREACHABLE: i32 = 0x7f800001;
+/**
+ * How far below the k-th largest bound is looked, as a multiple of a usual latent's margin. A value lies one margin below its
+ * bound, give or take its error of screening; the least of k values lies lower by some two standard deviations of it, of which a margin has
+ * seven.
+ */
+const DEPTH_OF_LOOK: f32 = 4 / 3;
 
 /**
  * From bounds u [latent][8] of `rows` rows x [rows, dIn] and their group maxima, each row's k best in a list of `lists` (see
  * select.ts). `settled` receives [3][8] float32: how many they are, or −1 where the row is not screened (a bit of
  * `unscreened`) or has as many candidates as fit the list; how many candidates it had; the largest error of screening among
- * them, in standard deviations. `words` is scratch for 16 words, `first` for lists of the k largest bounds, `evaluated` for
+ * them, in standard deviations. `words` is scratch for 32 words, `first` for lists of the k largest bounds, `evaluated` for
  * lists of `capacity`.
  *
  * All rows' chains come one after the other, without anything between them that must wait for their values: the machine then
@@ -27,45 +34,62 @@ export function settleTopK(
 ): void {
   const counts = words;
   const bounds = words + 4 * PANEL;
+  const looked = words + 8 * PANEL;
+  const more = words + 12 * PANEL;
   const kept = settled;
   const candidates = settled + 4 * PANEL;
   const errors = settled + 8 * PANEL;
   const rowBytes = dIn << 2;
   const firstBytes = firstCapacity << 3;
   const listBytes = capacity << 3;
-  selectTopK(u, latents, maxima, groups, groupUnits, k, first, firstCapacity, counts, bounds);
+  lowerBounds(looked, maxima, groups, k, SLACK);
+  lookLower(looked, latents, rowTerms, latentTerms);
+  collectReaching(u, latents, maxima, groups, groupUnits, lists, capacity, counts, looked);
+  // Rows whose lists may lack candidates.
+  let lacking = 0;
   for (let lane: usize = 0; lane < PANEL; lane++) {
-    if (!isScreened(lane, rows, unscreened)) store<i32>(counts + (lane << 2), 0);
-    const count = load<i32>(counts + (lane << 2));
-    chains(evaluated + lane * listBytes, first + lane * firstBytes + (firstCapacity << 2), count, x + lane * rowBytes, start, w, dIn);
+    const at = lane << 2;
+    const list = lists + lane * listBytes;
+    const count = isScreened(lane, rows, unscreened) ? load<i32>(counts + at) : 0;
+    if (count == <i32>capacity) lacking |= 1 << <i32>lane;
+    const known = splitLargest(list, capacity, count, k, first + lane * firstBytes, firstCapacity);
+    store<i32>(counts + at, count - known);
+    store<f32>(candidates + at, <f32>known);
+  }
+  for (let lane: usize = 0; lane < rows; lane++) {
+    const known = <usize>load<f32>(candidates + (lane << 2));
+    chains(evaluated + lane * listBytes, first + lane * firstBytes + (firstCapacity << 2), known, x + lane * rowBytes, start, w, dIn);
   }
   for (let lane: usize = 0; lane < PANEL; lane++) {
     const at = lane << 2;
-    const count = load<i32>(counts + at);
+    const known = <usize>load<f32>(candidates + at);
     const list = first + lane * firstBytes;
-    store<f32>(candidates + at, <f32>count);
-    store<f32>(errors + at, replaceBounds(list, firstCapacity, count, evaluated + lane * listBytes, rowTerms + at, latentTerms));
-    store<i32>(bounds + at, isScreened(lane, rows, unscreened) ? kthLargest(list, count, k) : UNREACHABLE);
-    takeOut(u, lane, list, firstCapacity, count);
+    store<f32>(errors + at, replaceBounds(list, firstCapacity, known, evaluated + lane * listBytes, rowTerms + at, latentTerms));
+    const least = kthLargest(list, <i32>known, k);
+    store<i32>(bounds + at, least);
+    if (isScreened(lane, rows, unscreened) && least < load<i32>(looked + at)) lacking |= 1 << <i32>lane;
+    else store<i32>(counts + at, dropLower(lists + lane * listBytes, capacity, load<i32>(counts + at), least));
   }
-  collectReaching(u, latents, maxima, groups, groupUnits, lists, capacity, counts, bounds);
+  if (lacking != 0) {
+    lookAgain(lacking, u, latents, maxima, groups, groupUnits, first, firstCapacity, candidates, lists, capacity, counts, bounds, looked, more);
+  }
   for (let lane: usize = 0; lane < rows; lane++) {
-    const count = load<i32>(counts + (lane << 2));
+    const count = <usize>load<i32>(counts + (lane << 2));
     chains(evaluated + lane * listBytes, lists + lane * listBytes + (capacity << 2), count, x + lane * rowBytes, start, w, dIn);
   }
   for (let lane: usize = 0; lane < rows; lane++) {
     const at = lane << 2;
     const known = <usize>load<f32>(candidates + at);
-    const more = <usize>load<i32>(counts + at);
-    store<f32>(candidates + at, <f32>(known + more));
+    const others = <usize>load<i32>(counts + at);
+    store<f32>(candidates + at, <f32>(known + others));
     // A full list may not hold all of them.
-    if (!isScreened(lane, rows, unscreened) || known + more >= capacity) {
+    if (!isScreened(lane, rows, unscreened) || known + others >= capacity) {
       store<f32>(kept + at, -1);
       continue;
     }
     const list = lists + lane * listBytes;
     const values = evaluated + lane * listBytes;
-    const error = keepReaching(values, counts + at, load<i32>(bounds + at), list, capacity, more, rowTerms + at, latentTerms);
+    const error = keepReaching(values, counts + at, load<i32>(bounds + at), list, capacity, others, rowTerms + at, latentTerms);
     // Not a number where either is none.
     store<f32>(errors + at, max<f32>(error, load<f32>(errors + at)));
     const reaching = <usize>load<i32>(counts + at);
@@ -80,4 +104,47 @@ export function settleTopK(
 @inline
 function isScreened(lane: usize, rows: usize, unscreened: i32): bool {
   return lane < rows && (unscreened & (1 << <i32>lane)) == 0;
+}
+
+/** Lowers each row's bound, bits of a positive number, by DEPTH_OF_LOOK times the mean margin of some latents. */
+function lookLower(looked: usize, latents: usize, rowTerms: usize, latentTerms: usize): void {
+  const step = (latents + SAMPLED - 1) / SAMPLED;
+  let norms: f32 = 0;
+  let ratios: f32 = 0;
+  let count: f32 = 0;
+  for (let latent: usize = 0; latent < latents; latent += step) {
+    const terms = latentTerms + latent * LATENT_TERMS;
+    const norm = load<f32>(terms, 8);
+    if (norm == Infinity) continue;
+    norms += norm;
+    ratios += load<f32>(terms, 4);
+    count++;
+  }
+  const factor = DEPTH_OF_LOOK / max<f32>(count, 1);
+  const norm = f32x4.splat(factor * norms);
+  const ratio = f32x4.splat(factor * ratios);
+  for (let half: usize = 0; half < 32; half += 16) {
+    const margin = f32x4.add(f32x4.mul(v128.load(rowTerms + half, 32), norm), f32x4.mul(v128.load(rowTerms + half, 64), ratio));
+    v128.store(looked + half, i32x4.max_s(i32x4.splat(SMALLEST), f32x4.sub(v128.load(looked + half), margin)));
+  }
+}
+
+/**
+ * For rows with a bit in `lacking`, whose k-th largest value turned out lower than was looked, or more reached that than fit a list: looks again
+ * for all that reach that value, but what is evaluated.
+ */
+function lookAgain(
+  lacking: i32, u: usize, latents: usize, maxima: usize, groups: usize, groupUnits: usize, first: usize, firstCapacity: usize, known: usize,
+  lists: usize, capacity: usize, counts: usize, bounds: usize, looked: usize, more: usize,
+): void {
+  for (let lane: usize = 0; lane < PANEL; lane++) {
+    const at = lane << 2;
+    const lacks = (lacking & (1 << <i32>lane)) != 0;
+    store<i32>(looked + at, lacks ? load<i32>(bounds + at) : ABOVE_ALL);
+    if (lacks) takeOut(u, lane, first + lane * (firstCapacity << 3), firstCapacity, <usize>load<f32>(known + at));
+  }
+  collectReaching(u, latents, maxima, groups, groupUnits, lists, capacity, more, looked);
+  for (let lane: usize = 0; lane < PANEL; lane++) {
+    if ((lacking & (1 << <i32>lane)) != 0) store<i32>(counts + (lane << 2), load<i32>(more + (lane << 2)));
+  }
 }

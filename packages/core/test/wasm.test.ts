@@ -61,6 +61,8 @@ interface Problem {
   /** What the update is to do, beside Adam's. */
   readonly updates?: Pick<TrainingSetup, "clipNorm" | "ema" | "optimizer">;
   readonly training?: Partial<TrainingSetup>;
+  /** What each latent's first encoder weights are multiplied with. */
+  readonly gain?: (latent: number) => number;
 }
 
 function planOf(problem: Problem): Plan {
@@ -111,6 +113,10 @@ function train(
     mean: draw(97, dOut),
   });
   if (problem.bias !== undefined && arena.kind === "sparse") arena.b_enc.value.fill(problem.bias);
+  if (problem.gain !== undefined && arena.kind === "sparse") {
+    const weights = arena.W_enc.value;
+    for (let i = 0; i < weights.length; i++) weights[i] *= problem.gain(Math.floor(i / dIn));
+  }
   const program = createProgram(arena, make(plan, memory), 0);
   // As if examples had come before the first.
   const before = problem.auxK === undefined ? 0 : 10;
@@ -317,6 +323,24 @@ describe("the WebAssembly kernels give the reference's bits", () => {
     // Rounded to whole numbers, with few dimensions, most values occur many times.
     expectSameBits({ model: { ...shape, dIn: 1 }, batchRows: 40, seed: 3, coarse: 1 });
     expectSameBits({ model: { ...shape, dIn: 2, k: 299 }, batchRows: 40, seed: 4, coarse: 1 });
+  });
+
+  it.each([
+    // Every ninth is what screening takes for a usual latent of 520: it then looks for candidates in too small a range.
+    ["usual latents have small margins", (latent: number) => (latent % 9 === 0 ? 1e-3 : 1)],
+    ["some latents have large margins", (latent: number) => (latent % 9 === 4 ? 50 : 1)],
+    ["more latents tie than a list of candidates holds", () => 0],
+  ])("where %s", (_, gain) => {
+    const model = {
+      kind: "sparse",
+      architecture: "topk",
+      dIn: 50,
+      latents: 520,
+      k: 5,
+      decoder: "unit",
+      applyBDecToInput: true,
+    } as const;
+    for (const bias of [0, 1]) expectSameBits({ model, batchRows: 40, seed: 8, coarse: 0, bias, gain });
   });
 
   it.each(["relu", "gated"] as const)(
