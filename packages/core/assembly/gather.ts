@@ -1,4 +1,5 @@
 /** Sorting records by blocks of latents, and gathering gradients by latent. */
+import { PANEL } from "./product";
 import { axpy, axpyFour } from "./simd";
 
 /** Bytes of a sorted record: row, latent, value, gradient. */
@@ -120,7 +121,7 @@ function gatherSortedOf(
 ): void {
   noneWaiting(waiting, last - first);
   for (let row = firstRow; row < lastRow; ) {
-    const known = starts + (row >> 3) * startsBytes;
+    const known = starts + (row / PANEL) * startsBytes;
     const end = sorted + <usize>load<i32>(known + (block << 2), 4) * SORTED_BYTES;
     for (let at = sorted + <usize>load<i32>(known + (block << 2)) * SORTED_BYTES; at < end; at += SORTED_BYTES) {
       const latent = load<i32>(at, 4);
