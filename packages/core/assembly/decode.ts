@@ -102,15 +102,7 @@ export function subtractRow(residual: usize, x: usize, dIn: usize): f32 {
   return laneDot(residual, residual, dIn);
 }
 
-/** Writes a row's records into a dense row of `units` numbers, zero elsewhere. */
-export function spreadRow(dense: usize, units: usize, latents: usize, values: usize, count: usize): void {
-  memory.fill(dense, 0, units << 2);
-  for (let record: usize = 0; record < count << 2; record += 4) {
-    store<f32>(dense + (<usize>load<i32>(latents + record) << 2), load<f32>(values + record));
-  }
-}
-
-/** The way back from a panel z [unit][8]: gradients[r] = z[latents[r]][lane]. */
+/** What a panel z [unit][8] has of a row's latents: gradients[r] = z[latents[r]][lane]. */
 export function collectRow(gradients: usize, z: usize, lane: usize, latents: usize, count: usize): void {
   const from = z + (lane << 2);
   for (let record: usize = 0; record < count << 2; record += 4) {

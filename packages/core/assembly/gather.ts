@@ -215,33 +215,3 @@ export function firstRecord(recordLatent: usize, begin: i32, end: i32, latent: i
   }
   return begin;
 }
-
-/**
- * What {@link gather} reads, as dense columns for tiled products: values and gradients [latent − first][row − firstRow],
- * which must be zero before. Sums what is not a product: the encoder's bias, the activations, their number.
- */
-export function gatherColumns(
-  first: i32, last: i32, firstRow: usize, lastRow: usize,
-  rowOffset: usize, rowCount: usize, recordLatent: usize, recordValue: usize, recordGradient: usize,
-  values: usize, gradients: usize, biasGradient: usize, activationSum: usize, activeCount: usize,
-): void {
-  const columnBytes = (lastRow - firstRow) << 2;
-  for (let row = firstRow; row < lastRow; row++) {
-    const begin = load<i32>(rowOffset + (row << 2));
-    const end = begin + load<i32>(rowCount + (row << 2));
-    for (let record = firstRecord(recordLatent, begin, end, first); record < end; record++) {
-      const at = <usize>record << 2;
-      const latent = load<i32>(recordLatent + at);
-      if (latent >= last) break;
-      const value = load<f32>(recordValue + at);
-      const gradient = load<f32>(recordGradient + at);
-      const column = <usize>(latent - first) * columnBytes + ((row - firstRow) << 2);
-      store<f32>(values + column, value);
-      store<f32>(gradients + column, gradient);
-      const word = <usize>latent << 2;
-      store<f32>(biasGradient + word, load<f32>(biasGradient + word) + gradient);
-      store<f32>(activationSum + word, load<f32>(activationSum + word) + value);
-      if (value > 0) store<i32>(activeCount + word, load<i32>(activeCount + word) + 1);
-    }
-  }
-}

@@ -1,6 +1,6 @@
 /** The memory of a sparse autoencoder. */
 import { ARCHITECTURES, pulledBy } from "./architectures/index.ts";
-import { LATENT_BLOCK, ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
+import { GATHERED_BLOCKS, LATENT_BLOCK, ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
 import { AUXILIARY_FIELDS, BATCH_THRESHOLD_FIELDS, P_ANNEALING_FIELDS, SCREENING_FIELDS } from "./fields.ts";
 import { packedDeltaLength } from "./plan-deep.ts";
 import type { Plan, PlanOptions } from "./plan.ts";
@@ -8,12 +8,14 @@ import { type Add, addParameter, COMBINE_SCRATCH, type Detail, gradientsFirst } 
 import { mostK, mostSelected, usualSelected } from "./selection.ts";
 import { outputDimension, type Setup, type SparseModelSetup } from "./setup.ts";
 import {
+  COLUMNS,
   LATENT_TERMS,
   PANEL,
   quantisedLength,
   quantisedPanelBytes,
   ROW_TERMS,
   SCREEN_LATENTS,
+  SPAN,
   TILE,
   WIDE_TILE,
 } from "./tiles.ts";
@@ -45,7 +47,9 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
     Math.max(affordable, ROW_BLOCK * mostPerRow, least),
   );
   const severalChunks = selection !== "batch" && recordCapacity < batchRows * mostPerRow;
-  const storeGradients = severalChunks || gradientsFirst(setup.training) || (options.storeGradients ?? false);
+  const faster = selection === "positive" && latents * (dIn + dOut) * floatBytes <= recordBytes;
+  const storeGradients =
+    severalChunks || gradientsFirst(setup.training) || (options.storeGradients ?? faster);
   const blocks = Math.ceil(latents / LATENT_BLOCK);
 
   addParameter(add, options, "W_enc", latents, dIn);
@@ -84,8 +88,6 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
   }
 
   add("preActivations", "scratch", "float", workers, ROW_BLOCK, latents);
-  // Tiles of six rows read past the last worker's ROW_BLOCK, and drop what comes of it.
-  if (selection === "positive") add("padding", "scratch", "float", 4, latents);
   add("selectedValue", "scratch", "float", workers, Math.max(1, selected));
   add("selectedLatent", "scratch", "int32", workers, Math.max(1, selected));
   add("packedRows", "scratch", "float", workers, ROW_BLOCK, Math.max(dIn, dOut));
@@ -93,9 +95,9 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
   if (selection === "positive") {
     // For rows of many records.
     add("zeros", "scratch", "float", latents);
-    add("combineScratch", "scratch", "float", workers, COMBINE_SCRATCH);
     add("recordCursors", "scratch", "int32", workers, ROW_BLOCK);
-    if (purpose === "train") add("denseColumns", "scratch", "float", workers, 2, LATENT_BLOCK, batchRows);
+    const lists = purpose === "train" && storeGradients ? gatheredLatents(setup, workers) : 0;
+    add("columnScratch", "scratch", "float", workers, columnScratch(lists));
   }
   if (gate && purpose === "train") {
     add("rowSecondError", "rows", "float", batchRows);
@@ -255,6 +257,23 @@ export function screenedCapacity(setup: Setup): number {
   const dense = ARCHITECTURES[architecture].selection === "positive";
   const most = dense ? Math.ceil(latents / 4) : 4 * usualSelected(setup) + 256;
   return 4 * Math.ceil((Math.min(most, latents) + 1) / 4);
+}
+
+/**
+ * Latents of one block of work of the stage that gathers stored gradients: several times LATENT_BLOCK where rows may have many
+ * records, but few enough that each of `workers` threads gets eight blocks. No bit depends on it.
+ */
+export function gatheredLatents({ model }: Setup, workers: number): number {
+  if (model.kind !== "sparse" || ARCHITECTURES[model.architecture].selection !== "positive")
+    return LATENT_BLOCK;
+  const blocks = Math.floor(model.latents / (8 * workers * LATENT_BLOCK));
+  return LATENT_BLOCK * Math.max(1, Math.min(GATHERED_BLOCKS, blocks));
+}
+
+/** Words of scratch for decoding a block of rows by columns, and for gathering `latents` at once: assembly/record-columns.ts. */
+function columnScratch(latents: number): number {
+  const forTiles = (units: number): number => 2 * units + COLUMNS * (SPAN + units);
+  return Math.max(forTiles(ROW_BLOCK), forTiles(latents) + 3 * latents * SPAN);
 }
 
 /** Whether records are sorted by blocks of latents for gathering: where they are few. */

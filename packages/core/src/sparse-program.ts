@@ -32,7 +32,7 @@ import type { Kernels, LatentWeights, SparseKernels, StepContext } from "./kerne
 import { measureGradients } from "./gradient-norm.ts";
 import { DIMENSION_BLOCK, LATENT_BLOCK, ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
 import { latentPasses } from "./latent-passes.ts";
-import { hasAuxiliary, hasPreActLoss, hasWide } from "./plan-sparse.ts";
+import { gatheredLatents, hasAuxiliary, hasPreActLoss, hasWide } from "./plan-sparse.ts";
 import { muonStages } from "./optimizers/muon.ts";
 import { hasMuon } from "./plan-parts.ts";
 import { blockCount, blockStart } from "./row-blocks.ts";
@@ -155,6 +155,7 @@ export function sparseProgram(
     finish: rowsDone,
   };
 
+  const latentBlocks = blocksOf(latents, LATENT_BLOCK);
   const latentRange = (block: number, run: (first: number, last: number) => void): void => {
     const first = arena.blockOrder[block] * LATENT_BLOCK;
     run(first, Math.min(first + LATENT_BLOCK, latents));
@@ -163,10 +164,14 @@ export function sparseProgram(
     const begin = control[CONTROL.chunkFirst];
     sparse.gatherLatents(arena, context, first, last, begin, control[CONTROL.chunkEnd], begin === 0, weights);
   };
+  const gathered = gatheredLatents(plan.setup, plan.workers);
   const gather: Stage = {
     name: "gather",
-    blocks: blocksOf(latents, LATENT_BLOCK),
-    run: (block) => latentRange(block, gatherChunk),
+    blocks: blocksOf(latents, gathered),
+    run(block) {
+      if (gathered === LATENT_BLOCK) latentRange(block, gatherChunk);
+      else gatherChunk(block * gathered, Math.min((block + 1) * gathered, latents));
+    },
     finish: () => advanceChunk(arena, context, gradientsFirst ? PHASE.gradients : PHASE.update),
   };
   const completeRange = (first: number, last: number, weights?: LatentWeights): void => {
@@ -178,7 +183,7 @@ export function sparseProgram(
   };
   const gradients: Stage = {
     name: "gradients",
-    blocks: gather.blocks,
+    blocks: latentBlocks,
     run: (block) => latentRange(block, completeRange),
     finish() {
       control[CONTROL.phase] = skips ? PHASE.skipGradient : PHASE.biasGradient;
@@ -229,10 +234,10 @@ export function sparseProgram(
   };
   const update: Stage = {
     name: plan.storeGradients ? "update" : "latents",
-    blocks: passes.length * gather.blocks,
+    blocks: passes.length * latentBlocks,
     run(block) {
-      const weights = passes[Math.floor(block / gather.blocks)];
-      latentRange(block % gather.blocks, (first, last) => updateRange(first, last, weights));
+      const weights = passes[Math.floor(block / latentBlocks)];
+      latentRange(block % latentBlocks, (first, last) => updateRange(first, last, weights));
     },
     finish: () => {
       if (context.screened) checkUnscreened(arena);

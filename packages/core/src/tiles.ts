@@ -10,6 +10,10 @@ export const TILE = 6;
 /** Dimensions of a chain that are worked off before it is spilled. */
 export const DEPTH = 384;
 
+/** Columns of a tile of sums weighted by records, and rows of the matrix in a chunk: assembly/record-columns.ts. */
+export const COLUMNS = 48;
+export const SPAN = 128;
+
 /** Latents of a tile of the screening product: by sums of 16 bits, and of 32. */
 export const NARROW_TILE = 4;
 export const WIDE_TILE = 6;

@@ -18,6 +18,11 @@ describe("the sizes of tiles", () => {
     expect(sizesOf("product.ts")).toEqual({ PANEL, TILE, DEPTH });
   });
 
+  it("of sums weighted by records are those of their kernel", () => {
+    const { COLUMNS, SPAN } = tiles;
+    expect(sizesOf("record-columns.ts")).toEqual({ COLUMNS, SPAN });
+  });
+
   it("of the screening product are those of its kernel", () => {
     const { NARROW_TILE, WIDE_TILE, SCREEN_LATENTS, SCREEN_DEPTH, SCREEN_PART, LATENT_TERMS, ROW_TERMS } =
       tiles;

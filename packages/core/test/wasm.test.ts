@@ -26,6 +26,8 @@ import {
   SUMMARY,
   type TrainingSetup,
 } from "../src/index.ts";
+import { LATENT_BLOCK } from "../src/block-sizes.ts";
+import { gatheredLatents } from "../src/plan-sparse.ts";
 import { wasmKernels } from "../src/wasm/index.ts";
 import {
   LATENT_TERMS,
@@ -50,6 +52,7 @@ interface Problem {
   readonly batchRows: number;
   readonly seed: number;
   readonly recordBytes?: number;
+  readonly storeGradients?: boolean;
   /** Numbers are rounded to this many steps per unit: ties abound. 0: not rounded. */
   readonly coarse: number;
   readonly l1?: number;
@@ -66,7 +69,7 @@ interface Problem {
 }
 
 function planOf(problem: Problem): Plan {
-  const { model, batchRows, recordBytes, l1 = 0.05, encoder, auxK, updates } = problem;
+  const { model, batchRows, recordBytes, storeGradients, l1 = 0.05, encoder, auxK, updates } = problem;
   const constant = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 10 });
   const training = {
     batchRows,
@@ -85,6 +88,7 @@ function planOf(problem: Problem): Plan {
     auditShare: 1,
     ...(encoder === undefined ? {} : { encoder }),
     ...(recordBytes === undefined ? {} : { recordBytes }),
+    ...(storeGradients === undefined ? {} : { storeGradients }),
   });
 }
 
@@ -164,6 +168,11 @@ function expectBitsOf(expected: Arena, problem: Problem, options: KernelOptions)
     expect(found[name], name).toEqual(expected[name]);
   if (found.kind === "sparse" && expected.kind === "sparse")
     expect(found.rowCount).toEqual(expected.rowCount);
+}
+
+/** Share of the latents that are in the records of the first `rows` rows. */
+function shareOf({ rowCount, model }: SparseArena, rows: number): number {
+  return rowCount.subarray(0, rows).reduce((sum, count) => sum + count, 0) / (rows * model.latents);
 }
 
 const jump = fc.record({
@@ -364,14 +373,47 @@ describe("the WebAssembly kernels give the reference's bits", () => {
           bias: architecture === "relu" ? bias : 10 * bias,
         } as const;
         expectSameBits(problem);
-        const { rowCount } = train(problem, () => referenceKernels(), 1) as SparseArena;
-        return rowCount.subarray(0, 69).reduce((sum, count) => sum + count, 0) / (69 * 130);
+        expectSameBits({ ...problem, storeGradients: false });
+        return shareOf(train(problem, () => referenceKernels(), 1) as SparseArena, 69);
       });
-      // Below the shares from which latents are taken by chunks and by products, between them, and above.
+      // Below the shares from which latents are taken by chunks and by columns and products, between them, and above.
       expect(Math.min(...recorded)).toBeLessThan(0.03);
-      expect(recorded.some((share) => share > 0.03 && share < 0.2)).toBe(true);
-      expect(recorded.some((share) => share > 0.22 && share < 0.38)).toBe(true);
+      expect(recorded.some((share) => share > 0.03 && share < 0.14)).toBe(true);
+      expect(recorded.some((share) => share > 0.21 && share < 0.38)).toBe(true);
       expect(Math.max(...recorded)).toBeGreaterThan(0.5);
+    },
+  );
+
+  it.each([
+    [48, 900, 140, {}],
+    [100, 900, 260, {}],
+    [151, 260, 129, { recordBytes: 200 * 260 * 12 }],
+    [5, 1000, 257, {}],
+  ])(
+    "for dense rows of %i dimensions, %i latents and %i rows: several chunks of either, columns left over",
+    (dIn, latents, batchRows, room) => {
+      const gathered = latents < 800 ? LATENT_BLOCK : 2 * LATENT_BLOCK;
+      for (const [architecture, bias] of [
+        ["relu", 0],
+        ["relu", -0.02 * Math.sqrt(dIn)],
+        ["gated", 0],
+      ] as const) {
+        const decoder = architecture === "relu" ? "free" : "unit";
+        const model = {
+          kind: "sparse",
+          architecture,
+          dIn,
+          latents,
+          k: 0,
+          decoder,
+          applyBDecToInput: true,
+        } as const;
+        const problem = { model, batchRows, seed: 13, coarse: 0, bias, ...room };
+        expect(gatheredLatents(planOf(problem).setup, 1)).toBe(gathered);
+        const reference = train(problem, () => referenceKernels()) as SparseArena;
+        for (const wideSimd of [false, true]) expectBitsOf(reference, problem, { wideSimd });
+        expect(shareOf(reference, batchRows - 1)).toBeGreaterThan(0.2);
+      }
     },
   );
 
@@ -396,8 +438,7 @@ describe("the WebAssembly kernels give the reference's bits", () => {
         bias: architecture === "relu" ? -0.14 : -1.4,
       } as const;
       expectSameBits(problem);
-      const { rowCount } = train(problem, () => referenceKernels(), 1) as SparseArena;
-      const share = rowCount.subarray(0, 69).reduce((sum, count) => sum + count, 0) / (69 * 130);
+      const share = shareOf(train(problem, () => referenceKernels(), 1) as SparseArena, 69);
       expect(share).toBeGreaterThan(0.04);
       expect(share).toBeLessThan(0.19);
     },

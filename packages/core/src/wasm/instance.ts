@@ -177,6 +177,18 @@ export interface KernelExports {
     chunk: number,
     cursors: number,
   ): void;
+  addRecordsByColumns(
+    out: number,
+    rows: number,
+    rowOffset: number,
+    rowCount: number,
+    latents: number,
+    values: number,
+    W: number,
+    length: number,
+    units: number,
+    scratch: number,
+  ): void;
   chainsByChunk(
     values: number,
     x: number,
@@ -222,6 +234,27 @@ export interface KernelExports {
     activationSum: number,
     activeCount: number,
     waiting: number,
+  ): void;
+  gatherByColumns(
+    first: number,
+    last: number,
+    firstRow: number,
+    lastRow: number,
+    dIn: number,
+    dOut: number,
+    rowOffset: number,
+    rowCount: number,
+    recordLatent: number,
+    recordValue: number,
+    recordGradient: number,
+    residual: number,
+    input: number,
+    encoderGradient: number,
+    decoderGradient: number,
+    biasGradient: number,
+    activationSum: number,
+    activeCount: number,
+    scratch: number,
   ): void;
   gatherSorted(
     first: number,
@@ -298,24 +331,7 @@ export interface KernelExports {
     fresh: 0 | 1,
   ): void;
   subtractRow(residual: number, x: number, dIn: number): number;
-  spreadRow(dense: number, units: number, latents: number, values: number, count: number): void;
   collectRow(gradients: number, z: number, lane: number, latents: number, count: number): void;
-  gatherColumns(
-    first: number,
-    last: number,
-    firstRow: number,
-    lastRow: number,
-    rowOffset: number,
-    rowCount: number,
-    recordLatent: number,
-    recordValue: number,
-    recordGradient: number,
-    values: number,
-    gradients: number,
-    biasGradient: number,
-    activationSum: number,
-    activeCount: number,
-  ): void;
   transposeColumns(
     out: number,
     outStride: number,

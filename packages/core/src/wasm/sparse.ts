@@ -19,8 +19,7 @@ import { type Plan, regionOf } from "../plan.ts";
 import { outputDimension, rowDimension, type SparseModelSetup } from "../setup.ts";
 import { wasmAuxiliary } from "./auxiliary.ts";
 import type { KernelExports, Tiling } from "./instance.ts";
-import { denseProducts } from "./dense.ts";
-import { latentChunks } from "./latent-chunks.ts";
+import { blockDecoder } from "./block-decoder.ts";
 import { exactEncoder } from "./encode.ts";
 import { wasmGate } from "./gate.ts";
 import { gatherPreActivations } from "../pre-act-loss.ts";
@@ -30,6 +29,12 @@ import { wasmSkip } from "./skip.ts";
 import { screenedEncoder } from "./screen.ts";
 import { sortedRecords } from "./sorted-records.ts";
 import { wasmWide } from "./wide.ts";
+
+/**
+ * Share of active latents from which on gradients are gathered in tiles of columns, where they are stored. Measured at L, see
+ * decision 007; no bit depends on it.
+ */
+const COLUMNS_SHARE = 0.015;
 
 /** The stages over the memory laid out by `plan`. */
 export function wasmSparseKernels(
@@ -77,8 +82,9 @@ export function wasmSparseKernels(
   const prefixes = model.prefixes === undefined ? undefined : wasmPrefixes(plan, model, wasm);
   const decodeGate = gate && training ? wasmGate(plan, model, wasm) : undefined;
   const wider = hasWide(plan.setup, plan.purpose) ? wasmWide(plan, model, wasm) : undefined;
-  const dense = selection === "positive" ? denseProducts(plan, model, wasm, wide) : undefined;
-  const decoders = dense === undefined ? [] : [dense, latentChunks(plan, model, wasm)];
+  const manyRecords = selection === "positive";
+  const decoder = manyRecords ? blockDecoder(plan, model, wasm, wide) : undefined;
+  const columnBytes = manyRecords ? (4 * regionOf(plan, "columnScratch").length) / plan.workers : 0;
   const waitingOf = (step: StepContext): number =>
     training ? at("waitingRecords") + step.rank * waitingBytes : 0;
 
@@ -128,7 +134,7 @@ export function wasmSparseKernels(
       const y = yOf(step);
       skip?.subtract(step, first, last, xOf(step), y);
       const decoded = skip?.unskipped ?? y;
-      const together = decoders.find((decoder) => decoder.paysForRows(arena, first, last));
+      const together = decoder?.paysForRows(arena, first, last) === true ? decoder : undefined;
       together?.decodeRows(arena, step, first, last);
       for (let row = first; row < last; row++) {
         const records = 4 * arena.rowOffset[row];
@@ -186,10 +192,6 @@ export function wasmSparseKernels(
         for (const { records, sum } of pulls)
           wasm.gatherPulls(first, last, firstRow, lastRow, rowOffset, rowCount, recordLatent, records, sum);
       }
-      if (dense?.paysForGathering(arena, lastRow)) {
-        dense.gather(step, first, last, firstRow, lastRow, inputOf(step), row);
-        return;
-      }
       const gatherPart = (from: number, to: number, seen: number): void => {
         const part = row + from - first;
         const gradients = [
@@ -200,29 +202,26 @@ export function wasmSparseKernels(
           inputGradient,
           activationSum,
           activeCount,
-          waitingOf(step),
         ] as const;
         if (sorted !== undefined) {
-          sorted.gather(from, to, firstRow, lastRow, gradients);
+          sorted.gather(from, to, firstRow, lastRow, [...gradients, waitingOf(step)]);
           return;
         }
-        wasm.gather(
-          from,
-          to,
-          firstRow,
-          lastRow,
-          dIn,
-          dOut,
-          rowOffset,
-          rowCount,
-          recordLatent,
-          recordValue,
-          recordGradient,
-          ...gradients,
-        );
+        const range = [from, to, firstRow, lastRow, dIn, dOut] as const;
+        const records = [rowOffset, rowCount, recordLatent, recordValue, recordGradient] as const;
+        if (byColumns) {
+          const scratch = at("columnScratch") + step.rank * columnBytes;
+          wasm.gatherByColumns(...range, ...records, ...gradients, scratch);
+        } else wasm.gather(...range, ...records, ...gradients, waitingOf(step));
       };
-      if (prefixes === undefined) gatherPart(first, last, residual);
-      else prefixes.forParts(first, last, gatherPart);
+      const share = arena.control[CONTROL.active] / (latents * lastRow);
+      const byColumns = manyRecords && plan.storeGradients && share > COLUMNS_SHARE;
+      if (prefixes !== undefined) prefixes.forParts(first, last, gatherPart);
+      else if (byColumns) gatherPart(first, last, residual);
+      else {
+        for (let from = first; from < last; from += LATENT_BLOCK)
+          gatherPart(from, Math.min(from + LATENT_BLOCK, last), residual);
+      }
     },
 
     gatherAuxiliary: (arena, step, first, last) => gatherMore("aux", arena, step, first, last),
