@@ -166,8 +166,8 @@ function expectBitsOf(expected: Arena, problem: Problem, options: KernelOptions)
   expect(found.summaries[SUMMARY.missed]).toBe(0);
   for (const name of ["rowSquaredError", "rowSquares", "rowPenalty"] as const)
     expect(found[name], name).toEqual(expected[name]);
-  if (found.kind === "sparse" && expected.kind === "sparse")
-    expect(found.rowCount).toEqual(expected.rowCount);
+  const rowCounts = [found, expected].map((arena) => (arena.kind === "sparse" ? arena.rowCount : []));
+  expect(rowCounts[0]).toEqual(rowCounts[1]);
 }
 
 /** Share of the latents that are in the records of the first `rows` rows. */
