@@ -28,7 +28,11 @@ it("every worker's last block is cut in four, or in pieces of two panels", () =>
     ...Array.from({ length: 30 }, () => 128),
     ...Array.from({ length: 8 }, () => 32),
   ]);
-  expect(sizes(1024, 2)).toEqual([...Array.from({ length: 30 }, () => 32), 16, 16, 16, 16]);
+  expect(sizes(1024, 2)).toEqual([
+    ...Array.from({ length: 9 }, () => 88),
+    ...Array.from({ length: 9 }, () => 24),
+    16,
+  ]);
   expect(sizes(260, 1)).toEqual([128, 128, 4]);
   expect(sizes(256, 16)).toEqual(Array.from({ length: 16 }, () => 16));
 });
