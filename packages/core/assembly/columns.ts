@@ -1,5 +1,6 @@
 /** The tiles of product.ts over columns of a matrix: sums of its rows, weighted, for several sets of weights at once. */
-import { DEPTH, PANEL, TILE, tilePairProduct, tileProduct } from "./product";
+import { DEPTH, PANEL, TILE } from "./product";
+import { tilePairProduct, tileProduct } from "./tile";
 
 /** Dimensions packed at once by {@link combine}; 2 × 8 × 384 numbers. */
 const PACKED_BYTES: usize = 2 * DEPTH * 32;
@@ -8,12 +9,12 @@ const PACKED_BYTES: usize = 2 * DEPTH * 32;
  * out[u][i] = Σ_t weight[u][t]·x[t][i] for u < units and i < length, each a chain ascending in t, from 0 (`fresh`) or
  * from what is in `out`: what flows back through a layer (t: its outputs, x: its weights), a layer's gradient (t: rows,
  * x: its input), the decoding of dense rows (t: latents, x: their decoder rows).
- * weight[u][t] lies at weights + u·weightStride + t·weightStep, x[t] at x + t·length·4, all strides in bytes.
+ * weight[u][t] lies at weights + u·weightStride + 4·t, x[t] at x + t·length·4, in bytes.
  * `scratch` holds two packed panels and two spilled columns of `units` + 5. Weights are read up to five u beyond
  * `units`, to fill the last tile; what comes of them is dropped.
  */
 export function combine(
-  out: usize, weights: usize, weightStride: usize, weightStep: usize, units: usize, x: usize, length: usize, depth: usize, scratch: usize, wide: bool, fresh: bool,
+  out: usize, weights: usize, weightStride: usize, units: usize, x: usize, length: usize, depth: usize, scratch: usize, wide: bool, fresh: bool,
 ): void {
   const tiles = (units + TILE - 1) / TILE;
   const first = scratch + PACKED_BYTES;
@@ -32,13 +33,13 @@ export function combine(
       }
       packColumns(scratch, scratch + DEPTH * 32, x + (t * length + column) * 4, length, lanes, nextLanes, count);
       for (let tile: usize = 0; tile < tiles; tile++) {
-        const w = weights + tile * TILE * weightStride + t * weightStep;
+        const w = weights + tile * TILE * weightStride + t * 4;
         const spill = tile * TILE * 32;
         if (wide && nextLanes > 0) {
-          tilePairProduct(first + spill, second + spill, scratch, scratch + DEPTH * 32, 0, false, w, weightStride, weightStep, count);
+          tilePairProduct(first + spill, second + spill, scratch, scratch + DEPTH * 32, 0, false, w, weightStride, count);
         } else {
-          tileProduct(first + spill, scratch, 0, false, w, weightStride, weightStep, count);
-          if (nextLanes > 0) tileProduct(second + spill, scratch + DEPTH * 32, 0, false, w, weightStride, weightStep, count);
+          tileProduct(first + spill, scratch, 0, false, w, weightStride, count);
+          if (nextLanes > 0) tileProduct(second + spill, scratch + DEPTH * 32, 0, false, w, weightStride, count);
         }
       }
       unpackColumn(out + column * 4, first, length, lanes, units);

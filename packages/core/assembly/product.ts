@@ -6,6 +6,7 @@
  * and rows (8 × DEPTH) of a tile then stay in the first-level cache.
  */
 import { madd } from "./simd";
+import { tilePairProduct, tileProduct } from "./tile";
 
 /** Rows of a panel: the lanes of two vectors. Packed rows are [panel][dimension][8]. */
 export const PANEL: usize = 8;
@@ -81,11 +82,11 @@ export function product(
           for (; panel + 2 <= panels; panel += 2) {
             const out = z + (panel * units + unit) * 32;
             const row = x + panel * dIn * 32;
-            tilePairProduct(out, out + units * 32, row, row + dIn * 32, biases, j == 0, weights, dIn * 4, 4, depth);
+            tilePairProduct(out, out + units * 32, row, row + dIn * 32, biases, j == 0, weights, dIn * 4, depth);
           }
         }
         for (; panel < panels; panel++) {
-          tileProduct(z + (panel * units + unit) * 32, x + panel * dIn * 32, biases, j == 0, weights, dIn * 4, 4, depth);
+          tileProduct(z + (panel * units + unit) * 32, x + panel * dIn * 32, biases, j == 0, weights, dIn * 4, depth);
         }
       }
     }
@@ -119,232 +120,6 @@ function groupMaximum(maximum: usize, z: usize, units: usize, fresh: bool): void
   }
   v128.store(maximum, low);
   v128.store(maximum, high, 16);
-}
-
-/**
- * One tile over `depth` dimensions; goes on from z unless `fresh`. Its six latents' weights lie `stride` bytes apart,
- * a latent's weights for neighbouring dimensions `step` bytes.
- */
-@inline
-export function tileProduct(z: usize, x: usize, start: usize, fresh: bool, w: usize, stride: usize, step: usize, depth: usize): void {
-  let a0: v128, a1: v128, b0: v128, b1: v128, c0: v128, c1: v128;
-  let d0: v128, d1: v128, e0: v128, e1: v128, f0: v128, f1: v128;
-  if (fresh) {
-    a0 = v128.load_splat<f32>(start);
-    a1 = a0;
-    b0 = v128.load_splat<f32>(start, 4);
-    b1 = b0;
-    c0 = v128.load_splat<f32>(start, 8);
-    c1 = c0;
-    d0 = v128.load_splat<f32>(start, 12);
-    d1 = d0;
-    e0 = v128.load_splat<f32>(start, 16);
-    e1 = e0;
-    f0 = v128.load_splat<f32>(start, 20);
-    f1 = f0;
-  } else {
-    a0 = v128.load(z);
-    a1 = v128.load(z, 16);
-    b0 = v128.load(z, 32);
-    b1 = v128.load(z, 48);
-    c0 = v128.load(z, 64);
-    c1 = v128.load(z, 80);
-    d0 = v128.load(z, 96);
-    d1 = v128.load(z, 112);
-    e0 = v128.load(z, 128);
-    e1 = v128.load(z, 144);
-    f0 = v128.load(z, 160);
-    f1 = v128.load(z, 176);
-  }
-  let wa = w;
-  let wb = w + stride;
-  let wc = wb + stride;
-  let wd = wc + stride;
-  let we = wd + stride;
-  let wf = we + stride;
-  const end = x + depth * 32;
-  while (x < end) {
-    const x0 = v128.load(x);
-    const x1 = v128.load(x, 16);
-    let s = v128.load_splat<f32>(wa);
-    a0 = madd(s, x0, a0);
-    a1 = madd(s, x1, a1);
-    s = v128.load_splat<f32>(wb);
-    b0 = madd(s, x0, b0);
-    b1 = madd(s, x1, b1);
-    s = v128.load_splat<f32>(wc);
-    c0 = madd(s, x0, c0);
-    c1 = madd(s, x1, c1);
-    s = v128.load_splat<f32>(wd);
-    d0 = madd(s, x0, d0);
-    d1 = madd(s, x1, d1);
-    s = v128.load_splat<f32>(we);
-    e0 = madd(s, x0, e0);
-    e1 = madd(s, x1, e1);
-    s = v128.load_splat<f32>(wf);
-    f0 = madd(s, x0, f0);
-    f1 = madd(s, x1, f1);
-    x += 32;
-    wa += step;
-    wb += step;
-    wc += step;
-    wd += step;
-    we += step;
-    wf += step;
-  }
-  v128.store(z, a0);
-  v128.store(z, a1, 16);
-  v128.store(z, b0, 32);
-  v128.store(z, b1, 48);
-  v128.store(z, c0, 64);
-  v128.store(z, c1, 80);
-  v128.store(z, d0, 96);
-  v128.store(z, d1, 112);
-  v128.store(z, e0, 128);
-  v128.store(z, e1, 144);
-  v128.store(z, f0, 160);
-  v128.store(z, f1, 176);
-}
-
-/**
- * Two panels at a time, with twice the accumulators. On 128-bit machines they do not fit the registers; where V8
- * joins neighbouring 128-bit operations into 256-bit ones (--experimental-wasm-revectorize), 12 accumulators of
- * 256 bits keep both multiply-add units busy, which the 6 of one panel cannot. The bits are the same.
- */
-@inline
-export function tilePairProduct(z: usize, zNext: usize, x: usize, xNext: usize, start: usize, fresh: bool, w: usize, stride: usize, step: usize, depth: usize): void {
-  let a0: v128, a1: v128, a2: v128, a3: v128;
-  let b0: v128, b1: v128, b2: v128, b3: v128;
-  let c0: v128, c1: v128, c2: v128, c3: v128;
-  let d0: v128, d1: v128, d2: v128, d3: v128;
-  let e0: v128, e1: v128, e2: v128, e3: v128;
-  let f0: v128, f1: v128, f2: v128, f3: v128;
-  if (fresh) {
-    a0 = v128.load_splat<f32>(start);
-    a1 = a0;
-    a2 = a0;
-    a3 = a0;
-    b0 = v128.load_splat<f32>(start, 4);
-    b1 = b0;
-    b2 = b0;
-    b3 = b0;
-    c0 = v128.load_splat<f32>(start, 8);
-    c1 = c0;
-    c2 = c0;
-    c3 = c0;
-    d0 = v128.load_splat<f32>(start, 12);
-    d1 = d0;
-    d2 = d0;
-    d3 = d0;
-    e0 = v128.load_splat<f32>(start, 16);
-    e1 = e0;
-    e2 = e0;
-    e3 = e0;
-    f0 = v128.load_splat<f32>(start, 20);
-    f1 = f0;
-    f2 = f0;
-    f3 = f0;
-  } else {
-    a0 = v128.load(z);
-    a1 = v128.load(z, 16);
-    a2 = v128.load(zNext);
-    a3 = v128.load(zNext, 16);
-    b0 = v128.load(z, 32);
-    b1 = v128.load(z, 48);
-    b2 = v128.load(zNext, 32);
-    b3 = v128.load(zNext, 48);
-    c0 = v128.load(z, 64);
-    c1 = v128.load(z, 80);
-    c2 = v128.load(zNext, 64);
-    c3 = v128.load(zNext, 80);
-    d0 = v128.load(z, 96);
-    d1 = v128.load(z, 112);
-    d2 = v128.load(zNext, 96);
-    d3 = v128.load(zNext, 112);
-    e0 = v128.load(z, 128);
-    e1 = v128.load(z, 144);
-    e2 = v128.load(zNext, 128);
-    e3 = v128.load(zNext, 144);
-    f0 = v128.load(z, 160);
-    f1 = v128.load(z, 176);
-    f2 = v128.load(zNext, 160);
-    f3 = v128.load(zNext, 176);
-  }
-  let wa = w;
-  let wb = w + stride;
-  let wc = wb + stride;
-  let wd = wc + stride;
-  let we = wd + stride;
-  let wf = we + stride;
-  const end = x + depth * 32;
-  while (x < end) {
-    const x0 = v128.load(x);
-    const x1 = v128.load(x, 16);
-    const x2 = v128.load(xNext);
-    const x3 = v128.load(xNext, 16);
-    let s = v128.load_splat<f32>(wa);
-    a0 = madd(s, x0, a0);
-    a1 = madd(s, x1, a1);
-    a2 = madd(s, x2, a2);
-    a3 = madd(s, x3, a3);
-    s = v128.load_splat<f32>(wb);
-    b0 = madd(s, x0, b0);
-    b1 = madd(s, x1, b1);
-    b2 = madd(s, x2, b2);
-    b3 = madd(s, x3, b3);
-    s = v128.load_splat<f32>(wc);
-    c0 = madd(s, x0, c0);
-    c1 = madd(s, x1, c1);
-    c2 = madd(s, x2, c2);
-    c3 = madd(s, x3, c3);
-    s = v128.load_splat<f32>(wd);
-    d0 = madd(s, x0, d0);
-    d1 = madd(s, x1, d1);
-    d2 = madd(s, x2, d2);
-    d3 = madd(s, x3, d3);
-    s = v128.load_splat<f32>(we);
-    e0 = madd(s, x0, e0);
-    e1 = madd(s, x1, e1);
-    e2 = madd(s, x2, e2);
-    e3 = madd(s, x3, e3);
-    s = v128.load_splat<f32>(wf);
-    f0 = madd(s, x0, f0);
-    f1 = madd(s, x1, f1);
-    f2 = madd(s, x2, f2);
-    f3 = madd(s, x3, f3);
-    x += 32;
-    xNext += 32;
-    wa += step;
-    wb += step;
-    wc += step;
-    wd += step;
-    we += step;
-    wf += step;
-  }
-  v128.store(z, a0);
-  v128.store(z, a1, 16);
-  v128.store(zNext, a2);
-  v128.store(zNext, a3, 16);
-  v128.store(z, b0, 32);
-  v128.store(z, b1, 48);
-  v128.store(zNext, b2, 32);
-  v128.store(zNext, b3, 48);
-  v128.store(z, c0, 64);
-  v128.store(z, c1, 80);
-  v128.store(zNext, c2, 64);
-  v128.store(zNext, c3, 80);
-  v128.store(z, d0, 96);
-  v128.store(z, d1, 112);
-  v128.store(zNext, d2, 96);
-  v128.store(zNext, d3, 112);
-  v128.store(z, e0, 128);
-  v128.store(z, e1, 144);
-  v128.store(zNext, e2, 128);
-  v128.store(zNext, e3, 144);
-  v128.store(z, f0, 160);
-  v128.store(z, f1, 176);
-  v128.store(zNext, f2, 160);
-  v128.store(zNext, f3, 176);
 }
 
 /** One unit × 8 rows over all dimensions, where there are too few for a tile. */

@@ -55,21 +55,40 @@ export function axpyFour(
   const v1 = f32x4.splat(s1);
   const v2 = f32x4.splat(s2);
   const v3 = f32x4.splat(s3);
-  const whole = (length & ~7) << 2;
+  const whole = (length & ~15) << 2;
+  const fours = (length & ~3) << 2;
   let j: usize = 0;
-  for (; j < whole; j += 32) {
-    let low = v128.load(out + j);
-    let high = v128.load(out + j, 16);
-    low = madd(v0, v128.load(a0 + j), low);
-    high = madd(v0, v128.load(a0 + j, 16), high);
-    low = madd(v1, v128.load(a1 + j), low);
-    high = madd(v1, v128.load(a1 + j, 16), high);
-    low = madd(v2, v128.load(a2 + j), low);
-    high = madd(v2, v128.load(a2 + j, 16), high);
-    low = madd(v3, v128.load(a3 + j), low);
-    high = madd(v3, v128.load(a3 + j, 16), high);
-    v128.store(out + j, low);
-    v128.store(out + j, high, 16);
+  for (; j < whole; j += 64) {
+    let sum0 = v128.load(out + j);
+    let sum1 = v128.load(out + j, 16);
+    let sum2 = v128.load(out + j, 32);
+    let sum3 = v128.load(out + j, 48);
+    sum0 = madd(v0, v128.load(a0 + j), sum0);
+    sum1 = madd(v0, v128.load(a0 + j, 16), sum1);
+    sum2 = madd(v0, v128.load(a0 + j, 32), sum2);
+    sum3 = madd(v0, v128.load(a0 + j, 48), sum3);
+    sum0 = madd(v1, v128.load(a1 + j), sum0);
+    sum1 = madd(v1, v128.load(a1 + j, 16), sum1);
+    sum2 = madd(v1, v128.load(a1 + j, 32), sum2);
+    sum3 = madd(v1, v128.load(a1 + j, 48), sum3);
+    sum0 = madd(v2, v128.load(a2 + j), sum0);
+    sum1 = madd(v2, v128.load(a2 + j, 16), sum1);
+    sum2 = madd(v2, v128.load(a2 + j, 32), sum2);
+    sum3 = madd(v2, v128.load(a2 + j, 48), sum3);
+    sum0 = madd(v3, v128.load(a3 + j), sum0);
+    sum1 = madd(v3, v128.load(a3 + j, 16), sum1);
+    sum2 = madd(v3, v128.load(a3 + j, 32), sum2);
+    sum3 = madd(v3, v128.load(a3 + j, 48), sum3);
+    v128.store(out + j, sum0);
+    v128.store(out + j, sum1, 16);
+    v128.store(out + j, sum2, 32);
+    v128.store(out + j, sum3, 48);
+  }
+  for (; j < fours; j += 16) {
+    let sum = madd(v0, v128.load(a0 + j), v128.load(out + j));
+    sum = madd(v1, v128.load(a1 + j), sum);
+    sum = madd(v2, v128.load(a2 + j), sum);
+    v128.store(out + j, madd(v3, v128.load(a3 + j), sum));
   }
   for (; j < length << 2; j += 4) {
     let sum = maddScalar(s0, load<f32>(a0 + j), load<f32>(out + j));

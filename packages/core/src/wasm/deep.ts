@@ -88,7 +88,6 @@ export function wasmDeepKernels(
         delta,
         above.delta + first * above.outputs * 4,
         above.outputs * 4,
-        4,
         last - first,
         above.weight.value,
         above.inputs,

@@ -321,7 +321,6 @@ export interface KernelExports {
     out: number,
     weights: number,
     weightStride: number,
-    weightStep: number,
     units: number,
     x: number,
     length: number,

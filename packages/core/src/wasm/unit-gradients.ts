@@ -36,7 +36,7 @@ export function unitGradients(wasm: KernelExports, batchRows: number, wide: 0 | 
       wasm.transposeColumns(columns, columnBytes, from, 4 * width, count, units, sums);
       const starts = fresh && row === 0 ? 1 : 0;
       const x = inputs + 4 * row * length;
-      wasm.combine(gradient, columns, columnBytes, 4, units, x, length, count, scratch, wide, starts);
+      wasm.combine(gradient, columns, columnBytes, units, x, length, count, scratch, wide, starts);
     }
   };
 }
