@@ -49,7 +49,7 @@ function inBlocks(length: number, block: number, run: (first: number, last: numb
 
 /** Tiles whose maximum is kept together, as selection asks for at this shape. */
 function tilesPerGroup({ latents, k }: Shape, tile: number): number {
-  return Math.max(1, Math.min(LARGEST_GROUP / tile, Math.floor(latents / (tile * 8 * k))));
+  return Math.max(1, Math.floor(Math.min(LARGEST_GROUP, latents / (8 * k)) / tile));
 }
 
 /**

@@ -30,7 +30,7 @@ const ROUNDING_NORM: f32 = 4;
 /** Dimensions are filled up with zeros to a multiple of this. */
 export const DEPTH: usize = 32;
 /** Latents that are stored together, as [dimension / 4][latents of a tile][4 dimensions]: as many as have their sums in registers. */
-export const NARROW_TILE: usize = 4;
+export const NARROW_TILE: usize = 5;
 export const WIDE_TILE: usize = 6;
 
 /** Latents of a tile. */

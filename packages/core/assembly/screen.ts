@@ -5,10 +5,10 @@
  *
  * There are two ways. Where the machine adds four products to a sum of 32 bits in one instruction (AVX-VNNI), a tile is 6
  * latents × 8 rows: twelve sums, two vectors of rows, one broadcast piece of a latent. Where it takes five, pairs of products
- * are added up in 16 bits over 4·DOTS dimensions, then widened, in tiles of 4 × 8.
+ * are added up in 16 bits over 4·DOTS dimensions, then widened, in tiles of 5 × 8.
  */
 import { PANEL } from "./product";
-import { DEPTH, DOTS, LATENT_TERMS, MARGIN, panelBytes, ROW_TERMS, tileOf, WIDE_TILE } from "./quantise";
+import { DEPTH, DOTS, LATENT_TERMS, MARGIN, NARROW_TILE, panelBytes, ROW_TERMS, tileOf, WIDE_TILE } from "./quantise";
 import { madd } from "./simd";
 
 /**
@@ -102,7 +102,7 @@ export function screenGroupCount(units: usize, tilesPerGroup: usize, wideSums: b
 }
 
 /**
- * The sums [4 latents][8 rows] of a tile over `steps` times 4 dimensions, by sums of 16 bits over DOTS steps each. The loop has one
+ * The sums [5 latents][8 rows] of a tile over `steps` times 4 dimensions, by sums of 16 bits over DOTS steps each. The loop has one
  * step, which V8 unrolls: written out for several it was slower, see decision 009.
  */
 @inline
@@ -117,9 +117,11 @@ function addNarrow(sums: usize, x: usize, w: usize, steps: usize, one: v128): vo
     let c1 = a1;
     let d0 = a0;
     let d1 = a1;
+    let e0 = a0;
+    let e1 = a1;
     x += 32;
-    const part = min(DOTS, steps - step);
-    for (let next: usize = 0; next < part; next++) {
+    const end = x + min(DOTS, steps - step) * 32;
+    while (x < end) {
       const x0 = v128.load(x);
       const x1 = v128.load(x, 16);
       let s = v128.load_splat<i32>(w);
@@ -134,7 +136,10 @@ function addNarrow(sums: usize, x: usize, w: usize, steps: usize, one: v128): vo
       s = v128.load_splat<i32>(w, 12);
       d0 = i16x8.add(d0, dot(x0, s));
       d1 = i16x8.add(d1, dot(x1, s));
-      w += 16;
+      s = v128.load_splat<i32>(w, 16);
+      e0 = i16x8.add(e0, dot(x0, s));
+      e1 = i16x8.add(e1, dot(x1, s));
+      w += 4 * NARROW_TILE;
       x += 32;
     }
     const fresh = step == 0;
@@ -142,6 +147,7 @@ function addNarrow(sums: usize, x: usize, w: usize, steps: usize, one: v128): vo
     addPair(sums + 32, b0, b1, one, fresh);
     addPair(sums + 64, c0, c1, one, fresh);
     addPair(sums + 96, d0, d1, one, fresh);
+    addPair(sums + 128, e0, e1, one, fresh);
   }
 }
 

@@ -23,7 +23,7 @@ export function multiplyAddLimit(variant: KernelVariant): number | undefined {
 
 /** A block of rows and as many latents as stay in a second-level cache of 512 KiB. */
 const ROWS = 32;
-const LATENTS = 252;
+const LATENTS = 240;
 const DIMENSIONS = 768;
 
 /**
@@ -79,7 +79,7 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
       LATENTS,
       DIMENSIONS,
       maxima,
-      24 / tile,
+      Math.floor(24 / tile),
       sums,
       wideSums,
       0,

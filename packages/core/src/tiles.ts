@@ -15,14 +15,14 @@ export const COLUMNS = 48;
 export const SPAN = 128;
 
 /** Latents of a tile of the screening product: by sums of 16 bits, and of 32. */
-export const NARROW_TILE = 4;
+export const NARROW_TILE = 5;
 export const WIDE_TILE = 6;
 /** Latents of a tile of the screening product, whose integers are stored together; by sums of 32 bits or not. */
 export function screenTile(wideSums: 0 | 1): number {
   return wideSums ? WIDE_TILE : NARROW_TILE;
 }
 /** Latents are filled up to multiples of this for the screening product: whole tiles of either kind. */
-export const SCREEN_LATENTS = 12;
+export const SCREEN_LATENTS = 30;
 /** Dimensions are filled up to multiples of this for the screening product. */
 export const SCREEN_DEPTH = 32;
 /** Dimensions of a part, whose products sums of 16 bits add up. */

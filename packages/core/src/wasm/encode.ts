@@ -17,7 +17,7 @@ import { parameterPointers, pointersOf } from "./pointers.ts";
  * maximum is a close bound, and at most `most`, beyond which looking into a group costs more than it saves.
  */
 export function tilesPerGroup(latents: number, tile: number, k: number, most: number): number {
-  return Math.max(1, Math.min(most, Math.floor(latents / (tile * 8 * Math.max(1, k)))));
+  return Math.max(1, Math.floor(Math.min(most, latents / (tile * 8 * Math.max(1, k)))));
 }
 
 /** The rows of a block, or some of them. */
