@@ -34,7 +34,7 @@ import { wasmWide } from "./wide.ts";
  * Share of active latents from which on gradients are gathered in tiles of columns, where they are stored. Measured at L, see
  * decision 007; no bit depends on it.
  */
-const COLUMNS_SHARE = 0.015;
+const GATHERED_BY_COLUMNS_SHARE = 0.015;
 
 /** The stages over the memory laid out by `plan`. */
 export function wasmSparseKernels(
@@ -215,7 +215,7 @@ export function wasmSparseKernels(
         } else wasm.gather(...range, ...records, ...gradients, waitingOf(step));
       };
       const share = arena.control[CONTROL.active] / (latents * lastRow);
-      const byColumns = manyRecords && plan.storeGradients && share > COLUMNS_SHARE;
+      const byColumns = manyRecords && plan.storeGradients && share > GATHERED_BY_COLUMNS_SHARE;
       if (prefixes !== undefined) prefixes.forParts(first, last, gatherPart);
       else if (byColumns) gatherPart(first, last, residual);
       else {
