@@ -8,7 +8,7 @@ const PACKED_BYTES: usize = 2 * DEPTH * 32;
 /**
  * out[u][i] = Σ_t weight[u][t]·x[t][i] for u < units and i < length, each a chain ascending in t, from 0 (`fresh`) or
  * from what is in `out`: what flows back through a layer (t: its outputs, x: its weights), a layer's gradient (t: rows,
- * x: its input), the decoding of dense rows (t: latents, x: their decoder rows).
+ * x: its input).
  * weight[u][t] lies at weights + u·weightStride + 4·t, x[t] at x + t·length·4, in bytes.
  * `scratch` holds two packed panels and two spilled columns of `units` + 5. Weights are read up to five u beyond
  * `units`, to fill the last tile; what comes of them is dropped.

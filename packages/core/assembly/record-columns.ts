@@ -116,6 +116,8 @@ function addChunk(
   if (rest == 0) return;
   // What is left over is made up to a tile; what comes of the other columns is dropped.
   const sums = scratch + span * COLUMN_BYTES;
+  // Whatever lies there could be numbers that take long to multiply.
+  if (whole == 0) memory.fill(scratch, 0, (span + units) * COLUMN_BYTES);
   copyRows(scratch, COLUMN_BYTES, from, stride, rest, span);
   copyRows(sums, COLUMN_BYTES, out, stride, rest, units);
   addTiles(sums, COLUMN_BYTES, units, ranges, indices, weights, packed);

@@ -7,9 +7,7 @@
  */
 import { madd } from "./simd";
 
-/**
- * One tile over `depth` dimensions; goes on from z unless `fresh`. Its six latents' weights lie `stride` bytes apart.
- */
+/** One tile over `depth` dimensions, one at least; goes on from z unless `fresh`. Its six latents' weights lie `stride` bytes apart. */
 @inline
 export function tileProduct(z: usize, x: usize, start: usize, fresh: bool, w: usize, stride: usize, depth: usize): void {
   let a0: v128, a1: v128, b0: v128, b1: v128, c0: v128, c1: v128;

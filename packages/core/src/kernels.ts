@@ -60,7 +60,7 @@ export interface SparseKernels {
   decodeRows(arena: SparseArena, step: StepContext, first: number, last: number): void;
   /**
    * Adds the contributions of rows [firstRow, lastRow) to the gradients of latents [first, last) (at most
-   * LATENT_BLOCK, starting at a multiple of it; of stored ones, `gatheredLatents`). `fresh`: start from zero. `weights`, as in what follows: both by default.
+   * LATENT_BLOCK, or `gatheredLatents` where gradients are stored; first is a multiple of LATENT_BLOCK). `fresh`: start from zero. `weights`, as in what follows: both by default.
    */
   gatherLatents(
     arena: SparseArena,

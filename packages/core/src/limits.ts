@@ -1,6 +1,6 @@
 /** What this machine's cores can do at most, measured on the spot: what rates of the encoders are held against. */
 import type { KernelVariant } from "./kernel-variants.ts";
-import { LATENT_TERMS, PANEL, ROW_TERMS, screenTile, WIDE_TILE } from "./tiles.ts";
+import { LATENT_TERMS, PANEL, quantisedPanelBytes, ROW_TERMS, screenTile, WIDE_TILE } from "./tiles.ts";
 import { instantiate, scratchMemory, sumsAreWide } from "./wasm/instance.ts";
 
 /** Rounds of one run: short, so that the engine compiles the loop properly early on. */
@@ -40,7 +40,10 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
     return at;
   };
   const [x, w, equaliser] = [take(4 * ROWS * DIMENSIONS), take(4 * DIMENSIONS), take(4 * DIMENSIONS)];
-  const [packed, quantised] = [take(ROWS * DIMENSIONS), take(LATENTS * DIMENSIONS)];
+  const [packed, quantised] = [
+    take((ROWS / PANEL) * quantisedPanelBytes(DIMENSIONS, 0)),
+    take(LATENTS * DIMENSIONS),
+  ];
   const [rowTerms, latentTerms] = [take((ROWS / PANEL) * ROW_TERMS), take(LATENT_TERMS * LATENTS)];
   const [bounds, maxima, sums] = [
     take(4 * ROWS * LATENTS),
@@ -63,7 +66,10 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
   }
   const squares = wasm.usualSquares(latentTerms, LATENTS);
   for (let panel = 0; panel < ROWS / PANEL; panel++) {
-    const [out, from] = [packed + panel * PANEL * DIMENSIONS, x + panel * 4 * PANEL * DIMENSIONS];
+    const [out, from] = [
+      packed + panel * quantisedPanelBytes(DIMENSIONS, wideSums),
+      x + panel * 4 * PANEL * DIMENSIONS,
+    ];
     const terms = rowTerms + ROW_TERMS * panel;
     wasm.quantiseRows(out, terms, from, 0, 0, equaliser, PANEL, DIMENSIONS, squares, wideSums);
   }

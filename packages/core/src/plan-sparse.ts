@@ -47,9 +47,9 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
     Math.max(affordable, ROW_BLOCK * mostPerRow, least),
   );
   const severalChunks = selection !== "batch" && recordCapacity < batchRows * mostPerRow;
-  const faster = selection === "positive" && latents * (dIn + dOut) * floatBytes <= recordBytes;
+  const manyRecords = selection === "positive";
   const storeGradients =
-    severalChunks || gradientsFirst(setup.training) || (options.storeGradients ?? faster);
+    severalChunks || gradientsFirst(setup.training) || (options.storeGradients ?? manyRecords);
   const blocks = Math.ceil(latents / LATENT_BLOCK);
 
   addParameter(add, options, "W_enc", latents, dIn);
@@ -92,12 +92,11 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
   add("selectedLatent", "scratch", "int32", workers, Math.max(1, selected));
   add("packedRows", "scratch", "float", workers, ROW_BLOCK, Math.max(dIn, dOut));
   add("groupMaxima", "scratch", "float", workers, ROW_BLOCK, Math.ceil(latents / TILE));
-  if (selection === "positive") {
-    // For rows of many records.
+  if (manyRecords) {
     add("zeros", "scratch", "float", latents);
     add("recordCursors", "scratch", "int32", workers, ROW_BLOCK);
-    const lists = purpose === "train" && storeGradients ? gatheredLatents(setup, workers) : 0;
-    add("columnScratch", "scratch", "float", workers, columnScratch(lists));
+    const gathered = purpose === "train" && storeGradients ? gatheredLatents(setup, workers) : 0;
+    add("recordColumns", "scratch", "float", workers, recordColumnsLength(gathered));
   }
   if (gate && purpose === "train") {
     add("rowSecondError", "rows", "float", batchRows);
@@ -271,7 +270,7 @@ export function gatheredLatents({ model }: Setup, workers: number): number {
 }
 
 /** Words of scratch for decoding a block of rows by columns, and for gathering `latents` at once: assembly/record-columns.ts. */
-function columnScratch(latents: number): number {
+function recordColumnsLength(latents: number): number {
   const forTiles = (units: number): number => 2 * units + COLUMNS * (SPAN + units);
   return Math.max(forTiles(ROW_BLOCK), forTiles(latents) + 3 * latents * SPAN);
 }

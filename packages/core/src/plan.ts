@@ -68,7 +68,7 @@ export interface PlanOptions {
   /**
    * Keep every gradient in memory until the update, not only those of the block being worked on. Always so
    * where records may need several chunks, or no parameter is updated before all gradients are there. Default: also where rows
-   * may have many records, which are gathered faster so, and gradients take no more room than records may.
+   * may have many records, which are gathered faster so (decision 007).
    */
   readonly storeGradients?: boolean;
   /** Bytes of sparse records at most. Default 64 MiB. */

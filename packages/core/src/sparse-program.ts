@@ -2,8 +2,8 @@
  * The stages of a sparse autoencoder's step, in order:
  *
  *   (equalise → quantise, at planned steps of a run with screening, before all others)
- *   rows → decode → latents → decoder bias            (the records of the mini-batch fit at once)
- *   (rows → decode → gather)* → update → decoder bias (they do not: chunks of rows, gradients stored)
+ *   rows → decode → latents → decoder bias            (the records of the mini-batch are few)
+ *   (rows → decode → gather)* → update → decoder bias (rows may have many: chunks of rows, gradients stored)
  *   rows+ → decode → latents → decoder bias           (BatchTopK: its threshold is found at the end of rows)
  *   … latents → skip → decoder bias                   (a skip transcoder)
  *   … decode → errors → dead latents → latents → …  (AuxK, where latents are dead)

@@ -1,6 +1,6 @@
 /**
  * Sizes of the WebAssembly kernels' tiles, for whoever lays out memory for them or calls them: the same numbers as in
- * assembly/product.ts and assembly/quantise.ts, which a test compares.
+ * assembly/product.ts, record-columns.ts and quantise.ts, which a test compares.
  */
 
 /** Rows of a panel: one of their dimensions fills two vectors. */

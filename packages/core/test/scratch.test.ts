@@ -41,6 +41,10 @@ const MODELS: [string, ModelSetup, Partial<TrainingSetup>?][] = [
   ["BatchTopK", sparseModel({ ...shape, architecture: "batch-topk", k: 5 })],
   ["Matryoshka", sparseModel({ ...shape, architecture: "matryoshka", k: 5, prefixes: defaultPrefixes(70) })],
   ["ReLU, dense rows", sparseModel({ ...shape, architecture: "relu", decoder: "free", k: 0 })],
+  [
+    "ReLU, dense rows, several blocks of latents gathered together",
+    sparseModel({ ...shape, latents: 1600, architecture: "relu", decoder: "free", k: 0 }),
+  ],
   ["Gated, dense rows", sparseModel({ ...shape, architecture: "gated", k: 0 })],
   ["TopK by Muon", sparseModel({ ...shape, k: 5 }), { optimizer: { name: "muon", momentum: 0.9 } }],
   [

@@ -153,8 +153,8 @@ function expectSameBits(problem: Problem): void {
     expectBitsOf(expected, { ...problem, encoder: "screened" }, { wideSimd, wideSums });
 }
 
-function expectBitsOf(expected: Arena, problem: Problem, options: KernelOptions): void {
-  const found = train(problem, (plan, memory) => wasmKernels(plan, memory, variant, options));
+function expectBitsOf(expected: Arena, problem: Problem, options: KernelOptions, steps = 3): void {
+  const found = train(problem, (plan, memory) => wasmKernels(plan, memory, variant, options), steps);
   const tensors = stateTensors(expected);
   for (const [name, { data }] of Object.entries(stateTensors(found))) {
     expect(bytesOf(data).equals(bytesOf(tensors[name]?.data as Float32Array)), name).toBe(true);
@@ -541,17 +541,39 @@ describe("the WebAssembly kernels give the reference's bits", () => {
       expectSameBits({ model, batchRows: 100, seed: 6, coarse, recordBytes: 32 * 300 * 12, bias: 1 });
   });
 
-  it.each(["relu", "gated"] as const)("where records need several chunks: %s", (architecture) => {
-    const model = {
-      kind: "sparse",
-      dIn: 12,
-      latents: 64,
-      k: 0,
-      decoder: architecture === "relu" ? "free" : "unit",
-      architecture,
-      applyBDecToInput: true,
+  it.each([
+    ["relu", {}],
+    ["relu", { dOut: 50, applyBDecToInput: false }],
+    ["gated", {}],
+    [
+      "jumprelu",
+      {
+        jump: {
+          bandwidth: 0.3,
+          initialThreshold: 0,
+          penalty: "step",
+          tanhScale: 4,
+          targetL0: 3,
+          gradientToInput: true,
+        },
+      },
+    ],
+  ] as const)("where records need several chunks, latents several blocks: %s %o", (architecture, more) => {
+    const decoder = architecture === "relu" ? "free" : "unit";
+    const shape = { kind: "sparse", dIn: 21, latents: 900, k: 0, decoder, applyBDecToInput: true } as const;
+    const problem = {
+      model: { ...shape, architecture, ...more },
+      batchRows: 390,
+      seed: 5,
+      coarse: 0,
+      recordBytes: 1,
     } as const;
-    expectSameBits({ model, batchRows: 100, seed: 5, coarse: 0, recordBytes: 32 * 64 * 12 });
+    const plan = planOf(problem);
+    expect(gatheredLatents(plan.setup, 1)).toBe(2 * LATENT_BLOCK);
+    const reference = train(problem, () => referenceKernels(), 2) as SparseArena;
+    expect(shareOf(reference, 389) * 389 * 900).toBeGreaterThan(plan.recordCapacity);
+    expectBitsOf(reference, problem, {}, 2);
+    expectBitsOf(reference, { ...problem, encoder: "screened" }, {}, 2);
   });
 
   it("for JumpReLU with a pre-activation loss of latents that were silent in the mini-batch before", () => {

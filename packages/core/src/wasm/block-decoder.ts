@@ -1,7 +1,7 @@
 /**
  * Decoding the rows of a block together where they have many records, so that the decoder comes from memory once for the block
- * and not once for each row. Each row's records keep their order, and zeros add nothing to a chain: no bit depends on whether this runs, nor
- * on which of its ways.
+ * and not once for each row. Each row's records are added in their order whichever way it is done, and what products of all latents give
+ * beside the records' gradients is dropped: no bit depends on whether this runs, nor on which of its ways.
  */
 import type { SparseArena } from "../arena-sparse.ts";
 import type { StepContext } from "../kernels.ts";
@@ -78,9 +78,9 @@ export function blockDecoder(
     const [begin, bytes] = [at(name), (4 * length) / plan.workers];
     return ({ rank }) => begin + rank * bytes;
   };
-  const [cursorsOf, columnsOf, packedRowsOf, preActivationsOf] = [
+  const [cursorsOf, recordColumnsOf, packedRowsOf, preActivationsOf] = [
     "recordCursors",
-    "columnScratch",
+    "recordColumns",
     "packedRows",
     "preActivations",
   ].map(scratchOf);
@@ -144,7 +144,8 @@ export function blockDecoder(
         dOut,
         latents,
       ] as const;
-      if (activeShare(arena, first, last) > COLUMNS_SHARE) wasm.addRecordsByColumns(...rows, columnsOf(step));
+      if (activeShare(arena, first, last) > COLUMNS_SHARE)
+        wasm.addRecordsByColumns(...rows, recordColumnsOf(step));
       else wasm.addRecordsByChunk(...rows, chunk, cursorsOf(step));
     },
 

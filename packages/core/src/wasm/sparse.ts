@@ -84,7 +84,8 @@ export function wasmSparseKernels(
   const wider = hasWide(plan.setup, plan.purpose) ? wasmWide(plan, model, wasm) : undefined;
   const manyRecords = selection === "positive";
   const decoder = manyRecords ? blockDecoder(plan, model, wasm, wide) : undefined;
-  const columnBytes = manyRecords ? (4 * regionOf(plan, "columnScratch").length) / plan.workers : 0;
+  const recordColumns = manyRecords ? at("recordColumns") : 0;
+  const recordColumnsBytes = manyRecords ? (4 * regionOf(plan, "recordColumns").length) / plan.workers : 0;
   const waitingOf = (step: StepContext): number =>
     training ? at("waitingRecords") + step.rank * waitingBytes : 0;
 
@@ -192,6 +193,9 @@ export function wasmSparseKernels(
         for (const { records, sum } of pulls)
           wasm.gatherPulls(first, last, firstRow, lastRow, rowOffset, rowCount, recordLatent, records, sum);
       }
+      const share = arena.control[CONTROL.active] / (latents * lastRow);
+      // Neither this way nor `wasm.gather` has one kind of weights alone: only sorted records are gathered so (latent-passes.ts).
+      const byColumns = manyRecords && plan.storeGradients && share > GATHERED_BY_COLUMNS_SHARE;
       const gatherPart = (from: number, to: number, seen: number): void => {
         const part = row + from - first;
         const gradients = [
@@ -210,12 +214,10 @@ export function wasmSparseKernels(
         const range = [from, to, firstRow, lastRow, dIn, dOut] as const;
         const records = [rowOffset, rowCount, recordLatent, recordValue, recordGradient] as const;
         if (byColumns) {
-          const scratch = at("columnScratch") + step.rank * columnBytes;
+          const scratch = recordColumns + step.rank * recordColumnsBytes;
           wasm.gatherByColumns(...range, ...records, ...gradients, scratch);
         } else wasm.gather(...range, ...records, ...gradients, waitingOf(step));
       };
-      const share = arena.control[CONTROL.active] / (latents * lastRow);
-      const byColumns = manyRecords && plan.storeGradients && share > GATHERED_BY_COLUMNS_SHARE;
       if (prefixes !== undefined) prefixes.forParts(first, last, gatherPart);
       else if (byColumns) gatherPart(first, last, residual);
       else {
