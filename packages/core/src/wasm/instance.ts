@@ -14,6 +14,33 @@ export {
 } from "../block-sizes.ts";
 export { LATENT_TERMS, PANEL, quantisedPanelBytes, ROW_TERMS, screenTile, WIDE_TILE } from "../tiles.ts";
 
+/** A range of latents and of rows, their dimensions, and pointers to the rows' records. */
+export type GatheredFrom = readonly [
+  first: number,
+  last: number,
+  firstRow: number,
+  lastRow: number,
+  dIn: number,
+  dOut: number,
+  rowOffset: number,
+  rowCount: number,
+  recordLatent: number,
+  recordValue: number,
+  recordGradient: number,
+];
+
+/** Pointers to what latents see of the errors and rows, to their gradients, sums and counts, and to scratch; see assembly/gather.ts. */
+export type GatheredInto = readonly [
+  residual: number,
+  input: number,
+  encoderGradient: number,
+  decoderGradient: number,
+  biasGradient: number,
+  activationSum: number,
+  activeCount: number,
+  scratch: number,
+];
+
 /** Functions of assembly/index.ts. Pointers are byte offsets into the memory. */
 export interface KernelExports {
   packRows(packed: number, x: number, bias: number, centred: number, rows: number, dIn: number): void;
@@ -214,48 +241,8 @@ export interface KernelExports {
   ): void;
   rowSquares(x: number, mean: number, dIn: number): number;
   scaleRow(values: number, scale: number, length: number): void;
-  gather(
-    first: number,
-    last: number,
-    firstRow: number,
-    lastRow: number,
-    dIn: number,
-    dOut: number,
-    rowOffset: number,
-    rowCount: number,
-    recordLatent: number,
-    recordValue: number,
-    recordGradient: number,
-    residual: number,
-    input: number,
-    encoderGradient: number,
-    decoderGradient: number,
-    biasGradient: number,
-    activationSum: number,
-    activeCount: number,
-    waiting: number,
-  ): void;
-  gatherByColumns(
-    first: number,
-    last: number,
-    firstRow: number,
-    lastRow: number,
-    dIn: number,
-    dOut: number,
-    rowOffset: number,
-    rowCount: number,
-    recordLatent: number,
-    recordValue: number,
-    recordGradient: number,
-    residual: number,
-    input: number,
-    encoderGradient: number,
-    decoderGradient: number,
-    biasGradient: number,
-    activationSum: number,
-    activeCount: number,
-    scratch: number,
-  ): void;
+  gather(...all: readonly [...GatheredFrom, ...GatheredInto]): void;
+  gatherByColumns(...all: readonly [...GatheredFrom, ...GatheredInto]): void;
   gatherSorted(
     first: number,
     last: number,
@@ -267,14 +254,7 @@ export interface KernelExports {
     starts: number,
     startsBytes: number,
     block: number,
-    residual: number,
-    input: number,
-    encoderGradient: number,
-    decoderGradient: number,
-    biasGradient: number,
-    activationSum: number,
-    activeCount: number,
-    waiting: number,
+    ...into: GatheredInto
   ): void;
   sortRecords(
     first: number,

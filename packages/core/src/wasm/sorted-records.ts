@@ -8,20 +8,8 @@ import { CONTROL } from "../control.ts";
 import { type Plan, regionOf } from "../plan.ts";
 import { outputDimension, type SparseModelSetup } from "../setup.ts";
 import { PANEL } from "../tiles.ts";
-import type { KernelExports } from "./instance.ts";
+import type { GatheredInto, KernelExports } from "./instance.ts";
 import { pointersOf } from "./pointers.ts";
-
-/** Pointers to what latents see of the errors and rows, to their gradients, sums and counts, and to scratch; see assembly/gather.ts. */
-export type GatheredInto = readonly [
-  residual: number,
-  input: number,
-  encoderGradient: number,
-  decoderGradient: number,
-  biasGradient: number,
-  activationSum: number,
-  activeCount: number,
-  waiting: number,
-];
 
 export interface SortedRecords {
   /** Sorts the records of rows [first, last), which are final. `first` is a multiple of 8 from the chunk's first row on. */
