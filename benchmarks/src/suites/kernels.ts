@@ -20,7 +20,7 @@ import {
   ROW_BLOCK,
   ROW_TERMS,
   screenTile,
-  sumsAreWide,
+  integerSums,
   UNIT_BLOCK,
   WIDE_TILE,
 } from "@sparseloom/core/kernels";
@@ -116,9 +116,10 @@ function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
   const padded = 32 * Math.ceil(dIn / 32);
   const rows = PANEL * Math.ceil(shape.rows / PANEL);
   const block = Math.min(ROW_BLOCK, rows);
-  const wideSums = sumsAreWide(instantiate("wasm-relaxed-simd", sharedMemory(1)), "wasm-relaxed-simd")
-    ? 1
-    : 0;
+  const { wideSums, latentLevels } = integerSums(
+    instantiate("wasm-relaxed-simd", sharedMemory(1)),
+    "wasm-relaxed-simd",
+  );
   const pairs = variant === "wide" ? 1 : 0;
   const tile = screenTile(wideSums);
   const tiles = Math.max(2, tilesPerGroup(shape, tile));
@@ -141,14 +142,26 @@ function screeningBenchmark(shape: Shape, variant: Variant): Benchmark {
     const out = quantised + (latent - (latent % tile)) * padded + 4 * (latent % tile);
     const terms = latentTerms + latent * LATENT_TERMS;
     const from = panel.x + 4 * (latent % PANEL) * dIn;
-    functions.quantiseLatent(out, terms, from, 0, panel.factors, dIn, wideSums);
+    functions.quantiseLatent(out, terms, from, 0, panel.factors, dIn, wideSums, latentLevels);
   }
   const squares = functions.usualSquares(latentTerms, latents);
   for (let first = 0; first < rows; first += PANEL) {
     fillNormal(values, random);
     const terms = rowTerms + (first / PANEL) * ROW_TERMS;
     const out = packed + (first / PANEL) * panelBytes;
-    functions.quantiseRows(out, terms, panel.x, 0, 0, panel.factors, PANEL, dIn, squares, wideSums);
+    functions.quantiseRows(
+      out,
+      terms,
+      panel.x,
+      0,
+      0,
+      panel.factors,
+      PANEL,
+      dIn,
+      squares,
+      wideSums,
+      latentLevels,
+    );
   }
   return {
     suite: "kernels",

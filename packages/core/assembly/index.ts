@@ -9,7 +9,7 @@ export { multiplyAdds } from "./limit";
 export { groupCount, packRow, packRows, product } from "./product";
 export { chains, replaceBounds } from "./evaluate";
 export { quantiseLatent, quantiseRows, usualSquares } from "./quantise";
-export { addsInOneInstruction, screen, screenGroupCount } from "./screen";
+export { fourProducts, screen, screenGroupCount } from "./screen";
 export { copyList, nanRows, selectTopK } from "./select";
 export { settleTopK } from "./settle";
 export { addRecordsByColumns, gatherByColumns } from "./record-columns";

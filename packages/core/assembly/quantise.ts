@@ -1,8 +1,10 @@
 /**
  * Rows and latents as small integers, for the screening product of screen.ts. Both are scaled to
  * some steps each way from zero, after an equaliser per dimension that takes from the rows what it gives to the latents.
- * Latents are stored with an offset added, because one factor of WebAssembly's integer product must not be negative. How many
- * steps, and how many latents lie together, depends on how the products are added up: `wideSums`, see screen.ts.
+ * Latents are stored with an offset added, because one factor of WebAssembly's integer product must not be negative: a latent
+ * has `latentLevels` steps each way at most, which is also the offset. That factor has seven bits, so 63 steps; where the machine takes it for
+ * one of eight bits without a sign, 127. How many of a row, and how many latents lie together, depends on how the products are
+ * added up: `wideSums`, see screen.ts. With 63, two products, 2·126·127, fit 16 bits: instructions for these add them without wrapping.
  *
  * Sums of 16 bits wrap around, and are right whenever the sum without the offset fits: Σ q_x·q_w over what one of them adds up,
  * two neighbouring dimensions of each four of a part. By Cauchy and Schwarz it does where both norms over these dimensions are at most
@@ -11,11 +13,6 @@
 import { PANEL } from "./product";
 import { loadPart, root } from "./simd";
 
-/**
- * Steps of a latent each way from zero at most, those of seven bits, which is also what is added to make its integers not
- * negative. Two products, 2·126·127, fit 16 bits: the machine's instruction adds them without wrapping.
- */
-const LATENT_LEVELS: i32 = 63;
 /** Steps of a row each way from zero at most: those of a byte. */
 const ROW_LEVELS: f32 = 127;
 /** Vectors of four dimensions whose products are added up in 16 bits before they are widened: a part of a row. */
@@ -140,7 +137,9 @@ function largestLane(v: v128): f32 {
  * `terms`. A latent of which more than half of what is not zero would become zero, or that is not finite, gets an infinite
  * norm and bias: its bounds are then infinite and it is always a candidate. Returns 1 for such a latent, else 0.
  */
-export function quantiseLatent(out: usize, terms: usize, w: usize, bias: f32, equaliser: usize, dIn: usize, wideSums: bool): i32 {
+export function quantiseLatent(
+  out: usize, terms: usize, w: usize, bias: f32, equaliser: usize, dIn: usize, wideSums: bool, latentLevels: i32,
+): i32 {
   const tile = tileOf(wideSums);
   let largest = f32x4.splat(0);
   let squares = largest;
@@ -165,14 +164,14 @@ export function quantiseLatent(out: usize, terms: usize, w: usize, bias: f32, eq
   // Not a number where an entry is none, of which `most` knows nothing.
   const square = lane0(squares) + lane1(squares) + lane2(squares) + lane3(squares);
   const usable = most > 1e-30 && square > 0 && square < f32.MAX_VALUE;
-  const levels = levelsOf(most, largestLane(added), <f32>LATENT_LEVELS, wideSums);
+  const levels = levelsOf(most, largestLane(added), <f32>latentLevels, wideSums);
   const inverse = f32x4.splat(usable ? levels / most : 0);
-  const zero = i8x16.splat(<i8>LATENT_LEVELS);
+  const zero = i8x16.splat(<i8>latentLevels);
   const padded = paddedLength(dIn);
   let zeros: i32 = 0;
   for (let j: usize = 0; j < padded; j += 16) {
-    const low = eightSteps(w, equaliser, j, dIn, inverse, LATENT_LEVELS);
-    const words = i8x16.narrow_i16x8_s(low, eightSteps(w, equaliser, j + 8, dIn, inverse, LATENT_LEVELS));
+    const low = eightSteps(w, equaliser, j, dIn, inverse, latentLevels);
+    const words = i8x16.narrow_i16x8_u(low, eightSteps(w, equaliser, j + 8, dIn, inverse, latentLevels));
     zeros += countBytes(words, zero);
     storeWords(out + j * tile, 4 * tile, words);
   }
@@ -219,7 +218,10 @@ export function usualSquares(latentTerms: usize, latents: usize): f32 {
  *
  * Returns a bit for each row that is not screened: more than half of what is not zero would become zero, or not finite.
  */
-export function quantiseRows(packed: usize, terms: usize, x: usize, bias: usize, centred: usize, inverse: usize, rows: usize, dIn: usize, latentSquares: f32, wideSums: bool): i32 {
+export function quantiseRows(
+  packed: usize, terms: usize, x: usize, bias: usize, centred: usize, inverse: usize, rows: usize, dIn: usize, latentSquares: f32,
+  wideSums: bool, latentLevels: i32,
+): i32 {
   let unscreened = 0;
   const padded = paddedLength(dIn);
   const bytes = panelBytes(padded >> 2, wideSums);
@@ -280,8 +282,8 @@ export function quantiseRows(packed: usize, terms: usize, x: usize, bias: usize,
       sums = i32x4.add(sums, part);
       if (!wideSums) {
         // Two sums, of the first two and the last two of every four dimensions.
-        store<i16>(start, <i16>(-LATENT_LEVELS * (i32x4.extract_lane(part, 0) + i32x4.extract_lane(part, 2))));
-        store<i16>(start, <i16>(-LATENT_LEVELS * (i32x4.extract_lane(part, 1) + i32x4.extract_lane(part, 3))), 2);
+        store<i16>(start, <i16>(-latentLevels * (i32x4.extract_lane(part, 0) + i32x4.extract_lane(part, 2))));
+        store<i16>(start, <i16>(-latentLevels * (i32x4.extract_lane(part, 1) + i32x4.extract_lane(part, 3))), 2);
       }
     }
     zeros -= <i32>(padded - dIn);
@@ -294,7 +296,7 @@ export function quantiseRows(packed: usize, terms: usize, x: usize, bias: usize,
     store<f32>(term, scale);
     store<f32>(term, max((deviation * (1 + c * c)) / (2 * c), TINY), 32);
     store<f32>(term, (deviation * integers) / (2 * c), 64);
-    store<i32>(term, usable ? -LATENT_LEVELS * lanesSum(sums) : 0, 96);
+    store<i32>(term, usable ? -latentLevels * lanesSum(sums) : 0, 96);
     store<f32>(term, deviation * deviation, 128);
     store<f32>(term, deviation * deviation * integers, 160);
   }

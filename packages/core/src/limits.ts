@@ -1,7 +1,7 @@
 /** What this machine's cores can do at most, measured on the spot: what rates of the encoders are held against. */
 import type { KernelVariant } from "./kernel-variants.ts";
 import { LATENT_TERMS, PANEL, quantisedPanelBytes, ROW_TERMS, screenTile, WIDE_TILE } from "./tiles.ts";
-import { instantiate, scratchMemory, sumsAreWide } from "./wasm/instance.ts";
+import { instantiate, scratchMemory, integerSums } from "./wasm/instance.ts";
 
 /** Rounds of one run: short, so that the engine compiles the loop properly early on. */
 const ROUNDS = 20_000;
@@ -52,7 +52,7 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
   ];
   const memory = scratchMemory(end);
   const wasm = instantiate(variant, memory);
-  const wideSums = sumsAreWide(wasm, variant) ? 1 : 0;
+  const { wideSums, latentLevels } = integerSums(wasm, variant);
   const tile = screenTile(wideSums);
   const rows = new Float32Array(memory.buffer, x, ROWS * DIMENSIONS);
   const weights = new Float32Array(memory.buffer, w, DIMENSIONS);
@@ -62,7 +62,8 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
   for (let latent = 0; latent < LATENTS; latent++) {
     for (let i = 0; i < DIMENSIONS; i++) weights[i] = Math.cos(latent * DIMENSIONS + i);
     const out = quantised + (latent - (latent % tile)) * DIMENSIONS + 4 * (latent % tile);
-    wasm.quantiseLatent(out, latentTerms + LATENT_TERMS * latent, w, 0, equaliser, DIMENSIONS, wideSums);
+    const terms = latentTerms + LATENT_TERMS * latent;
+    wasm.quantiseLatent(out, terms, w, 0, equaliser, DIMENSIONS, wideSums, latentLevels);
   }
   const squares = wasm.usualSquares(latentTerms, LATENTS);
   for (let panel = 0; panel < ROWS / PANEL; panel++) {
@@ -71,7 +72,7 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
       x + panel * 4 * PANEL * DIMENSIONS,
     ];
     const terms = rowTerms + ROW_TERMS * panel;
-    wasm.quantiseRows(out, terms, from, 0, 0, equaliser, PANEL, DIMENSIONS, squares, wideSums);
+    wasm.quantiseRows(out, terms, from, 0, 0, equaliser, PANEL, DIMENSIONS, squares, wideSums, latentLevels);
   }
   const panels = ROWS / PANEL;
   const seconds = shortest(() =>

@@ -31,14 +31,19 @@ import { gatheredLatents } from "../src/plan-sparse.ts";
 import { wasmKernels } from "../src/wasm/index.ts";
 import {
   LATENT_TERMS,
-  NARROW_TILE,
+  screenTile,
   quantisedLength,
   quantisedPanelBytes,
   ROW_TERMS,
   SCREEN_PART,
-  WIDE_TILE,
 } from "../src/tiles.ts";
-import { instantiate, probeVariant, scratchMemory, type WasmVariant } from "../src/wasm/instance.ts";
+import {
+  instantiate,
+  integerSums,
+  probeVariant,
+  scratchMemory,
+  type WasmVariant,
+} from "../src/wasm/instance.ts";
 import { gaussian, PURPOSE } from "../src/random.ts";
 
 // The same cases in every run: about once in 2²⁹ multiply-adds the reference rounds twice and differs (decision 001), which
@@ -721,15 +726,24 @@ describe("the integer product", () => {
     (_, j) => -gaussian(5, PURPOSE.synthetic, 0, j),
   ];
 
+  // Latents of eight bits only where the machine multiplies such.
+  const own = integerSums(instantiate(variant, scratchMemory()), variant);
   const ways = [
-    { name: "16 bits", wideSums: 0, pairs: 0, tile: NARROW_TILE },
-    { name: "32 bits", wideSums: 1, pairs: 0, tile: WIDE_TILE },
-    { name: "32 bits, two panels at once", wideSums: 1, pairs: 1, tile: WIDE_TILE },
+    {
+      name: "sums of 16 bits",
+      ...integerSums(instantiate(variant, scratchMemory()), variant, false),
+      pairs: 0,
+    },
+    { name: "sums of 32 bits", wideSums: 1, latentLevels: 63, pairs: 0 },
+    { name: "sums of 32 bits, two panels at once", wideSums: 1, latentLevels: 63, pairs: 1 },
+    { name: "this machine's way", ...own, pairs: 0 },
+    { name: "this machine's way, two panels at once if it can", ...own, pairs: own.wideSums },
   ] as const;
 
   it.each(ways.flatMap((way) => [3, 70, 128, 132, 290, 512].map((dIn) => ({ ...way, dIn }))))(
-    "is exact by sums of $name, and gives bounds: $dIn dimensions",
-    ({ dIn, wideSums, pairs, tile }) => {
+    "is exact by $name, and gives bounds: $dIn dimensions",
+    ({ dIn, wideSums, latentLevels, pairs }) => {
+      const tile = screenTile(wideSums);
       const [latents, rows, panels] = [45, 24, 3];
       const padded = quantisedLength(dIn);
       const panelBytes = quantisedPanelBytes(dIn, wideSums);
@@ -741,7 +755,7 @@ describe("the integer product", () => {
       const memory = scratchMemory(2 ** 21);
       const wasm = instantiate(variant, memory);
       const floats = new Float32Array(memory.buffer);
-      const bytes = new Int8Array(memory.buffer);
+      const [bytes, latentBytes] = [new Int8Array(memory.buffer), new Uint8Array(memory.buffer)];
       const at = (index: number): number => index * 131072;
       const [x, w, ones, packed, quantised, rowTerms, latentTerms, maxima, sums, u] = [
         0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
@@ -759,12 +773,14 @@ describe("the integer product", () => {
         quantised + Math.floor(latent / tile) * tile * padded + 4 * (latent % tile);
       for (let latent = 0; latent < latents; latent++) {
         const terms = latentTerms + LATENT_TERMS * latent;
-        wasm.quantiseLatent(pieces(latent), terms, w + 4 * latent * dIn, 0, ones, dIn, wideSums);
+        const from = w + 4 * latent * dIn;
+        wasm.quantiseLatent(pieces(latent), terms, from, 0, ones, dIn, wideSums, latentLevels);
       }
       const usual = wasm.usualSquares(latentTerms, latents);
       for (let panel = 0; panel < panels; panel++) {
         const [out, terms] = [packed + panel * panelBytes, rowTerms + ROW_TERMS * panel];
-        wasm.quantiseRows(out, terms, x + panel * 32 * dIn, 0, 0, ones, 8, dIn, usual, wideSums);
+        const from = x + panel * 32 * dIn;
+        wasm.quantiseRows(out, terms, from, 0, 0, ones, 8, dIn, usual, wideSums, latentLevels);
       }
       wasm.screen(
         u,
@@ -789,7 +805,7 @@ describe("the integer product", () => {
           for (let j = 0; j < padded; j++) {
             const piece = Math.floor(j / 4);
             const q = bytes[pieceOf(panel, piece) + 4 * lane + (j % 4)];
-            sum += q * (bytes[pieces(latent) + 4 * tile * piece + (j % 4)] - 63);
+            sum += q * (latentBytes[pieces(latent) + 4 * tile * piece + (j % 4)] - latentLevels);
           }
           const term = (field: number): number =>
             floats[(rowTerms + ROW_TERMS * panel) / 4 + 8 * field + lane];

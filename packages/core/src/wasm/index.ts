@@ -4,7 +4,7 @@ import type { KernelOptions } from "../kernel-variants.ts";
 import type { DeepKernels, Kernels, SparseKernels } from "../kernels.ts";
 import type { Plan } from "../plan.ts";
 import { wasmDeepKernels } from "./deep.ts";
-import { instantiate, sumsAreWide, type WasmVariant } from "./instance.ts";
+import { instantiate, integerSums, type WasmVariant } from "./instance.ts";
 import { wasmSparseKernels } from "./sparse.ts";
 import { wasmUpdates } from "./update.ts";
 
@@ -21,7 +21,7 @@ export function wasmKernels(
   const { model } = plan.setup;
   const wide = wideSimd ? 1 : 0;
   const updates = wasmUpdates(plan, wasm, wide);
-  const wideSums = (options.wideSums ?? sumsAreWide(wasm, variant)) ? 1 : 0;
+  const sums = integerSums(wasm, variant, options.wideSums);
   if (plan.encoder === "screened" && variant === "wasm-simd")
     throw new Error("internal: these kernels do not screen, see chooseEncoder");
   const absent = (kind: string) => (): never => {
@@ -29,7 +29,7 @@ export function wasmKernels(
   };
   const sparse: SparseKernels =
     model.kind === "sparse"
-      ? wasmSparseKernels(plan, model, wasm, { wide, wideSums }, updates)
+      ? wasmSparseKernels(plan, model, wasm, { wide, ...sums }, updates)
       : {
           encodeRows: absent("sparse"),
           decodeRows: absent("sparse"),

@@ -65,6 +65,7 @@ export interface KernelExports {
     equaliser: number,
     dIn: number,
     wideSums: 0 | 1,
+    latentLevels: number,
   ): number;
   quantiseRows(
     packed: number,
@@ -77,6 +78,7 @@ export interface KernelExports {
     dIn: number,
     latentSquares: number,
     wideSums: 0 | 1,
+    latentLevels: number,
   ): number;
   usualSquares(latentTerms: number, latents: number): number;
   screen(
@@ -95,7 +97,7 @@ export interface KernelExports {
     pairs: 0 | 1,
   ): void;
   screenGroupCount(units: number, tilesPerGroup: number, wideSums: 0 | 1): number;
-  addsInOneInstruction(factor: number): 0 | 1;
+  fourProducts(factor: number): number;
   replaceBounds(
     list: number,
     capacity: number,
@@ -324,15 +326,26 @@ export interface KernelExports {
 }
 
 /** How products are tiled; no bit of a result depends on it. */
-export interface Tiling {
+export interface Tiling extends IntegerSums {
   /** Two panels of rows at a time, for engines that join 128-bit operations into 256-bit ones. */
   readonly wide: 0 | 1;
-  /**
-   * Screening's integer product adds up in 32 bits, which is faster where four products are added to a sum by one
-   * instruction. Latents and rows are quantised accordingly: all threads that share a memory must do alike.
-   */
-  readonly wideSums: 0 | 1;
 }
+
+/**
+ * How screening's integer product adds up. Latents and rows are quantised accordingly: all threads that share a memory must do
+ * alike.
+ */
+export interface IntegerSums {
+  /** In 32 bits, not 16: faster where four products are added to a sum by one instruction. */
+  readonly wideSums: 0 | 1;
+  /** Steps of a latent each way from zero at most. Stored with as much added, so that none is negative. */
+  readonly latentLevels: number;
+}
+
+/** Of seven bits, as every machine multiplies them. */
+const SEVEN_BITS = 63;
+/** Of eight, for machines that take one factor of the product for eight bits without a sign. */
+const EIGHT_BITS = 127;
 
 /**
  * A variant of the kernels. Runs of different variants need not agree to the bit: relaxed SIMD agrees with the
@@ -384,7 +397,13 @@ export function instantiate(variant: WasmVariant, memory: WasmMemory): KernelExp
   return new WebAssembly.Instance(module, { env: { memory } }).exports as KernelExports;
 }
 
-/** {@link Tiling.wideSums} for this machine. */
-export function sumsAreWide(wasm: KernelExports, variant: WasmVariant): boolean {
-  return variant !== "wasm-simd" && wasm.addsInOneInstruction(-1) === 1;
+/** What is fastest on this machine, or with `wideSums` as given: then it works, fast or not. */
+export function integerSums(wasm: KernelExports, variant: WasmVariant, wideSums?: boolean): IntegerSums {
+  const four = variant === "wasm-simd" ? 0 : wasm.fourProducts(-1);
+  const here: IntegerSums =
+    four === 4 * 127 * 255
+      ? { wideSums: 1, latentLevels: EIGHT_BITS }
+      : { wideSums: four === -4 * 127 ? 1 : 0, latentLevels: SEVEN_BITS };
+  const asked = wideSums === undefined ? here.wideSums : wideSums ? 1 : 0;
+  return asked === here.wideSums ? here : { wideSums: asked, latentLevels: SEVEN_BITS };
 }

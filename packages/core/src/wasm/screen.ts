@@ -52,7 +52,7 @@ export function screenedEncoder(
   const [slots, centred] = [at("slots"), applyBDecToInput ? at("centredInput") : 0];
   const [recordLatent, recordValue] = [at("recordLatent"), at("recordValue")];
   const [equaliser, quantised, latentTerms] = [at("equaliser"), at("quantisedLatents"), at("latentTerms")];
-  const { wideSums } = tiling;
+  const { wideSums, latentLevels } = tiling;
   const tile = screenTile(wideSums);
   const tileBytes = tile * quantisedLength(dIn);
   const panelBytes = quantisedPanelBytes(dIn, wideSums);
@@ -160,6 +160,7 @@ export function screenedEncoder(
         dIn,
         latentSquares,
         wideSums,
+        latentLevels,
       );
     }
   };
@@ -195,6 +196,7 @@ export function screenedEncoder(
           equaliser,
           dIn,
           wideSums,
+          latentLevels,
         );
       }
       return count;
