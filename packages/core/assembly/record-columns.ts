@@ -12,30 +12,48 @@ const COLUMN_BYTES: usize = COLUMNS << 2;
 /** Rows of the matrix in a chunk: packed, 24 kB of a cache of 32 or 48. */
 export const SPAN: usize = 128;
 
+/** Bytes of a term: its weight, and a pointer to what it weighs, a packed row. */
+const TERM_BYTES: usize = 8;
+/** Bytes of a unit's terms in a chunk. */
+const TERMS_BYTES: usize = SPAN * TERM_BYTES;
+
 /**
  * out += Σ value·W[latent] for `rows` rows of `out` [rows, length], each over its records, one after the other. They are counted
- * from `rowOffset` and `rowCount` on; a row's are in ascending latent order. `scratch` holds 2·rows + COLUMNS·(SPAN + rows) words.
+ * from `rowOffset` and `rowCount` on; a row's are in ascending latent order. `scratch` holds 2·rows + 2·rows·SPAN + COLUMNS·(SPAN +
+ * rows) words.
  */
 export function addRecordsByColumns(
   out: usize, rows: usize, rowOffset: usize, rowCount: usize, latents: usize, values: usize, W: usize, length: usize, units: usize, scratch: usize,
 ): void {
-  const tiles = scratch + (rows << 3);
-  for (let row: usize = 0; row < rows; row++) setRange(scratch, row, load<i32>(rowOffset + (row << 2)), 0);
+  const nexts = scratch + (rows << 2);
+  const terms = nexts + (rows << 2);
+  const tiles = terms + rows * TERMS_BYTES;
+  memory.copy(nexts, rowOffset, rows << 2);
   for (let first: usize = 0; first < units; first += SPAN) {
     const span = min(SPAN, units - first);
+    const last = <i32>(first + span);
+    const packed = tiles - first * COLUMN_BYTES;
     for (let row: usize = 0; row < rows; row++) {
-      const begin = load<i32>(scratch + (row << 3)) + load<i32>(scratch + (row << 3), 4);
-      const end = load<i32>(rowOffset + (row << 2)) + load<i32>(rowCount + (row << 2));
-      const next = firstRecord(latents, begin, min(end, begin + <i32>span), <i32>(first + span));
-      setRange(scratch, row, begin, next - begin);
+      const word = row << 2;
+      const begin = terms + row * TERMS_BYTES;
+      let term = begin;
+      let record = <usize>load<i32>(nexts + word) << 2;
+      for (const end = <usize>(load<i32>(rowOffset + word) + load<i32>(rowCount + word)) << 2; record < end; record += 4) {
+        const latent = load<i32>(latents + record);
+        if (latent >= last) break;
+        setTerm(term, load<f32>(values + record), packed + <usize>latent * COLUMN_BYTES);
+        term += TERM_BYTES;
+      }
+      store<i32>(nexts + word, <i32>(record >> 2));
+      store<i32>(scratch + word, <i32>(term - begin));
     }
-    addChunk(out, rows, length, scratch, latents, values, W, first, span, tiles);
+    addChunk(out, rows, length, scratch, terms, W + first * (length << 2), span, tiles);
   }
 }
 
 /**
  * What `gather` does, by chunks of rows: a latent's records of a chunk are listed, then added in tiles. `scratch` holds
- * 2·units + 3·units·SPAN + COLUMNS·(SPAN + units) words for `units` = last − first.
+ * units + 3·units·SPAN + COLUMNS·(SPAN + units) words for `units` = last − first.
  */
 export function gatherByColumns(
   first: i32, last: i32, firstRow: usize, lastRow: usize, dIn: usize, dOut: usize,
@@ -44,73 +62,69 @@ export function gatherByColumns(
   biasGradient: usize, activationSum: usize, activeCount: usize, scratch: usize,
 ): void {
   const units = <usize>(last - first);
-  const listBytes = (units * SPAN) << 2;
-  const rows = scratch + (units << 3);
-  const values = rows + listBytes;
-  const gradients = values + listBytes;
-  const tiles = gradients + listBytes;
+  const terms = scratch + (units << 2);
+  const gradients = terms + units * TERMS_BYTES;
+  const tiles = gradients + units * (SPAN << 2);
   for (let chunk = firstRow; chunk < lastRow; chunk += SPAN) {
     const span = min(SPAN, lastRow - chunk);
-    for (let unit: usize = 0; unit < units; unit++) setRange(scratch, unit, <i32>(unit * SPAN), 0);
+    memory.fill(scratch, 0, units << 2);
     for (let row = chunk; row < chunk + span; row++) {
+      const packed = tiles + (row - chunk) * COLUMN_BYTES;
       const begin = load<i32>(rowOffset + (row << 2));
       const end = begin + load<i32>(rowCount + (row << 2));
       for (let record = firstRecord(recordLatent, begin, end, first); record < end; record++) {
         const at = <usize>record << 2;
         const latent = load<i32>(recordLatent + at);
         if (latent >= last) break;
-        const range = scratch + (<usize>(latent - first) << 3);
-        const count = load<i32>(range, 4);
-        const to = <usize>(load<i32>(range) + count) << 2;
-        store<i32>(range, count + 1, 4);
-        store<i32>(rows + to, <i32>row);
-        store<f32>(values + to, load<f32>(recordValue + at));
-        store<f32>(gradients + to, load<f32>(recordGradient + at));
+        const unit = <usize>(latent - first);
+        const bytes = <usize>load<i32>(scratch + (unit << 2));
+        const term = unit * TERMS_BYTES + bytes;
+        setTerm(terms + term, load<f32>(recordValue + at), packed);
+        store<f32>(gradients + (term >> 1), load<f32>(recordGradient + at));
+        store<i32>(scratch + (unit << 2), <i32>(bytes + TERM_BYTES));
       }
     }
+    addChunk(decoderGradient, units, dOut, scratch, terms, residual + chunk * (dOut << 2), span, tiles);
+    // Sums of values; then gradients take the values' place.
     for (let unit: usize = 0; unit < units; unit++) {
       const word = (<usize>first + unit) << 2;
-      let at = unit * (SPAN << 2);
       let gradient = load<f32>(biasGradient + word);
       let activation = load<f32>(activationSum + word);
       let active = load<i32>(activeCount + word);
-      for (const end = at + (<usize>load<i32>(scratch + (unit << 3), 4) << 2); at < end; at += 4) {
-        const value = load<f32>(values + at);
-        gradient += load<f32>(gradients + at);
+      let term = terms + unit * TERMS_BYTES;
+      let at = gradients + unit * (SPAN << 2);
+      for (const end = term + <usize>load<i32>(scratch + (unit << 2)); term < end; term += TERM_BYTES, at += 4) {
+        const value = load<f32>(term);
+        const ofRecord = load<f32>(at);
         activation += value;
         active += <i32>(value > 0);
+        gradient += ofRecord;
+        store<f32>(term, ofRecord);
       }
       store<f32>(biasGradient + word, gradient);
       store<f32>(activationSum + word, activation);
       store<i32>(activeCount + word, active);
     }
-    addChunk(decoderGradient, units, dOut, scratch, rows, values, residual, chunk, span, tiles);
-    addChunk(encoderGradient, units, dIn, scratch, rows, gradients, input, chunk, span, tiles);
+    addChunk(encoderGradient, units, dIn, scratch, terms, input + chunk * (dIn << 2), span, tiles);
   }
 }
 
 @inline
-function setRange(ranges: usize, unit: usize, begin: i32, count: i32): void {
-  store<i32>(ranges + (unit << 3), begin);
-  store<i32>(ranges + (unit << 3), count, 4);
+function setTerm(term: usize, weight: f32, row: usize): void {
+  store<f32>(term, weight);
+  store<i32>(term, <i32>row, 4);
 }
 
 /**
- * out[u] += Σ weight·x[t] over the records of u, one after the other: `count` of them from `begin` on, ranges [units][begin,
- * count]; `indices` has their t, all in [first, first + span). out [units, length], x [·, length]; `scratch` holds COLUMNS·(span +
- * units) numbers.
+ * out[u] += Σ weight·(row of x) over the terms of u, one after the other, of which sizes [units] has the bytes. out [units, length];
+ * x [span, length], whose packed rows begin at `scratch`, which holds COLUMNS·(span + units) numbers.
  */
-function addChunk(
-  out: usize, units: usize, length: usize, ranges: usize, indices: usize, weights: usize, x: usize, first: usize, span: usize, scratch: usize,
-): void {
+function addChunk(out: usize, units: usize, length: usize, sizes: usize, terms: usize, x: usize, span: usize, scratch: usize): void {
   const stride = length << 2;
   const whole = length / COLUMNS;
-  // So that an index leads to its packed row.
-  const packed = scratch - first * COLUMN_BYTES;
-  let from = x + first * stride;
-  for (let column: usize = 0; column < whole; column++, from += COLUMN_BYTES, out += COLUMN_BYTES) {
-    packColumns(scratch, from, stride, span);
-    addTiles(out, stride, units, ranges, indices, weights, packed);
+  for (let column: usize = 0; column < whole; column++, x += COLUMN_BYTES, out += COLUMN_BYTES) {
+    packColumns(scratch, x, stride, span);
+    addTiles(out, stride, units, sizes, terms);
   }
   const rest = stride - whole * COLUMN_BYTES;
   if (rest == 0) return;
@@ -118,9 +132,9 @@ function addChunk(
   const sums = scratch + span * COLUMN_BYTES;
   // Whatever lies there could be numbers that take long to multiply.
   if (whole == 0) memory.fill(scratch, 0, (span + units) * COLUMN_BYTES);
-  copyRows(scratch, COLUMN_BYTES, from, stride, rest, span);
+  copyRows(scratch, COLUMN_BYTES, x, stride, rest, span);
   copyRows(sums, COLUMN_BYTES, out, stride, rest, units);
-  addTiles(sums, COLUMN_BYTES, units, ranges, indices, weights, packed);
+  addTiles(sums, COLUMN_BYTES, units, sizes, terms);
   copyRows(out, stride, sums, COLUMN_BYTES, rest, units);
 }
 
@@ -147,13 +161,12 @@ function copyRows(to: usize, toStride: usize, from: usize, fromStride: usize, by
 }
 
 /** A tile for each unit, whose sums lie `stride` bytes apart. */
-function addTiles(out: usize, stride: usize, units: usize, ranges: usize, indices: usize, weights: usize, packed: usize): void {
-  const apart = weights - indices;
-  for (const end = ranges + (units << 3); ranges < end; ranges += 8, out += stride) {
-    const count = <usize>load<i32>(ranges, 4);
-    if (count == 0) continue;
-    let record = indices + (<usize>load<i32>(ranges) << 2);
-    const last = record + (count << 2);
+function addTiles(out: usize, stride: usize, units: usize, sizes: usize, terms: usize): void {
+  for (const end = sizes + (units << 2); sizes < end; sizes += 4, terms += TERMS_BYTES, out += stride) {
+    const bytes = <usize>load<i32>(sizes);
+    if (bytes == 0) continue;
+    let term = terms;
+    const last = term + bytes;
     let a = v128.load(out);
     let b = v128.load(out, 16);
     let c = v128.load(out, 32);
@@ -167,8 +180,8 @@ function addTiles(out: usize, stride: usize, units: usize, ranges: usize, indice
     let k = v128.load(out, 160);
     let l = v128.load(out, 176);
     do {
-      const row = packed + <usize>load<i32>(record) * COLUMN_BYTES;
-      const s = v128.load_splat<f32>(record + apart);
+      const row = <usize>load<i32>(term, 4);
+      const s = v128.load_splat<f32>(term);
       a = madd(s, v128.load(row), a);
       b = madd(s, v128.load(row, 16), b);
       c = madd(s, v128.load(row, 32), c);
@@ -181,8 +194,8 @@ function addTiles(out: usize, stride: usize, units: usize, ranges: usize, indice
       j = madd(s, v128.load(row, 144), j);
       k = madd(s, v128.load(row, 160), k);
       l = madd(s, v128.load(row, 176), l);
-      record += 4;
-    } while (record < last);
+      term += TERM_BYTES;
+    } while (term < last);
     v128.store(out, a);
     v128.store(out, b, 16);
     v128.store(out, c, 32);

@@ -271,8 +271,8 @@ export function gatheredLatents({ model }: Setup, workers: number): number {
 
 /** Words of scratch for decoding a block of rows by columns, and for gathering `latents` at once: assembly/record-columns.ts. */
 function recordColumnsLength(latents: number): number {
-  const forTiles = (units: number): number => 2 * units + COLUMNS * (SPAN + units);
-  return Math.max(forTiles(ROW_BLOCK), forTiles(latents) + 3 * latents * SPAN);
+  const forTiles = (units: number): number => 2 * units + 2 * units * SPAN + COLUMNS * (SPAN + units);
+  return Math.max(forTiles(ROW_BLOCK), forTiles(latents) + latents * SPAN);
 }
 
 /** Whether records are sorted by blocks of latents for gathering: where they are few. */

@@ -19,7 +19,7 @@ const NONE = -1;
  * Bytes of the weights of a chunk of latents: with half as much, rows have too few candidates in it for chains that are
  * evaluated sixteen at a time; they need not stay in the second-level cache with the block's rows.
  */
-const CHUNK_BYTES = 768 * 1024;
+const CHUNK_BYTES = 1024 * 1024;
 /** Candidates of a row in a chunk from which on chunks pay. At L, with 5 % of the latents active, a row has some twenty. */
 const WORTH_A_CHUNK = 4;
 
