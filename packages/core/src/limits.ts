@@ -1,7 +1,8 @@
 /** What this machine's cores can do at most, measured on the spot: what rates of the encoders are held against. */
 import type { KernelVariant } from "./kernel-variants.ts";
 import { LATENT_TERMS, PANEL, quantisedPanelBytes, ROW_TERMS, screenTile, WIDE_TILE } from "./tiles.ts";
-import { instantiate, scratchMemory, integerSums } from "./wasm/instance.ts";
+import { instantiate, scratchMemory } from "./wasm/instance.ts";
+import { integerSums } from "./wasm/integer-sums.ts";
 
 /** Rounds of one run: short, so that the engine compiles the loop properly early on. */
 const ROUNDS = 20_000;

@@ -37,13 +37,8 @@ import {
   ROW_TERMS,
   SCREEN_PART,
 } from "../src/tiles.ts";
-import {
-  instantiate,
-  integerSums,
-  probeVariant,
-  scratchMemory,
-  type WasmVariant,
-} from "../src/wasm/instance.ts";
+import { instantiate, probeVariant, scratchMemory, type WasmVariant } from "../src/wasm/instance.ts";
+import { integerSums } from "../src/wasm/integer-sums.ts";
 import { gaussian, PURPOSE } from "../src/random.ts";
 
 // The same cases in every run: about once in 2²⁹ multiply-adds the reference rounds twice and differs (decision 001), which

@@ -4,7 +4,8 @@ import type { KernelOptions } from "../kernel-variants.ts";
 import type { DeepKernels, Kernels, SparseKernels } from "../kernels.ts";
 import type { Plan } from "../plan.ts";
 import { wasmDeepKernels } from "./deep.ts";
-import { instantiate, integerSums, type WasmVariant } from "./instance.ts";
+import { instantiate, type WasmVariant } from "./instance.ts";
+import { integerSums } from "./integer-sums.ts";
 import { wasmSparseKernels } from "./sparse.ts";
 import { wasmUpdates } from "./update.ts";
 

@@ -3,6 +3,7 @@
  * `@sparseloom/core/kernels`, for whoever times single functions; trainers use the stages of `createKernels`.
  */
 import type { WasmMemory } from "../arena.ts";
+import type { IntegerSums } from "./integer-sums.ts";
 import { RELAXED_SIMD_MODULE, SIMD_MODULE } from "./modules.generated.ts";
 
 export {
@@ -13,6 +14,7 @@ export {
   UNIT_BLOCK,
 } from "../block-sizes.ts";
 export { LATENT_TERMS, PANEL, quantisedPanelBytes, ROW_TERMS, screenTile, WIDE_TILE } from "../tiles.ts";
+export { type IntegerSums, integerSums } from "./integer-sums.ts";
 
 /** A range of latents and of rows, their dimensions, and pointers to the rows' records. */
 export type GatheredFrom = readonly [
@@ -332,22 +334,6 @@ export interface Tiling extends IntegerSums {
 }
 
 /**
- * How screening's integer product adds up. Latents and rows are quantised accordingly: all threads that share a memory must do
- * alike.
- */
-export interface IntegerSums {
-  /** In 32 bits, not 16: faster where four products are added to a sum by one instruction. */
-  readonly wideSums: 0 | 1;
-  /** Steps of a latent each way from zero at most. Stored with as much added, so that none is negative. */
-  readonly latentLevels: number;
-}
-
-/** Of seven bits, as every machine multiplies them. */
-const SEVEN_BITS = 63;
-/** Of eight, for machines that take one factor of the product for eight bits without a sign. */
-const EIGHT_BITS = 127;
-
-/**
  * A variant of the kernels. Runs of different variants need not agree to the bit: relaxed SIMD agrees with the
  * reference where its multiply-add is fused; plain SIMD rounds twice.
  */
@@ -395,15 +381,4 @@ export function scratchMemory(bytes: number = 1): WasmMemory {
 export function instantiate(variant: WasmVariant, memory: WasmMemory): KernelExports {
   const module = new WebAssembly.Module(decode(variant === "wasm-simd" ? SIMD_MODULE : RELAXED_SIMD_MODULE));
   return new WebAssembly.Instance(module, { env: { memory } }).exports as KernelExports;
-}
-
-/** What is fastest on this machine, or with `wideSums` as given: then it works, fast or not. */
-export function integerSums(wasm: KernelExports, variant: WasmVariant, wideSums?: boolean): IntegerSums {
-  const four = variant === "wasm-simd" ? 0 : wasm.fourProducts(-1);
-  const here: IntegerSums =
-    four === 4 * 127 * 255
-      ? { wideSums: 1, latentLevels: EIGHT_BITS }
-      : { wideSums: four === -4 * 127 ? 1 : 0, latentLevels: SEVEN_BITS };
-  const asked = wideSums === undefined ? here.wideSums : wideSums ? 1 : 0;
-  return asked === here.wideSums ? here : { wideSums: asked, latentLevels: SEVEN_BITS };
 }
