@@ -7,8 +7,9 @@
  * added up: `wideSums`, see screen.ts. With 63, two products, 2·126·127, fit 16 bits: instructions for these add them without wrapping.
  *
  * Sums of 16 bits wrap around, and are right whenever the sum without the offset fits: Σ q_x·q_w over what one of them adds up,
- * two neighbouring dimensions of each four of a part. By Cauchy and Schwarz it does where both norms over these dimensions are at most
- * {@link MOST_NORM}, which the scales see to.
+ * two neighbouring dimensions of each four of a part. Sums of 32 bits must stay within ±2²², which takes no conversion to make them
+ * numbers, see {@link ROUNDER}. By Cauchy and Schwarz both do where the norms of q_x and q_w over these dimensions are at most
+ * {@link MOST_NORM} or {@link MOST_WIDE_NORM}, which the scales see to.
  */
 import { PANEL } from "./product";
 import { loadPart, root } from "./simd";
@@ -24,6 +25,11 @@ export const DOTS: usize = 32;
 const MOST_NORM: f32 = 181;
 /** What rounding may add to such a norm: half a step to each of two dimensions of DOTS vectors, √64/2. */
 const ROUNDING_NORM: f32 = 4;
+/**
+ * Norm at most of rows and latents for sums of 32 bits: its square and a margin's steps must not exceed 2²². Of normally distributed
+ * numbers only those with more than some 3,000 dimensions have fewer steps for it.
+ */
+const MOST_WIDE_NORM: f32 = 2040;
 /** Dimensions are filled up with zeros to a multiple of this. */
 export const DEPTH: usize = 32;
 /** Latents that are stored together, as [dimension / 4][latents of a tile][4 dimensions]: as many as have their sums in registers. */
@@ -36,8 +42,8 @@ export function tileOf(wideSums: bool): usize {
   return wideSums ? WIDE_TILE : NARROW_TILE;
 }
 
-/** Bytes of a latent's terms: scale s_w, s_w²/‖w‖, ‖w‖, bias. */
-export const LATENT_TERMS: usize = 16;
+/** Bytes of a latent's terms: scale s_w, ‖w‖²/s_w, bias. */
+export const LATENT_TERMS: usize = 12;
 /** Bytes of a panel's terms: six numbers of each of eight rows, see {@link quantiseRows}. */
 export const ROW_TERMS: usize = 6 * 32;
 
@@ -72,9 +78,17 @@ function scaled(values: usize, factors: usize, j: usize, length: usize): v128 {
   return f32x4.mul(loadPart(values + at, length - j), loadPart(factors + at, length - j));
 }
 
-/** Added to a number between −2²² and 2²², it leaves the nearest integer in the lower bits, ties to even. */
+/**
+ * Added to a number between −2²² and 2²², it leaves the nearest integer in the lower bits, ties to even. Its bits plus an integer,
+ * taken for a number, are it plus that integer; past ±2²² more than that.
+ */
 const ROUNDER: f32 = 12582912;
 const ROUNDER_BITS: i32 = 0x4b400000;
+/**
+ * Steps that rounding may take off a bound: 0.75 by −ROUNDER·s, a rounded number; one by ROUNDER plus a sum, up to 2²⁴, times s where the
+ * machine rounds between multiplication and addition.
+ */
+const LOST_STEPS: f32 = 2;
 
 /** The integers next to {@link scaled}·factor, plus `offset`, of entries [j, j + 8), in 16 bits. Of what is not a number, any. */
 @inline
@@ -123,8 +137,9 @@ function largerSums(largest: v128, squares: v128): v128 {
  * sum adds up. A whole number: rows of few different magnitudes then have no errors that add up.
  */
 @inline
-function levelsOf(most: f32, square: f32, levels: f32, wideSums: bool): f32 {
-  return wideSums ? levels : floor<f32>(min<f32>(levels, ((MOST_NORM - ROUNDING_NORM) * most) / root(square)));
+function levelsOf(most: f32, square: f32, levels: f32, dIn: usize, wideSums: bool): f32 {
+  const norm: f32 = wideSums ? MOST_WIDE_NORM - 0.5 * root(<f32>dIn) : MOST_NORM - ROUNDING_NORM;
+  return floor<f32>(min<f32>(levels, (norm * most) / root(square)));
 }
 
 @inline
@@ -133,9 +148,9 @@ function largestLane(v: v128): f32 {
 }
 
 /**
- * Quantises latent w [dIn]: its 4-byte pieces go to `out`, those of the tile's other latents between them; its scale, scale²/norm, norm and bias to
+ * Quantises latent w [dIn]: its 4-byte pieces go to `out`, those of the tile's other latents between them; its scale, square/scale and bias to
  * `terms`. A latent of which more than half of what is not zero would become zero, or that is not finite, gets an infinite
- * norm and bias: its bounds are then infinite and it is always a candidate. Returns 1 for such a latent, else 0.
+ * square and bias: its bounds are then infinite and it is always a candidate. Returns 1 for such a latent, else 0.
  */
 export function quantiseLatent(
   out: usize, terms: usize, w: usize, bias: f32, equaliser: usize, dIn: usize, wideSums: bool, latentLevels: i32,
@@ -164,7 +179,7 @@ export function quantiseLatent(
   // Not a number where an entry is none, of which `most` knows nothing.
   const square = lane0(squares) + lane1(squares) + lane2(squares) + lane3(squares);
   const usable = most > 1e-30 && square > 0 && square < f32.MAX_VALUE;
-  const levels = levelsOf(most, largestLane(added), <f32>latentLevels, wideSums);
+  const levels = levelsOf(most, wideSums ? square : largestLane(added), <f32>latentLevels, dIn, wideSums);
   const inverse = f32x4.splat(usable ? levels / most : 0);
   const zero = i8x16.splat(<i8>latentLevels);
   const padded = paddedLength(dIn);
@@ -178,28 +193,26 @@ export function quantiseLatent(
   zeros -= <i32>(padded - dIn);
   // A bias that is not a number, or not finite, fails the comparison: what comes of it is to be seen.
   const unscreened = (!usable && (most != 0 || square != 0)) || mostlyLost(zeros, w, equaliser, dIn) || !(abs(bias) < Infinity);
-  const norm = root(square);
   const scale: f32 = usable && !unscreened ? most / levels : 0;
   store<f32>(terms, scale);
-  store<f32>(terms, scale > 0 ? (scale * scale) / norm : 0, 4);
-  store<f32>(terms, unscreened ? Infinity : norm, 8);
-  store<f32>(terms, unscreened ? Infinity : bias, 12);
+  store<f32>(terms, unscreened ? Infinity : scale > 0 ? square / scale : 0, 4);
+  store<f32>(terms, unscreened ? Infinity : bias, 8);
   return unscreened ? 1 : 0;
 }
 
 /** Latents that are looked at for what is usual of all. */
 export const SAMPLED: usize = 64;
 
-/** Σ q_w² of a usual latent: the harmonic mean over some of those whose terms are at `latentTerms`; 1 where none is screened. */
+/** ‖w‖²/s_w² of a usual latent: the harmonic mean over some of those whose terms are at `latentTerms`; 1 where none is screened. */
 export function usualSquares(latentTerms: usize, latents: usize): f32 {
   const step = (latents + SAMPLED - 1) / SAMPLED;
   let inverses: f32 = 0;
   let count: f32 = 0;
   for (let latent: usize = 0; latent < latents; latent += step) {
     const terms = latentTerms + latent * LATENT_TERMS;
-    const ratio = load<f32>(terms, 4);
-    if (ratio == 0) continue;
-    inverses += ratio / load<f32>(terms, 8);
+    const scale = load<f32>(terms);
+    if (scale == 0) continue;
+    inverses += scale / load<f32>(terms, 4);
     count++;
   }
   return count > 0 ? count / inverses : 1;
@@ -211,10 +224,13 @@ export function usualSquares(latentTerms: usize, latents: usize): f32 {
  * `centred` [rows, dIn]. A row's scale s is the finest at which its integers fit a byte and, without
  * `wideSums`, their products' sums 16 bits.
  *
- * Into `terms`, eight numbers each: s; A and B, with which A·‖w‖ + B·s_w²/‖w‖ bounds the margin √(P·‖w‖² + Q·s_w²) from
- * above; minus the latents' offset times the sum of the row's integers; P = m²·s²/12 and Q = P·Σ q², for m standard deviations.
- * Since √y ≤ (y + t²)/(2t) for every t: with t = c·√P·‖w‖, A = √P·(1 + c²)/(2c) and B = √P·Σ q²/(2c). The bound is
- * closest at c² = 1 + Σ q_x²/Σ q_w²; for the last, the sum of a usual latent's squares, `latentSquares` is taken.
+ * In steps s·s_w of the sums, the margin is m·√((Q + W)/12) for m standard deviations, with Q = Σ q² and W = ‖w‖²/s_w². Since
+ * √y ≤ (y + t²)/(2t) for every t, (m/√12)·(Q + t²)/(2t) + (m/√12)·W/(2t) bounds it from above: a number of steps of the row
+ * alone, A, and one times W. The bound is closest at t² = Q + W, for whose W that of a usual latent, `latentSquares`, is taken.
+ *
+ * Into `terms`, eight numbers each: s; −ROUNDER·s; B = (m/√12)·s/(2t); what the sums start at; A, a whole number; Q. The sums start at A, less the
+ * latents' offset times the sum of the row's integers, plus the bits of ROUNDER. Their end, taken for a number, times s plus the second
+ * term is then s·(A + Σ q·q_w), without a conversion: the bound is that times s_w, plus B·‖w‖²/s_w, plus the bias.
  *
  * Returns a bit for each row that is not screened: more than half of what is not zero would become zero, or not finite.
  */
@@ -232,7 +248,7 @@ export function quantiseRows(
     if (lane >= rows) {
       for (let at: usize = 0; at < bytes; at += 4 * PANEL) store<i32>(out + at, 0);
       for (let field: usize = 0; field < ROW_TERMS; field += 32) store<i32>(term + field, 0);
-      store<f32>(term, TINY, 32);
+      store<f32>(term, TINY, 64);
       continue;
     }
     let row = x + lane * dIn * 4;
@@ -242,6 +258,7 @@ export function quantiseRows(
       row = to;
     }
     let largest = f32x4.splat(0);
+    let all = largest;
     let added = largest;
     for (let first: usize = 0; first < dIn; first += 4 * DOTS) {
       let part = f32x4.splat(0);
@@ -252,13 +269,14 @@ export function quantiseRows(
         part = f32x4.add(part, f32x4.mul(value, value));
       }
       // What is not a number stays so.
+      all = f32x4.add(all, part);
       added = largerSums(added, part);
     }
     const most = largestLane(largest);
-    const square = largestLane(added);
+    const square = wideSums ? lane0(all) + lane1(all) + lane2(all) + lane3(all) : largestLane(added);
     // A number too small for its inverse to be finite cannot be scaled by it.
     const usable = most > 1e-30 && square > 0 && square < f32.MAX_VALUE;
-    const levels = levelsOf(most, square, ROW_LEVELS, wideSums);
+    const levels = levelsOf(most, square, ROW_LEVELS, dIn, wideSums);
     const factorOne: f32 = usable ? levels / most : 0;
     const factor = f32x4.splat(factorOne);
     let sums = i32x4.splat(0);
@@ -291,14 +309,16 @@ export function quantiseRows(
     if ((!usable && !(most == 0 && square == 0)) || mostlyLost(zeros, row, inverse, dIn)) unscreened |= 1 << <i32>lane;
     const scale: f32 = usable ? most / levels : 0;
     const integers: f32 = usable ? <f32>lanesSum(squares) : 0;
-    const deviation: f32 = (MARGIN * scale) / root(12);
-    const c = root(1 + integers / latentSquares);
+    const t = root(integers + latentSquares);
+    const share: f32 = MARGIN / (root(12) * 2 * t);
+    const margin = ceil<f32>(share * (integers + t * t)) + LOST_STEPS;
+    const offset = wideSums && usable ? latentLevels * lanesSum(sums) : 0;
     store<f32>(term, scale);
-    store<f32>(term, max((deviation * (1 + c * c)) / (2 * c), TINY), 32);
-    store<f32>(term, (deviation * integers) / (2 * c), 64);
-    store<i32>(term, usable ? -latentLevels * lanesSum(sums) : 0, 96);
-    store<f32>(term, deviation * deviation, 128);
-    store<f32>(term, deviation * deviation * integers, 160);
+    store<f32>(term, -ROUNDER * scale, 32);
+    store<f32>(term, max(share * scale, TINY), 64);
+    store<i32>(term, ROUNDER_BITS + <i32>margin - offset, 96);
+    store<f32>(term, margin, 128);
+    store<f32>(term, integers, 160);
   }
   return unscreened;
 }

@@ -1,14 +1,14 @@
 /**
  * The screening product: for rows and latents in small integers (quantise.ts), an upper bound of each pre-activation,
- * u = b + s_x·s_w·Σ q_x·q_w + margin, where the margin bounds seven standard deviations of the rounding errors. Which
- * latents can matter follows from the bounds; their canonical values are computed by evaluate.ts.
+ * u = b + s_x·s_w·Σ q_x·q_w + margin, where the margin bounds seven standard deviations of the rounding errors. The row's part of it
+ * is in what the sums start at. Which latents can matter follows from the bounds; their canonical values are computed by evaluate.ts.
  *
  * There are two ways. Where the machine adds four products to a sum of 32 bits in one instruction (AVX-VNNI), a tile is 6
  * latents × 8 rows: twelve sums, two vectors of rows, one broadcast piece of a latent. Where it takes five, pairs of products
  * are added up in 16 bits over 4·DOTS dimensions, then widened, in tiles of 5 × 8.
  */
 import { PANEL } from "./product";
-import { DEPTH, DOTS, LATENT_TERMS, MARGIN, NARROW_TILE, panelBytes, ROW_TERMS, tileOf, WIDE_TILE } from "./quantise";
+import { DEPTH, DOTS, LATENT_TERMS, NARROW_TILE, panelBytes, ROW_TERMS, tileOf, WIDE_TILE } from "./quantise";
 import { madd } from "./simd";
 
 /**
@@ -77,7 +77,7 @@ export function screen(
         } else if (wideSums) {
           addWide(sums, x, w, steps, terms);
         } else {
-          addNarrow(sums, x, w, steps, one);
+          addNarrow(sums, x, w, steps, terms, one);
         }
         const out = u + (panel * units + unit) * 32;
         const count = min(tileUnits, units - unit);
@@ -106,7 +106,7 @@ export function screenGroupCount(units: usize, tilesPerGroup: usize, wideSums: b
  * step, which V8 unrolls: written out for several it was slower, see decision 009.
  */
 @inline
-function addNarrow(sums: usize, x: usize, w: usize, steps: usize, one: v128): void {
+function addNarrow(sums: usize, x: usize, w: usize, steps: usize, rowTerms: usize, one: v128): void {
   for (let step: usize = 0; step < steps; step += DOTS) {
     // What the offset of the latents adds too much is taken off before the sums are widened: till then they wrap around.
     let a0 = v128.load(x);
@@ -142,12 +142,13 @@ function addNarrow(sums: usize, x: usize, w: usize, steps: usize, one: v128): vo
       w += 4 * NARROW_TILE;
       x += 32;
     }
-    const fresh = step == 0;
-    addPair(sums, a0, a1, one, fresh);
-    addPair(sums + 32, b0, b1, one, fresh);
-    addPair(sums + 64, c0, c1, one, fresh);
-    addPair(sums + 96, d0, d1, one, fresh);
-    addPair(sums + 128, e0, e1, one, fresh);
+    const from = step == 0 ? rowTerms + 96 : sums;
+    const next: usize = step == 0 ? 0 : 32;
+    addPair(sums, from, a0, a1, one);
+    addPair(sums + 32, from + next, b0, b1, one);
+    addPair(sums + 64, from + 2 * next, c0, c1, one);
+    addPair(sums + 96, from + 3 * next, d0, d1, one);
+    addPair(sums + 128, from + 4 * next, e0, e1, one);
   }
 }
 
@@ -301,32 +302,25 @@ function addWidePair(sums: usize, x: usize, xNext: usize, w: usize, steps: usize
   v128.store(sums, f3, 368);
 }
 
-/**
- * Widens the sums of eight rows and adds them up, or begins with them where `fresh`. Both loads come before the stores: engines
- * then join the two vectors.
- */
+/** sums = from + the sums of eight rows, widened. Both loads come before the stores: engines then join the two vectors. */
 @inline
-function addPair(sums: usize, low: v128, high: v128, one: v128, fresh: bool): void {
-  let low32 = i32x4.dot_i16x8_s(low, one);
-  let high32 = i32x4.dot_i16x8_s(high, one);
-  if (!fresh) {
-    low32 = i32x4.add(v128.load(sums), low32);
-    high32 = i32x4.add(v128.load(sums, 16), high32);
-  }
+function addPair(sums: usize, from: usize, low: v128, high: v128, one: v128): void {
+  const low32 = i32x4.add(v128.load(from), i32x4.dot_i16x8_s(low, one));
+  const high32 = i32x4.add(v128.load(from, 16), i32x4.dot_i16x8_s(high, one));
   v128.store(sums, low32);
   v128.store(sums, high32, 16);
 }
 
 /**
  * Bounds of up to six latents for eight rows, whose `maximum` [8] they raise. Bounds are numbers or +∞, never NaN, so that the
- * maximum may be the machine's own.
+ * maximum may be the machine's own. Each operation counts: a tile has twelve vectors of bounds.
  */
 @inline
 function bounds(u: usize, sums: usize, count: usize, rowTerms: usize, latentTerms: usize, maximum: usize): void {
   const scale0 = v128.load(rowTerms);
   const scale1 = v128.load(rowTerms, 16);
-  const a0 = v128.load(rowTerms, 32);
-  const a1 = v128.load(rowTerms, 48);
+  const shift0 = v128.load(rowTerms, 32);
+  const shift1 = v128.load(rowTerms, 48);
   const b0 = v128.load(rowTerms, 64);
   const b1 = v128.load(rowTerms, 80);
   let low = v128.load(maximum);
@@ -334,10 +328,9 @@ function bounds(u: usize, sums: usize, count: usize, rowTerms: usize, latentTerm
   for (let unit: usize = 0; unit < count; unit++) {
     const scale = v128.load_splat<f32>(latentTerms);
     const ratio = v128.load_splat<f32>(latentTerms, 4);
-    const norm = v128.load_splat<f32>(latentTerms, 8);
-    const bias = v128.load_splat<f32>(latentTerms, 12);
-    const bound0 = bound(v128.load(sums), scale0, a0, b0, scale, ratio, norm, bias);
-    const bound1 = bound(v128.load(sums, 16), scale1, a1, b1, scale, ratio, norm, bias);
+    const bias = v128.load_splat<f32>(latentTerms, 8);
+    const bound0 = bound(v128.load(sums), scale0, shift0, b0, scale, ratio, bias);
+    const bound1 = bound(v128.load(sums, 16), scale1, shift1, b1, scale, ratio, bias);
     v128.store(u, bound0);
     v128.store(u, bound1, 16);
     low = f32x4.pmax(low, bound0);
@@ -351,18 +344,19 @@ function bounds(u: usize, sums: usize, count: usize, rowTerms: usize, latentTerm
 }
 
 @inline
-function bound(sum: v128, rowScale: v128, a: v128, b: v128, scale: v128, ratio: v128, norm: v128, bias: v128): v128 {
-  return madd(f32x4.mul(f32x4.convert_i32x4_s(sum), rowScale), scale, madd(a, norm, madd(b, ratio, bias)));
+function bound(sum: v128, rowScale: v128, shift: v128, b: v128, scale: v128, ratio: v128, bias: v128): v128 {
+  return madd(madd(sum, rowScale, shift), scale, madd(b, ratio, bias));
 }
 
 /** The margin of one row and latent, as {@link screen} added it. `rowTerms` begins at the row's lane. */
 export function marginOf(rowTerms: usize, latentTerms: usize): f32 {
-  return load<f32>(rowTerms, 32) * load<f32>(latentTerms, 8) + load<f32>(rowTerms, 64) * load<f32>(latentTerms, 4);
+  const steps = load<f32>(rowTerms, 128);
+  return load<f32>(rowTerms) * load<f32>(latentTerms) * steps + load<f32>(rowTerms, 64) * load<f32>(latentTerms, 4);
 }
 
 /** The variance of the rounding errors of one row and latent: {@link marginOf} bounds MARGIN times its root from above. */
 export function varianceOf(rowTerms: usize, latentTerms: usize): f32 {
-  const norm = load<f32>(latentTerms, 8);
+  const rowScale = load<f32>(rowTerms);
   const scale = load<f32>(latentTerms);
-  return (load<f32>(rowTerms, 128) * norm * norm + load<f32>(rowTerms, 160) * scale * scale) * (1 / (MARGIN * MARGIN));
+  return (rowScale * scale) * (rowScale * (load<f32>(rowTerms, 160) * scale + load<f32>(latentTerms, 4))) * (1 / 12);
 }

@@ -109,22 +109,23 @@ function isScreened(lane: usize, rows: usize, unscreened: i32): bool {
 /** Lowers each row's bound, bits of a positive number, by DEPTH_OF_LOOK times the mean margin of some latents. */
 function lookLower(looked: usize, latents: usize, rowTerms: usize, latentTerms: usize): void {
   const step = (latents + SAMPLED - 1) / SAMPLED;
-  let norms: f32 = 0;
+  let scales: f32 = 0;
   let ratios: f32 = 0;
   let count: f32 = 0;
   for (let latent: usize = 0; latent < latents; latent += step) {
     const terms = latentTerms + latent * LATENT_TERMS;
-    const norm = load<f32>(terms, 8);
-    if (norm == Infinity) continue;
-    norms += norm;
-    ratios += load<f32>(terms, 4);
+    const ratio = load<f32>(terms, 4);
+    if (ratio == Infinity) continue;
+    scales += load<f32>(terms);
+    ratios += ratio;
     count++;
   }
   const factor = DEPTH_OF_LOOK / max<f32>(count, 1);
-  const norm = f32x4.splat(factor * norms);
+  const scale = f32x4.splat(factor * scales);
   const ratio = f32x4.splat(factor * ratios);
   for (let half: usize = 0; half < 32; half += 16) {
-    const margin = f32x4.add(f32x4.mul(v128.load(rowTerms + half, 32), norm), f32x4.mul(v128.load(rowTerms + half, 64), ratio));
+    const ofRow = f32x4.mul(v128.load(rowTerms + half), v128.load(rowTerms + half, 128));
+    const margin = f32x4.add(f32x4.mul(ofRow, scale), f32x4.mul(v128.load(rowTerms + half, 64), ratio));
     v128.store(looked + half, i32x4.max_s(i32x4.splat(SMALLEST), f32x4.sub(v128.load(looked + half), margin)));
   }
 }

@@ -39,6 +39,6 @@ export function quantisedPanelBytes(dIn: number, wideSums: 0 | 1): number {
 }
 
 /** Bytes of what screening keeps of each latent beside its integers. */
-export const LATENT_TERMS = 16;
+export const LATENT_TERMS = 12;
 /** Bytes of what screening keeps of each panel of rows beside its integers. */
 export const ROW_TERMS = 192;

@@ -793,20 +793,24 @@ describe("the integer product", () => {
         pairs,
       );
       for (let latent = 0; latent < latents; latent++) {
-        const [scale, ratio, norm, bias] = floats.subarray((latentTerms + LATENT_TERMS * latent) / 4);
+        const [scale, ratio, bias] = floats.subarray((latentTerms + LATENT_TERMS * latent) / 4);
         for (let row = 0; row < rows; row++) {
           const [panel, lane] = [Math.floor(row / 8), row % 8];
-          let sum = 0;
+          let [sum, squares] = [0, 0];
           for (let j = 0; j < padded; j++) {
             const piece = Math.floor(j / 4);
             const q = bytes[pieceOf(panel, piece) + 4 * lane + (j % 4)];
             sum += q * (latentBytes[pieces(latent) + 4 * tile * piece + (j % 4)] - latentLevels);
+            squares += q * q;
           }
           const term = (field: number): number =>
             floats[(rowTerms + ROW_TERMS * panel) / 4 + 8 * field + lane];
-          const margin = wasm.maddScalar(term(1), norm, wasm.maddScalar(term(2), ratio, bias));
           const bound = floats[u / 4 + (panel * latents + latent) * 8 + lane];
-          expect(bound).toBe(wasm.maddScalar(Math.fround(sum * term(0)), scale, margin));
+          const shifted = wasm.maddScalar(3 * 2 ** 22 + sum + term(4), term(0), term(1));
+          expect(bound).toBe(wasm.maddScalar(shifted, scale, wasm.maddScalar(term(2), ratio, bias)));
+          const deviation = scale > 0 ? Math.sqrt((squares + ratio / scale) / 12) : 0;
+          const least = term(0) * scale * (sum + 7 * deviation);
+          expect(bound).toBeGreaterThanOrEqual(least - 1e-6 * Math.abs(least));
           // Bounds are for rounding errors that are independent of what they are multiplied with.
           if (latent % kinds.length !== 0) continue;
           const of = (from: number, j: number): number => floats[from / 4 + j];
