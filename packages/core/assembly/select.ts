@@ -89,40 +89,14 @@ export function lowerBounds(bounds: usize, values: usize, count: usize, k: i32, 
 
 /**
  * The k largest positive values of each of the panel's 8 rows, ties to the lower latent, in ascending latent order.
- * Row `lane`'s are left in list `lane` of `lists` (see {@link listValues}); counts [8] receives how many.
+ * Row `lane`'s are left in list `lane` of `lists` (see {@link listValues}); counts [8] receives how many. `masks`: see {@link collect}.
  */
 export function selectTopK(
   z: usize, units: usize, maxima: usize, groups: usize, groupUnits: usize, k: i32, lists: usize, capacity: usize, counts: usize, bounds: usize,
+  masks: usize,
 ): void {
   lowerBounds(bounds, maxima, groups, k, SLACK);
-  v128.store(counts, i32x4.splat(0));
-  v128.store(counts, i32x4.splat(0), 16);
-  let below0 = belowBound(bounds);
-  let below1 = belowBound(bounds + 16);
-  for (let group: usize = 0; group < groups; group++) {
-    if (lanesAbove(maxima + group * 32, below0, below1) == 0) continue;
-    const end = min((group + 1) * groupUnits, units);
-    for (let unit = group * groupUnits; unit < end; unit++) {
-      const at = z + unit * 32;
-      for (let mask = lanesAbove(at, below0, below1); mask != 0; mask = withoutLowestLane(mask)) {
-        const lane = lowestLane(mask);
-        const list = lists + lane * capacity * 8;
-        let count = <usize>load<i32>(counts + (lane << 2));
-        if (count == capacity) {
-          // Full: keep the k best. Whatever comes later must be larger than the least of them, ties lose.
-          count = <usize>keepLargest(list, capacity, <i32>count, k, bounds + (lane << 2));
-          below0 = belowBound(bounds);
-          below1 = belowBound(bounds + 16);
-          if (load<i32>(at + (lane << 2)) < load<i32>(bounds + (lane << 2))) {
-            store<i32>(counts + (lane << 2), <i32>count);
-            continue;
-          }
-        }
-        push(list, capacity, count, load<i32>(at + (lane << 2)), unit);
-        store<i32>(counts + (lane << 2), <i32>count + 1);
-      }
-    }
-  }
+  collect(true, z, units, maxima, groups, groupUnits, k, lists, capacity, counts, bounds, masks);
   for (let lane: usize = 0; lane < PANEL; lane++) {
     const count = load<i32>(counts + (lane << 2));
     if (count > k) {
@@ -242,28 +216,87 @@ function leastLane(v: v128): i32 {
 
 /**
  * All values of z [units][8] that reach their row's bound, with their latents, in ascending order, in list `lane` of
- * `lists`; counts [8] receives how many, or `capacity` where there are at least as many.
+ * `lists`; counts [8] receives how many, or `capacity` where there are at least as many. `masks`: see {@link collect}.
  */
 export function collectReaching(
   z: usize, units: usize, maxima: usize, groups: usize, groupUnits: usize, lists: usize, capacity: usize, counts: usize, bounds: usize,
+  masks: usize,
+): void {
+  collect(false, z, units, maxima, groups, groupUnits, 0, lists, capacity, counts, bounds, masks);
+}
+
+/** Masks that are taken together, at least those of two groups. */
+const MASKS: usize = 128;
+/** Units of a mask: four times eight lanes. */
+const MASKED: usize = 4;
+
+/**
+ * {@link collectReaching}; where `best`, a full list keeps its k largest values and raises its row's bound. First it is noted in masks
+ * where there are values, without a branch for each unit, then they are taken one by one: nothing foretells which units have some.
+ * `masks` is scratch for MASKS masks with their first units, two words each.
+ */
+@inline
+function collect(
+  best: bool, z: usize, units: usize, maxima: usize, groups: usize, groupUnits: usize, k: i32, lists: usize, capacity: usize, counts: usize,
+  bounds: usize, masks: usize,
 ): void {
   v128.store(counts, i32x4.splat(0));
   v128.store(counts, i32x4.splat(0), 16);
-  const below0 = belowBound(bounds);
-  const below1 = belowBound(bounds + 16);
+  let below0 = belowBound(bounds);
+  let below1 = belowBound(bounds + 16);
+  const full = masks + ((MASKS - 1 - groupUnits / MASKED - MASKED) << 3);
+  let end = masks;
   for (let group: usize = 0; group < groups; group++) {
     if (lanesAbove(maxima + group * 32, below0, below1) == 0) continue;
-    const end = min((group + 1) * groupUnits, units);
-    for (let unit = group * groupUnits; unit < end; unit++) {
-      const at = z + unit * 32;
-      for (let mask = lanesAbove(at, below0, below1); mask != 0; mask = withoutLowestLane(mask)) {
-        const lane = lowestLane(mask);
-        const count = <usize>load<i32>(counts + (lane << 2));
-        if (count == capacity) continue;
-        push(lists + lane * capacity * 8, capacity, count, load<i32>(at + (lane << 2)), unit);
-        store<i32>(counts + (lane << 2), <i32>count + 1);
-      }
+    const after = min((group + 1) * groupUnits, units);
+    let unit = group * groupUnits;
+    for (; unit + MASKED <= after; unit += MASKED) end = noteMask(end, unitsAbove(z + unit * 32, below0, below1), unit);
+    for (; unit < after; unit++) end = noteMask(end, lanesAbove(z + unit * 32, below0, below1), unit);
+    if (end <= full) continue;
+    takeMasked(best, z, k, lists, capacity, counts, bounds, masks, end);
+    end = masks;
+    if (best) {
+      below0 = belowBound(bounds);
+      below1 = belowBound(bounds + 16);
     }
+  }
+  takeMasked(best, z, k, lists, capacity, counts, bounds, masks, end);
+}
+
+/** Notes a mask and its first unit, unless it is empty. Returns where the next goes. */
+@inline
+function noteMask(end: usize, mask: i32, unit: usize): usize {
+  store<i32>(end, mask);
+  store<i32>(end, <i32>unit, 4);
+  return end + (<usize>(mask != 0) << 3);
+}
+
+/** Adds the values that masks before `end` tell of to their rows' lists. Reads, but does not use, what lies at `end`. */
+@inline
+function takeMasked(best: bool, z: usize, k: i32, lists: usize, capacity: usize, counts: usize, bounds: usize, masks: usize, end: usize): void {
+  let mask = load<i32>(masks);
+  for (let at = masks; at < end; ) {
+    const bit = <usize>ctz(mask);
+    const lane = bit & (PANEL - 1);
+    const unit = <usize>load<i32>(at, 4) + bit / PANEL;
+    // The next mask without a branch, which nothing foretells.
+    mask &= mask - 1;
+    const done = mask == 0;
+    at += <usize>done << 3;
+    mask = select(load<i32>(at), mask, done);
+
+    const value = load<i32>(z + ((unit * PANEL + lane) << 2));
+    const list = lists + lane * capacity * 8;
+    let count = <usize>load<i32>(counts + (lane << 2));
+    if (count == capacity) {
+      if (!best) continue;
+      // Keep the k best. Whatever comes later must be larger than the least of them, ties lose.
+      count = <usize>keepLargest(list, capacity, <i32>count, k, bounds + (lane << 2));
+      store<i32>(counts + (lane << 2), <i32>count);
+    }
+    if (best && value < load<i32>(bounds + (lane << 2))) continue;
+    push(list, capacity, count, value, unit);
+    store<i32>(counts + (lane << 2), <i32>count + 1);
   }
 }
 
@@ -273,21 +306,25 @@ function belowBound(bounds: usize): v128 {
   return i32x4.sub(v128.load(bounds), i32x4.splat(1));
 }
 
-/** Two bits of each of the eight lanes at `at` that are above `below0`, `below1`: what the machine makes in fewest instructions. */
+/** A bit of each of the eight lanes at `at` that are above `below0`, `below1`. */
 @inline
 function lanesAbove(at: usize, below0: v128, below1: v128): i32 {
-  return i8x16.bitmask(i16x8.narrow_i32x4_s(i32x4.gt_s(v128.load(at), below0), i32x4.gt_s(v128.load(at, 16), below1)));
+  const lanes = halvesAbove(at, below0, below1);
+  return i8x16.bitmask(i8x16.narrow_i16x8_s(lanes, i16x8.splat(0)));
 }
 
+/** {@link lanesAbove} of four units, eight bits each. */
 @inline
-function lowestLane(mask: i32): usize {
-  return <usize>ctz(mask) >> 1;
+function unitsAbove(at: usize, below0: v128, below1: v128): i32 {
+  const two = i8x16.narrow_i16x8_s(halvesAbove(at, below0, below1), halvesAbove(at + 32, below0, below1));
+  const more = i8x16.narrow_i16x8_s(halvesAbove(at + 64, below0, below1), halvesAbove(at + 96, below0, below1));
+  return i8x16.bitmask(two) | (i8x16.bitmask(more) << 16);
 }
 
+/** 16 bits for each of the eight lanes at `at`, set where it is above `below0`, `below1`. */
 @inline
-function withoutLowestLane(mask: i32): i32 {
-  mask &= mask - 1;
-  return mask & (mask - 1);
+function halvesAbove(at: usize, below0: v128, below1: v128): v128 {
+  return i16x8.narrow_i32x4_s(i32x4.gt_s(v128.load(at), below0), i32x4.gt_s(v128.load(at, 16), below1));
 }
 
 /** Adds a latent and its value's bits to a list of `count`. */

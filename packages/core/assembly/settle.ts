@@ -21,7 +21,7 @@ const DEPTH_OF_LOOK: f32 = 4 / 3;
  * From bounds u [latent][8] of `rows` rows x [rows, dIn] and their group maxima, each row's k best in a list of `lists` (see
  * select.ts). `settled` receives [3][8] float32: how many they are, or −1 where the row is not screened (a bit of
  * `unscreened`) or has as many candidates as fit the list; how many candidates it had; the largest error of screening among
- * them, in standard deviations. `words` is scratch for 32 words, `first` for lists of the k largest bounds, `evaluated` for
+ * them, in standard deviations. `words` is scratch for 32 words and the masks of select.ts, `first` for lists of the k largest bounds, `evaluated` for
  * lists of `capacity`.
  *
  * All rows' chains come one after the other, without anything between them that must wait for their values: the machine then
@@ -36,6 +36,7 @@ export function settleTopK(
   const bounds = words + 4 * PANEL;
   const looked = words + 8 * PANEL;
   const more = words + 12 * PANEL;
+  const masks = words + 16 * PANEL;
   const kept = settled;
   const candidates = settled + 4 * PANEL;
   const errors = settled + 8 * PANEL;
@@ -44,7 +45,7 @@ export function settleTopK(
   const listBytes = capacity << 3;
   lowerBounds(looked, maxima, groups, k, SLACK);
   lookLower(looked, latents, rowTerms, latentTerms);
-  collectReaching(u, latents, maxima, groups, groupUnits, lists, capacity, counts, looked);
+  collectReaching(u, latents, maxima, groups, groupUnits, lists, capacity, counts, looked, masks);
   // Rows whose lists may lack candidates.
   let lacking = 0;
   for (let lane: usize = 0; lane < PANEL; lane++) {
@@ -71,7 +72,7 @@ export function settleTopK(
     else store<i32>(counts + at, dropLower(lists + lane * listBytes, capacity, load<i32>(counts + at), least));
   }
   if (lacking != 0) {
-    lookAgain(lacking, u, latents, maxima, groups, groupUnits, first, firstCapacity, candidates, lists, capacity, counts, bounds, looked, more);
+    lookAgain(lacking, u, latents, maxima, groups, groupUnits, first, firstCapacity, candidates, lists, capacity, counts, bounds, looked, more, masks);
   }
   for (let lane: usize = 0; lane < rows; lane++) {
     const count = <usize>load<i32>(counts + (lane << 2));
@@ -136,7 +137,7 @@ function lookLower(looked: usize, latents: usize, rowTerms: usize, latentTerms: 
  */
 function lookAgain(
   lacking: i32, u: usize, latents: usize, maxima: usize, groups: usize, groupUnits: usize, first: usize, firstCapacity: usize, known: usize,
-  lists: usize, capacity: usize, counts: usize, bounds: usize, looked: usize, more: usize,
+  lists: usize, capacity: usize, counts: usize, bounds: usize, looked: usize, more: usize, masks: usize,
 ): void {
   for (let lane: usize = 0; lane < PANEL; lane++) {
     const at = lane << 2;
@@ -144,7 +145,7 @@ function lookAgain(
     store<i32>(looked + at, lacks ? load<i32>(bounds + at) : ABOVE_ALL);
     if (lacks) takeOut(u, lane, first + lane * (firstCapacity << 3), firstCapacity, <usize>load<f32>(known + at));
   }
-  collectReaching(u, latents, maxima, groups, groupUnits, lists, capacity, more, looked);
+  collectReaching(u, latents, maxima, groups, groupUnits, lists, capacity, more, looked, masks);
   for (let lane: usize = 0; lane < PANEL; lane++) {
     if ((lacking & (1 << <i32>lane)) != 0) store<i32>(counts + (lane << 2), load<i32>(more + (lane << 2)));
   }

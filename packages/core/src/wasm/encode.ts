@@ -102,6 +102,7 @@ export function exactEncoder(
         capacity,
         counts,
         bounds,
+        counts + 16 * PANEL,
       );
     else wasm.countAbove(z, latents, floors, floorStride, counts);
 

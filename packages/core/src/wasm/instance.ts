@@ -145,6 +145,7 @@ export interface KernelExports {
     capacity: number,
     counts: number,
     bounds: number,
+    masks: number,
   ): void;
   copyList(list: number, capacity: number, count: number, latents: number, values: number): void;
   countAbove(z: number, units: number, floors: number, stride: number, counts: number): void;
