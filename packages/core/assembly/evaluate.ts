@@ -8,7 +8,7 @@ import { LATENT_TERMS } from "./quantise";
 import { madd, root } from "./simd";
 
 /**
- * Replaces the bounds in a list (see select.ts) of `count` by canonical `values`. Returns the largest error of screening among
+ * Replaces the bounds in a list (see lists.ts) of `count` by canonical `values`. Returns the largest error of screening among
  * them, in its standard deviations, or NaN where a value is not a number.
  */
 export function replaceBounds(list: usize, capacity: usize, count: usize, values: usize, rowTerms: usize, latentTerms: usize): f32 {
@@ -64,21 +64,30 @@ function worst(largest: f32, value: f32, bound: f32, rowTerms: usize, latentTerm
 
 /**
  * values[i] = start[latents[i]] + Σ_j x[j]·w[latents[i]][j] for i < count, each one chain ascending in j; from 0 where
- * `start` is 0. Sixteen latents at a time, up to eight at the end: a link of a chain waits for the one before it, and
- * meanwhile those of three more vectors of chains are done.
+ * `start` is 0. Up to sixteen latents at a time: a link of a chain waits for the one before it, and meanwhile those of three more
+ * vectors of chains are done. Vectors are spread evenly over as few turns as there can be: one of eight latents takes as long as one of twelve.
  */
 export function chains(values: usize, latents: usize, count: usize, x: usize, start: usize, w: usize, dIn: usize): void {
   const end = latents + (count << 2);
-  for (; latents + 32 < end; latents += 64, values += 64) chainsOf(true, values, latents, min(end - latents, 64), x, start, w, dIn);
-  if (latents < end) chainsOf(false, values, latents, end - latents, x, start, w, dIn);
+  let vectors = (count + 3) >> 2;
+  for (let turn = (vectors + 3) >> 2; turn > 0; turn--) {
+    const some = min<usize>(4, vectors - 3 * (turn - 1));
+    const bytes = min(some << 4, end - latents);
+    if (some == 4) chainsOf(4, values, latents, bytes, x, start, w, dIn);
+    else if (some == 3) chainsOf(3, values, latents, bytes, x, start, w, dIn);
+    else chainsOf(2, values, latents, bytes, x, start, w, dIn);
+    latents += some << 4;
+    values += some << 4;
+    vectors -= some;
+  }
 }
 
 /**
- * {@link chains} of up to sixteen latents, or up to eight, whose indices take `bytes` bytes. Past the last one the last is
+ * {@link chains} of up to 4·`vectors` latents, 8 to 16, whose indices take `bytes` bytes. Past the last one the last is
  * repeated, and its values not stored.
  */
 @inline
-function chainsOf(sixteen: bool, values: usize, latents: usize, bytes: usize, x: usize, start: usize, w: usize, dIn: usize): void {
+function chainsOf(vectors: i32, values: usize, latents: usize, bytes: usize, x: usize, start: usize, w: usize, dIn: usize): void {
   const rowBytes = dIn << 2;
   const whole = rowBytes & ~15;
   const last = bytes - 4;
@@ -90,14 +99,14 @@ function chainsOf(sixteen: bool, values: usize, latents: usize, bytes: usize, x:
   const p5 = w + latentAt(latents, 20, last) * rowBytes;
   const p6 = w + latentAt(latents, 24, last) * rowBytes;
   const p7 = w + latentAt(latents, 28, last) * rowBytes;
-  const p8 = sixteen ? w + latentAt(latents, 32, last) * rowBytes : 0;
-  const p9 = sixteen ? w + latentAt(latents, 36, last) * rowBytes : 0;
-  const p10 = sixteen ? w + latentAt(latents, 40, last) * rowBytes : 0;
-  const p11 = sixteen ? w + latentAt(latents, 44, last) * rowBytes : 0;
-  const p12 = sixteen ? w + latentAt(latents, 48, last) * rowBytes : 0;
-  const p13 = sixteen ? w + latentAt(latents, 52, last) * rowBytes : 0;
-  const p14 = sixteen ? w + latentAt(latents, 56, last) * rowBytes : 0;
-  const p15 = sixteen ? w + latentAt(latents, 60, last) * rowBytes : 0;
+  const p8 = vectors > 2 ? w + latentAt(latents, 32, last) * rowBytes : 0;
+  const p9 = vectors > 2 ? w + latentAt(latents, 36, last) * rowBytes : 0;
+  const p10 = vectors > 2 ? w + latentAt(latents, 40, last) * rowBytes : 0;
+  const p11 = vectors > 2 ? w + latentAt(latents, 44, last) * rowBytes : 0;
+  const p12 = vectors > 3 ? w + latentAt(latents, 48, last) * rowBytes : 0;
+  const p13 = vectors > 3 ? w + latentAt(latents, 52, last) * rowBytes : 0;
+  const p14 = vectors > 3 ? w + latentAt(latents, 56, last) * rowBytes : 0;
+  const p15 = vectors > 3 ? w + latentAt(latents, 60, last) * rowBytes : 0;
   let a = f32x4.splat(0);
   let b = a;
   let c = a;
@@ -105,10 +114,8 @@ function chainsOf(sixteen: bool, values: usize, latents: usize, bytes: usize, x:
   if (start != 0) {
     a = startsAt(start, latents, 0, last);
     b = startsAt(start, latents, 16, last);
-    if (sixteen) {
-      c = startsAt(start, latents, 32, last);
-      d = startsAt(start, latents, 48, last);
-    }
+    if (vectors > 2) c = startsAt(start, latents, 32, last);
+    if (vectors > 3) d = startsAt(start, latents, 48, last);
   }
   let j: usize = 0;
   for (; j < whole; j += 16) {
@@ -118,26 +125,20 @@ function chainsOf(sixteen: bool, values: usize, latents: usize, bytes: usize, x:
     const s3 = v128.load_splat<f32>(x + j, 12);
     a = fourLinks(a, s0, s1, s2, s3, p0 + j, p1 + j, p2 + j, p3 + j);
     b = fourLinks(b, s0, s1, s2, s3, p4 + j, p5 + j, p6 + j, p7 + j);
-    if (sixteen) {
-      c = fourLinks(c, s0, s1, s2, s3, p8 + j, p9 + j, p10 + j, p11 + j);
-      d = fourLinks(d, s0, s1, s2, s3, p12 + j, p13 + j, p14 + j, p15 + j);
-    }
+    if (vectors > 2) c = fourLinks(c, s0, s1, s2, s3, p8 + j, p9 + j, p10 + j, p11 + j);
+    if (vectors > 3) d = fourLinks(d, s0, s1, s2, s3, p12 + j, p13 + j, p14 + j, p15 + j);
   }
   for (; j < rowBytes; j += 4) {
     const s = v128.load_splat<f32>(x + j);
     a = madd(s, four(p0 + j, p1 + j, p2 + j, p3 + j), a);
     b = madd(s, four(p4 + j, p5 + j, p6 + j, p7 + j), b);
-    if (sixteen) {
-      c = madd(s, four(p8 + j, p9 + j, p10 + j, p11 + j), c);
-      d = madd(s, four(p12 + j, p13 + j, p14 + j, p15 + j), d);
-    }
+    if (vectors > 2) c = madd(s, four(p8 + j, p9 + j, p10 + j, p11 + j), c);
+    if (vectors > 3) d = madd(s, four(p12 + j, p13 + j, p14 + j, p15 + j), d);
   }
   storeUpTo(values, a, bytes, 0);
   storeUpTo(values, b, bytes, 16);
-  if (sixteen) {
-    storeUpTo(values, c, bytes, 32);
-    storeUpTo(values, d, bytes, 48);
-  }
+  if (vectors > 2) storeUpTo(values, c, bytes, 32);
+  if (vectors > 3) storeUpTo(values, d, bytes, 48);
 }
 
 /** The latent whose index lies `at` bytes on, or the last one's, which lies `last` bytes on. */

@@ -4,11 +4,10 @@
  * largest of all from below, so that of the others only what reaches it by its bound is a candidate.
  */
 import { chains, keepReaching, replaceBounds } from "./evaluate";
+import { ABOVE_ALL, dropLower, keepLargest, keepPositive, kthLargest, mergeLists, SMALLEST, splitLargest } from "./lists";
 import { PANEL } from "./product";
 import { LATENT_TERMS, SAMPLED } from "./quantise";
-import {
-  ABOVE_ALL, collectReaching, dropLower, keepLargest, keepPositive, kthLargest, lowerBounds, mergeLists, SLACK, SMALLEST, splitLargest, takeOut,
-} from "./select";
+import { collectReaching, lowerBounds, SLACK, takeOut } from "./select";
 
 /**
  * How far below the k-th largest bound is looked, as a multiple of a usual latent's margin. A value lies one margin below its
@@ -19,9 +18,9 @@ const DEPTH_OF_LOOK: f32 = 4 / 3;
 
 /**
  * From bounds u [latent][8] of `rows` rows x [rows, dIn] and their group maxima, each row's k best in a list of `lists` (see
- * select.ts). `settled` receives [3][8] float32: how many they are, or −1 where the row is not screened (a bit of
+ * lists.ts). `settled` receives [3][8] float32: how many they are, or −1 where the row is not screened (a bit of
  * `unscreened`) or has as many candidates as fit the list; how many candidates it had; the largest error of screening among
- * them, in standard deviations. `words` is scratch for 32 words and the masks of select.ts, `first` for lists of the k largest bounds, `evaluated` for
+ * them, in standard deviations. `words` is scratch for 32 words and the masks of masks.ts, `first` for lists of the k largest bounds, `evaluated` for
  * lists of `capacity`.
  *
  * All rows' chains come one after the other, without anything between them that must wait for their values: the machine then

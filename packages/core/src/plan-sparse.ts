@@ -286,7 +286,7 @@ const SORTED_WORDS = 4;
 /** Words of the records of a latent that wait to be added to its gradients, see assembly/gather.ts. */
 const WAITING_WORDS = 13;
 
-/** Int32 words before the candidate lists: four vectors of 8 rows, as counts and bounds, then the masks of assembly/select.ts. */
+/** Int32 words before the candidate lists: four vectors of 8 rows, as counts and bounds, then the masks of assembly/masks.ts. */
 export const CANDIDATE_WORDS: number = 4 * PANEL + 2 * 128;
 
 /** Candidates of a row that are kept before the k best are chosen among them: a multiple of 4. */

@@ -88,6 +88,7 @@ export function exactEncoder(
     const words = step.rank * (CANDIDATE_WORDS + 16 * capacity);
     const counts = candidates + 4 * words;
     const bounds = counts + 4 * PANEL;
+    const masks = counts + 16 * PANEL;
     const lists = counts + 4 * CANDIDATE_WORDS;
     const poisoned = wasm.nanRows(maxima, groups);
     if (selection === "topk")
@@ -102,7 +103,7 @@ export function exactEncoder(
         capacity,
         counts,
         bounds,
-        counts + 16 * PANEL,
+        masks,
       );
     else wasm.countAbove(z, latents, floors, floorStride, counts);
 
@@ -138,7 +139,7 @@ export function exactEncoder(
       offset += count;
     }
     if (selection !== "topk")
-      wasm.copyAbove(z, latents, floors, floorStride, inUse, counts, recordLatent, recordValue);
+      wasm.copyAbove(z, latents, floors, floorStride, inUse, counts, recordLatent, recordValue, masks);
     return true;
   };
 

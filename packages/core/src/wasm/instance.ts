@@ -158,6 +158,7 @@ export interface KernelExports {
     cursors: number,
     latents: number,
     values: number,
+    masks: number,
   ): void;
   collectAbove(
     u: number,
@@ -172,6 +173,7 @@ export interface KernelExports {
     stride: number,
     least: number,
     inUse: number,
+    masks: number,
   ): void;
   keepLargestSigned(values: number, latents: number, count: number, k: number): number;
   keepAbove(list: number, capacity: number, count: number, floors: number, stride: number): number;

@@ -43,7 +43,7 @@ export function settleAbove(
 
   const settle: SettleRows["settle"] = (block, outcome) => {
     const { arena, step, scratch, first, last, input, unscreened } = block;
-    // Candidates of all rows, a list whose capacity is that of all, and their values; see assembly/select.ts.
+    // Candidates of all rows, a list whose capacity is that of all, and their values; see assembly/lists.ts.
     const [bounds, ofLatents, values] = [0, 1, 2].map((table) => scratch.rest + 4 * table * words);
     const { screenedRows } = arena;
     const offsets = 3 * step.rank * ROW_BLOCK;
@@ -67,6 +67,7 @@ export function settleAbove(
         floorBytes,
         least,
         inUse,
+        scratch.counts + 16 * PANEL,
       );
       for (let lane = 0; lane < rows; lane++) {
         const row = panel * PANEL + lane;

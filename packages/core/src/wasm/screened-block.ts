@@ -56,7 +56,7 @@ export interface ScreenedBlock {
 
 /** What becomes of a screened row. */
 export interface Outcome {
-  /** Its records are the first `count` of a list (see assembly/select.ts). False when they do not fit. */
+  /** Its records are the first `count` of a list (see assembly/lists.ts). False when they do not fit. */
   keep(
     block: ScreenedBlock,
     row: number,
