@@ -18,6 +18,6 @@ export { addRecordsByChunk, chainsByChunk, collectRow, decodeRow, rowSquares, sc
 export { gather, gatherSorted, sortRecords } from "./gather";
 export { adam, divideRow, project, rowNorm, subtractRows, sumRows } from "./latents";
 export { gatherPulls } from "./pulls";
-export { axpy, clear, laneDot, maddScalar } from "./simd";
+export { addRows, axpy, clear, laneDot, maddScalar } from "./simd";
 export { mix, signStep } from "./update";
 export { difference, maskByPositive, transposeColumns, unpackPanels } from "./deep";

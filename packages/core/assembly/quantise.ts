@@ -262,13 +262,17 @@ export function quantiseRows(
     let added = largest;
     for (let first: usize = 0; first < dIn; first += 4 * DOTS) {
       let part = f32x4.splat(0);
+      let other = part;
       const end = min(first + 4 * DOTS, dIn);
-      for (let j = first; j < end; j += 4) {
-        const value = scaled(row, inverse, j, dIn);
-        largest = f32x4.pmax(largest, f32x4.abs(value));
-        part = f32x4.add(part, f32x4.mul(value, value));
+      for (let j = first; j < end; j += 8) {
+        const low = scaled(row, inverse, j, dIn);
+        const high = scaled(row, inverse, j + 4, dIn);
+        largest = f32x4.pmax(largest, f32x4.pmax(f32x4.abs(low), f32x4.abs(high)));
+        part = f32x4.add(part, f32x4.mul(low, low));
+        other = f32x4.add(other, f32x4.mul(high, high));
       }
       // What is not a number stays so.
+      part = f32x4.add(part, other);
       all = f32x4.add(all, part);
       added = largerSums(added, part);
     }

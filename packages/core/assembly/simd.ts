@@ -98,6 +98,20 @@ export function axpyFour(
   }
 }
 
+/** out += Σ factors[i]·rows[i] for i < count, rows [count, length]: as many links, in order. */
+export function addRows(out: usize, factors: usize, rows: usize, count: usize, length: usize): void {
+  const rowBytes = length << 2;
+  let left = count;
+  for (; left >= 4; left -= 4, factors += 16, rows += 4 * rowBytes) {
+    const third = rows + 2 * rowBytes;
+    axpyFour(
+      out, load<f32>(factors), rows, load<f32>(factors, 4), rows + rowBytes,
+      load<f32>(factors, 8), third, load<f32>(factors, 12), third + rowBytes, length,
+    );
+  }
+  for (; left > 0; left--, factors += 4, rows += rowBytes) axpy(out, load<f32>(factors), rows, length);
+}
+
 /** Up to three numbers at `pointer` as a vector, the rest zero. */
 export function loadPart(pointer: usize, count: usize): v128 {
   let part = f32x4.splat(0);

@@ -177,6 +177,6 @@ function sumEncoderBiasGradients(on: UpdateKernels, arena: SparseArena, first: n
   const { dIn } = arena.model;
   const at = (first / LATENT_BLOCK) * dIn;
   arena.bDecPartials.fill(0, at, at + dIn);
-  for (let latent = first; latent < last; latent++)
-    on.link(arena.bDecPartials, at, arena.inputGradient[latent], arena.W_enc.value, latent * dIn, dIn);
+  const { bDecPartials, inputGradient, W_enc } = arena;
+  on.links(bDecPartials, at, inputGradient, first, W_enc.value, first * dIn, last - first, dIn);
 }

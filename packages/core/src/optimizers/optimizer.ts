@@ -55,6 +55,17 @@ export interface UpdateKernels {
     xOffset: number,
     length: number,
   ): void;
+  /** out += Σ factor·row over `count` factors and rows of x [count, length], which begin at their offsets: as many links, in order. */
+  links(
+    out: FloatArray,
+    outOffset: number,
+    factors: FloatArray,
+    factorsOffset: number,
+    x: FloatArray,
+    xOffset: number,
+    count: number,
+    length: number,
+  ): void;
   /** Removes from a gradient its component along a unit row: g − (g·w)·w, g·w in lane order. */
   project(
     gradient: FloatArray,

@@ -40,6 +40,10 @@ export function referenceUpdates(round: Round, lanes: FloatArray): UpdateKernels
       for (let j = offset; j < offset + length; j++) values[j] = factor * values[j];
     },
     link: chainLink,
+    links(out, outOffset, factors, factorsOffset, x, xOffset, count, length) {
+      for (let row = 0; row < count; row++)
+        chainLink(out, outOffset, factors[factorsOffset + row], x, xOffset + row * length, length);
+    },
     project(gradient, gradientOffset, row, rowOffset, length) {
       const along = laneDot(lanes, gradient, gradientOffset, row, rowOffset, length);
       chainLink(gradient, gradientOffset, -along, row, rowOffset, length);

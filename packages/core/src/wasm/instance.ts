@@ -299,6 +299,7 @@ export interface KernelExports {
   sumRows(sum: number, values: number, rows: number, dIn: number, first: number, last: number): void;
   subtractRows(sum: number, values: number, rows: number, dIn: number, first: number, last: number): void;
   axpy(out: number, scale: number, a: number, length: number): void;
+  addRows(out: number, factors: number, rows: number, count: number, length: number): void;
   clear(pointer: number, bytes: number): void;
   laneDot(a: number, b: number, length: number): number;
   unpackPanels(out: number, z: number, rows: number, units: number, relu: number): void;

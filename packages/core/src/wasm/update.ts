@@ -81,6 +81,10 @@ export function wasmUpdates(plan: Plan, wasm: KernelExports, wide: 0 | 1): Updat
     link(out, outOffset, factor, x, xOffset, length) {
       wasm.axpy(pointer(out, outOffset), factor, pointer(x, xOffset), length);
     },
+    links(out, outOffset, factors, factorsOffset, x, xOffset, count, length) {
+      const [from, rows] = [pointer(factors, factorsOffset), pointer(x, xOffset)];
+      wasm.addRows(pointer(out, outOffset), from, rows, count, length);
+    },
     project(gradient, gradientOffset, row, rowOffset, length) {
       wasm.project(pointer(gradient, gradientOffset), pointer(row, rowOffset), length);
     },
