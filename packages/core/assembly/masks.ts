@@ -7,7 +7,7 @@ import { keepLargest } from "./lists";
 import { PANEL } from "./product";
 
 /** Masks that are taken together, at least those of two groups of latents. */
-const MASKS: usize = 128;
+export const MASKS: usize = 128;
 /** Units of a mask: four times eight lanes. */
 export const MASKED: usize = 4;
 

@@ -10,6 +10,7 @@ import { outputDimension, type Setup, type SparseModelSetup } from "./setup.ts";
 import {
   COLUMNS,
   LATENT_TERMS,
+  MASKS,
   PANEL,
   quantisedLength,
   quantisedPanelBytes,
@@ -287,7 +288,7 @@ const SORTED_WORDS = 4;
 const WAITING_WORDS = 13;
 
 /** Int32 words before the candidate lists: four vectors of 8 rows, as counts and bounds, then the masks of assembly/masks.ts. */
-export const CANDIDATE_WORDS: number = 4 * PANEL + 2 * 128;
+export const CANDIDATE_WORDS: number = 4 * PANEL + 2 * MASKS;
 
 /** Candidates of a row that are kept before the k best are chosen among them: a multiple of 4. */
 export function candidateCapacity(k: number): number {

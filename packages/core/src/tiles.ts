@@ -1,6 +1,6 @@
 /**
  * Sizes of the WebAssembly kernels' tiles, for whoever lays out memory for them or calls them: the same numbers as in
- * assembly/product.ts, record-columns.ts and quantise.ts, which a test compares.
+ * assembly/product.ts, record-columns.ts, masks.ts and quantise.ts, which a test compares.
  */
 
 /** Rows of a panel: one of their dimensions fills two vectors. */
@@ -13,6 +13,9 @@ export const DEPTH = 384;
 /** Columns of a tile of sums weighted by records, and rows of the matrix in a chunk: assembly/record-columns.ts. */
 export const COLUMNS = 48;
 export const SPAN = 128;
+
+/** Masks of what is selected of a panel that are noted together, of two words each: assembly/masks.ts. */
+export const MASKS = 128;
 
 /** Latents of a tile of the screening product: by sums of 16 bits, and of 32. */
 export const NARROW_TILE = 5;

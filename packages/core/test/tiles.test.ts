@@ -23,6 +23,10 @@ describe("the sizes of tiles", () => {
     expect(sizesOf("record-columns.ts")).toEqual({ COLUMNS, SPAN });
   });
 
+  it("of masks are those of their kernel", () => {
+    expect(sizesOf("masks.ts")).toMatchObject({ MASKS: tiles.MASKS });
+  });
+
   it("of the screening product are those of its kernel", () => {
     const { NARROW_TILE, WIDE_TILE, SCREEN_LATENTS, SCREEN_DEPTH, SCREEN_PART, LATENT_TERMS, ROW_TERMS } =
       tiles;
