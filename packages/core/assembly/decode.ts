@@ -1,5 +1,5 @@
 /** Decoding a row from its records. */
-import { chains } from "./evaluate";
+import { addChains, endChains } from "./chains";
 import { axpy, axpyFour, laneDot, squaredDistance } from "./simd";
 
 /** residual = b_dec + Σ value·W_dec[latent] − x, in ascending latent order; returns its lane-order square. */
@@ -54,27 +54,33 @@ export function addRecordsByChunk(
   for (let bound = chunk; bound < units + chunk; bound += chunk) {
     for (let row: usize = 0; row < rows; row++) {
       const first = <usize>load<i32>(cursors + (row << 2));
-      const count = countBelow(latents, first, rowEnd(rowOffset, rowCount, row), bound);
+      const count = foursBelow(latents, first, rowEnd(rowOffset, rowCount, row), bound, units);
       addRecords(out + row * (length << 2), W, length, latents + (first << 2), values + (first << 2), count);
       store<i32>(cursors + (row << 2), <i32>(first + count));
     }
   }
 }
 
-/** {@link chains} of each row x [rows, length] with its records' latents, from `start` on, likewise by chunks. */
+/**
+ * {@link chains} of each row x [rows, length] with its records' latents, from `start` on, likewise by chunks. `cursors` is scratch
+ * for a word per row and CHAIN_WORDS.
+ */
 export function chainsByChunk(
   values: usize, x: usize, rows: usize, rowOffset: usize, rowCount: usize, latents: usize, start: usize, W: usize, length: usize,
   units: i32, chunk: i32, cursors: usize,
 ): void {
+  const waiting = cursors + (rows << 2);
+  let filled: usize = 0;
   memory.copy(cursors, rowOffset, rows << 2);
   for (let bound = chunk; bound < units + chunk; bound += chunk) {
     for (let row: usize = 0; row < rows; row++) {
       const first = <usize>load<i32>(cursors + (row << 2));
-      const count = countBelow(latents, first, rowEnd(rowOffset, rowCount, row), bound);
-      chains(values + (first << 2), latents + (first << 2), count, x + row * (length << 2), start, W, length);
+      const count = foursBelow(latents, first, rowEnd(rowOffset, rowCount, row), bound, units);
+      filled = addChains(waiting, filled, values + (first << 2), latents + (first << 2), count, x + row * (length << 2), start, W, length);
       store<i32>(cursors + (row << 2), <i32>(first + count));
     }
   }
+  endChains(waiting, filled, start, W, length);
 }
 
 @inline
@@ -82,11 +88,15 @@ function rowEnd(rowOffset: usize, rowCount: usize, row: usize): usize {
   return <usize>(load<i32>(rowOffset + (row << 2)) + load<i32>(rowCount + (row << 2)));
 }
 
-/** How many of the records from `first` to `end` have latents below `bound`. */
+/**
+ * How many of the records from `first` to `end` have latents below `bound`, less what is left over of fours, which are done at once: that
+ * comes with the next chunk, unless `bound` is past the last of all `units`.
+ */
 @inline
-function countBelow(latents: usize, first: usize, end: usize, bound: i32): usize {
+function foursBelow(latents: usize, first: usize, end: usize, bound: i32, units: i32): usize {
+  if (bound >= units) return end - first;
   let record = first;
-  while (record < end && load<i32>(latents + (record << 2)) < bound) record++;
+  while (end - record >= 4 && load<i32>(latents + ((record + 3) << 2)) < bound) record += 4;
   return record - first;
 }
 

@@ -3,7 +3,8 @@
  * largest value will be. The latents of the k largest of them are evaluated first: the k-th largest of their values bounds the k-th
  * largest of all from below, so that of the others only what reaches it by its bound is a candidate.
  */
-import { chains, keepReaching, replaceBounds } from "./evaluate";
+import { chains } from "./chains";
+import { keepReaching, replaceBounds } from "./evaluate";
 import { ABOVE_ALL, dropLower, keepLargest, keepPositive, kthLargest, mergeLists, SMALLEST, splitLargest } from "./lists";
 import { PANEL } from "./product";
 import { LATENT_TERMS, SAMPLED } from "./quantise";

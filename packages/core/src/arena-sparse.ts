@@ -109,7 +109,7 @@ export interface SparseArena extends CommonViews {
   readonly rowScreening: FloatArray;
   /** Per worker and row of a panel that screening settles: active latents or −1, candidates, error [workers, 3, 8]. */
   readonly settled: FloatArray;
-  /** Per worker, of the rows of its block: where a row's candidates begin, how many they are, scratch [workers, 3, ROW_BLOCK]. */
+  /** Per worker, of the rows of its block: where a row's candidates begin, how many they are, scratch [workers, SCREENED_ROW_WORDS]. */
   readonly screenedRows: Int32Array;
   readonly bDecPartials: FloatArray;
   readonly activationSum: FloatArray;

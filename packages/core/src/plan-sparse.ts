@@ -8,6 +8,7 @@ import { type Add, addParameter, COMBINE_SCRATCH, type Detail, gradientsFirst } 
 import { mostK, mostSelected, usualSelected } from "./selection.ts";
 import { outputDimension, type Setup, type SparseModelSetup } from "./setup.ts";
 import {
+  CHAIN_WORDS,
   COLUMNS,
   LATENT_TERMS,
   MASKS,
@@ -95,7 +96,7 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
   add("groupMaxima", "scratch", "float", workers, ROW_BLOCK, Math.ceil(latents / TILE));
   if (manyRecords) {
     add("zeros", "scratch", "float", latents);
-    add("recordCursors", "scratch", "int32", workers, ROW_BLOCK);
+    add("recordCursors", "scratch", "int32", workers, ROW_BLOCK + CHAIN_WORDS);
     const gathered = purpose === "train" && storeGradients ? gatheredLatents(setup, workers) : 0;
     add("recordColumns", "scratch", "float", workers, recordColumnsLength(gathered));
   }
@@ -237,9 +238,12 @@ export function addScreening(add: Add, setup: Setup, workers: number): void {
   add("screenSums", "screening", "int32", workers, 2 * WIDE_TILE * PANEL);
   add("settled", "screening", "float", workers, 3 * PANEL);
   if (ARCHITECTURES[setup.model.architecture].selection !== "topk")
-    add("screenedRows", "screening", "int32", workers, 3, ROW_BLOCK);
+    add("screenedRows", "screening", "int32", workers, SCREENED_ROW_WORDS);
   add("screenedCandidates", "screening", "int32", workers, SCREENED_LIST_WORDS * screenedCapacity(setup));
 }
+
+/** Words of a worker's tables of its block's rows: where a row's candidates begin, how many they are, scratch; see wasm/screen-above.ts. */
+export const SCREENED_ROW_WORDS: number = 3 * ROW_BLOCK + CHAIN_WORDS;
 
 /** Words of a worker's lists of candidates, and of what is evaluated of them, for each entry of a list: two of each, of eight rows. */
 export const SCREENED_LIST_WORDS = 32;

@@ -1,6 +1,6 @@
 /**
  * Sizes of the WebAssembly kernels' tiles, for whoever lays out memory for them or calls them: the same numbers as in
- * assembly/product.ts, record-columns.ts, masks.ts and quantise.ts, which a test compares.
+ * assembly/product.ts, record-columns.ts, masks.ts, chains.ts and quantise.ts, which a test compares.
  */
 
 /** Rows of a panel: one of their dimensions fills two vectors. */
@@ -16,6 +16,9 @@ export const SPAN = 128;
 
 /** Masks of what is selected of a panel that are noted together, of two words each: assembly/masks.ts. */
 export const MASKS = 128;
+
+/** Words of chains that wait for others, to be computed with them: assembly/chains.ts. */
+export const CHAIN_WORDS = 16;
 
 /** Latents of a tile of the screening product: by sums of 16 bits, and of 32. */
 export const NARROW_TILE = 5;

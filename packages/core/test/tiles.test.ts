@@ -27,6 +27,10 @@ describe("the sizes of tiles", () => {
     expect(sizesOf("masks.ts")).toMatchObject({ MASKS: tiles.MASKS });
   });
 
+  it("of chains that wait are those of their kernel", () => {
+    expect(sizesOf("chains.ts")).toEqual({ CHAIN_WORDS: tiles.CHAIN_WORDS });
+  });
+
   it("of the screening product are those of its kernel", () => {
     const { NARROW_TILE, WIDE_TILE, SCREEN_LATENTS, SCREEN_DEPTH, SCREEN_PART, LATENT_TERMS, ROW_TERMS } =
       tiles;

@@ -66,6 +66,8 @@ interface Problem {
   readonly training?: Partial<TrainingSetup>;
   /** What each latent's first encoder weights are multiplied with. */
   readonly gain?: (latent: number) => number;
+  /** A row whose first entry is massive, so that it is not screened. */
+  readonly massive?: number;
 }
 
 function planOf(problem: Problem): Plan {
@@ -128,6 +130,7 @@ function train(
     const rows = step === steps - 1 ? Math.max(1, problem.batchRows - 1) : problem.batchRows;
     // A transcoder's targets come after the rows of a whole mini-batch.
     slot.set(draw(step, model.kind === "sparse" && model.dOut !== undefined ? slot.length : rows * dIn));
+    if (problem.massive !== undefined) slot[problem.massive * dIn] = 1e5;
     arena.batches[BATCH.step] = step;
     arena.batches[BATCH.rows] = rows;
     arena.batches[BATCH.examplesBefore] = before + step * problem.batchRows;
@@ -443,6 +446,34 @@ describe("the WebAssembly kernels give the reference's bits", () => {
       expect(share).toBeLessThan(0.19);
     },
   );
+
+  it("for rows whose candidates are evaluated in several chunks of latents, one of them not screened", () => {
+    // Encoder rows so long that a chunk is 109 of the latents.
+    const problem = {
+      model: {
+        kind: "sparse",
+        architecture: "relu",
+        dIn: 2400,
+        latents: 260,
+        k: 0,
+        decoder: "free",
+        applyBDecToInput: false,
+      },
+      batchRows: 70,
+      seed: 14,
+      coarse: 0,
+      bias: -0.14,
+      massive: 40,
+    } as const;
+    expectSameBits(problem);
+    const { summaries } = train(
+      { ...problem, encoder: "screened" },
+      (plan, memory) => wasmKernels(plan, memory, variant),
+      1,
+    );
+    expect(summaries[SUMMARY.redone]).toBe(1);
+    expect(summaries[SUMMARY.candidates]).toBeGreaterThan(4 * 69 * (260 / 109));
+  });
 
   it("with the auxiliary loss of dead latents", () => {
     fc.assert(

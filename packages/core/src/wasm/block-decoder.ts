@@ -16,14 +16,11 @@ import { parameterPointers, pointersOf } from "./pointers.ts";
  * Shares of active latents from which on rows are decoded together, by chunks of latents; are decoded by tiles of columns
  * instead; and have ∂loss/∂f computed by products of all latents. Measured at L, see decision 007.
  */
-const TOGETHER_SHARE = 0.02;
+const TOGETHER_SHARE = 0.012;
 const COLUMNS_SHARE = 0.1;
 const PRODUCT_SHARE = 0.25;
 
-/**
- * Bytes of the decoder rows of a chunk. With half as much a row has too few records in it for chains that are computed sixteen at a
- * time (12 to 25 % more time, 5 to 2 % of the latents active); about what a second-level cache holds.
- */
+/** Bytes of the decoder rows of a chunk: about what a second-level cache holds. Half as much takes some 5 % longer at L. */
 const CHUNK_BYTES = 1024 * 1024;
 
 /** What to decode instead of the records' values, and where to. */

@@ -5,6 +5,7 @@
  */
 import { ROW_BLOCK } from "../block-sizes.ts";
 import type { Plan } from "../plan.ts";
+import { SCREENED_ROW_WORDS } from "../plan-sparse.ts";
 import { ARCHITECTURES } from "../architectures/index.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import { PANEL, ROW_TERMS } from "../tiles.ts";
@@ -15,10 +16,7 @@ import { type Screening, type SettleRows, suspicious } from "./screened-block.ts
 /** In place of where a row's candidates begin: it is encoded exactly. */
 const NONE = -1;
 
-/**
- * Bytes of the weights of a chunk of latents: with half as much, rows have too few candidates in it for chains that are
- * evaluated sixteen at a time; they need not stay in the second-level cache with the block's rows.
- */
+/** Bytes of the weights of a chunk of latents, see block-decoder.ts. */
 const CHUNK_BYTES = 1024 * 1024;
 /** Candidates of a row in a chunk from which on chunks pay. At L, with 5 % of the latents active, a row has some twenty. */
 const WORTH_A_CHUNK = 4;
@@ -46,7 +44,7 @@ export function settleAbove(
     // Candidates of all rows, a list whose capacity is that of all, and their values; see assembly/lists.ts.
     const [bounds, ofLatents, values] = [0, 1, 2].map((table) => scratch.rest + 4 * table * words);
     const { screenedRows } = arena;
-    const offsets = 3 * step.rank * ROW_BLOCK;
+    const offsets = step.rank * SCREENED_ROW_WORDS;
     const counts = offsets + ROW_BLOCK;
     let least = Number.POSITIVE_INFINITY;
     for (const floor of arena.floors) if (floor < least) least = floor;
