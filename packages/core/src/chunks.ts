@@ -5,10 +5,9 @@
 import { ARCHITECTURES } from "./architectures/index.ts";
 import type { SparseArena } from "./arena-sparse.ts";
 import { CONTROL } from "./control.ts";
-import type { StepContext } from "./kernels.ts";
+import type { ScreeningCosts, StepContext } from "./kernels.ts";
 import { adaptPenalty } from "./p-annealing.ts";
 import { mostRecordsPerRow } from "./plan-sparse.ts";
-import { SUMMARY_FIELDS } from "./fields.ts";
 import { summariseScreening } from "./screening.ts";
 import { PHASE } from "./stage.ts";
 import { summarise } from "./step-context.ts";
@@ -47,13 +46,16 @@ export function advanceChunk(arena: SparseArena, context: StepContext, afterLast
 /** Room kept above the density last measured, so that a slightly denser mini-batch still fits. */
 const DENSITY_MARGIN = 1.25;
 
-/** Writes the summary, and how many rows the next step shall take at once. */
-export function finishStep(arena: SparseArena, context: StepContext): void {
+/** Writes the summary, and how many rows the next step shall take at once. `costs`: see {@link summariseScreening}. */
+export function finishStep(
+  arena: SparseArena,
+  context: StepContext,
+  costs: ScreeningCosts | undefined,
+): void {
   const { control, plan } = arena;
   summarise(arena, context);
   if (context.train) adaptPenalty(arena, context);
-  if (plan.encoder === "screened")
-    summariseScreening(arena, context.screened, context.rows, context.slot * SUMMARY_FIELDS);
+  if (plan.encoder === "screened") summariseScreening(arena, context, costs);
   control[CONTROL.density] = Math.ceil(control[CONTROL.active] / context.rows);
   const { batchRows } = plan.setup.training;
   const expected = (DENSITY_MARGIN * control[CONTROL.active]) / context.rows;

@@ -116,8 +116,17 @@ export interface AuxiliaryKernels {
   rebuildErrors(arena: SparseArena, step: StepContext, first: number, last: number): void;
 }
 
+/** What screening costs on this machine, as shares of the exact product of all latents. */
+export interface ScreeningCosts {
+  /** The integer product of all latents. */
+  readonly product: number;
+  /** A candidate, as a multiple of a latent's share. */
+  readonly candidate: number;
+}
+
 /** What the screened encoder prepares. */
 export interface ScreeningKernels {
+  readonly costs: ScreeningCosts;
   /** Quantises latents [first, last). Returns how many of them cannot be screened. */
   quantiseLatents(arena: SparseArena, first: number, last: number): number;
 }

@@ -4,10 +4,10 @@
  * a bit of a result (up to the stated probability): it decides how much work a step is.
  */
 import type { SparseArena } from "./arena-sparse.ts";
-import { BATCH, BATCH_FIELDS, SCREENING, SCREENING_FIELDS, SUMMARY } from "./fields.ts";
+import { BATCH, BATCH_FIELDS, SCREENING, SCREENING_FIELDS, SUMMARY, SUMMARY_FIELDS } from "./fields.ts";
 import { ARCHITECTURES } from "./architectures/index.ts";
 import { CONTROL } from "./control.ts";
-import type { StepContext } from "./kernels.ts";
+import type { ScreeningCosts, StepContext } from "./kernels.ts";
 
 /** Rows and latents looked at for the equaliser: enough for a mean, spread over all of them. */
 const SAMPLED_ROWS = 512;
@@ -77,18 +77,23 @@ function meanMagnitudes(
 
 /** Share of latents that may be unscreened: each is a candidate of every row. */
 const UNSCREENED_SHARE = 1 / 64;
-/** Density from which on screening is not tried: its candidates alone would cost more than the product. */
-const DENSITY_LIMIT = 1 / 8;
+/** Candidates per active latent of rows of many: bounds lie above values. */
+const CANDIDATES_PER_ACTIVE = 1.15;
+
+/** Whether rows with this share of all latents as candidates, and of rows done again, cost less than the exact product. */
+function pays(costs: ScreeningCosts, candidates: number, redone = 0): boolean {
+  return costs.product + costs.candidate * candidates + redone <= 1;
+}
 
 /** Decides after all latents were quantised whether rows are screened from now on. Runs on one thread. */
-export function startScreening(arena: SparseArena, { step, k }: StepContext): void {
+export function startScreening(arena: SparseArena, { step, k }: StepContext, costs: ScreeningCosts): void {
   const { control, model, plan } = arena;
   // While k is annealed rows have too many candidates.
   const annealing = k > model.k;
   const next = nextEqualising(step);
   const steps = plan.setup.training.kAnneal?.steps ?? 0;
   control[CONTROL.equaliseAt] = annealing ? Math.min(next, steps) : next;
-  const sparse = control[CONTROL.density] <= DENSITY_LIMIT * model.latents;
+  const sparse = pays(costs, (CANDIDATES_PER_ACTIVE * control[CONTROL.density]) / model.latents);
   control[CONTROL.screening] = !annealing && (sparse || hasK(arena)) ? 1 : 0;
   checkUnscreened(arena);
 }
@@ -101,18 +106,15 @@ export function checkUnscreened(arena: SparseArena): void {
 }
 
 /**
- * Cost of a candidate as a multiple of a latent's share of the exact product, and what candidates and rows done again may
- * cost of that product. At L screening is even with the exact product where 11 % of the latents are candidates; it goes on
- * to 15 %, where it takes a fifth more, as what small models screen varies by more than that.
- */
-const CANDIDATE_COST = 4;
-const WORTHWHILE = 0.6;
-
-/**
  * Adds the rows' reports up into the summary, and ends screening until the next equaliser where it did not pay. Runs on
  * one thread.
  */
-export function summariseScreening(arena: SparseArena, screened: boolean, rows: number, at: number): void {
+export function summariseScreening(
+  arena: SparseArena,
+  { screened, rows, slot }: StepContext,
+  costs: ScreeningCosts | undefined,
+): void {
+  const at = slot * SUMMARY_FIELDS;
   const { control, summaries, rowScreening, model } = arena;
   for (const field of [
     SUMMARY.candidates,
@@ -123,7 +125,7 @@ export function summariseScreening(arena: SparseArena, screened: boolean, rows: 
   ]) {
     summaries[at + field] = 0;
   }
-  if (!screened) return;
+  if (!screened || costs === undefined) return;
   let candidates = 0;
   let redone = 0;
   let error = 0;
@@ -145,8 +147,7 @@ export function summariseScreening(arena: SparseArena, screened: boolean, rows: 
   summaries[at + SUMMARY.screeningError] = error;
   summaries[at + SUMMARY.audited] = audited;
   summaries[at + SUMMARY.missed] = missed;
-  const cost = redone / rows + (CANDIDATE_COST * candidates) / (rows * model.latents);
-  if (cost > WORTHWHILE) control[CONTROL.screening] = 0;
+  if (!pays(costs, candidates / (rows * model.latents), redone / rows)) control[CONTROL.screening] = 0;
 }
 
 function hasK({ model }: SparseArena): boolean {

@@ -80,7 +80,7 @@ export function sparseProgram(
       Atomics.add(control, CONTROL.unscreened, unscreened ?? 0);
     },
     finish() {
-      startScreening(arena, context);
+      if (screening !== undefined) startScreening(arena, context, screening.costs);
       control[CONTROL.phase] = PHASE.rows;
     },
   };
@@ -119,7 +119,7 @@ export function sparseProgram(
     if (!context.train) advanceChunk(arena, context, PHASE.done);
     else if (auxK !== undefined && listDead(arena, context)) control[CONTROL.phase] = PHASE.errors;
     else control[CONTROL.phase] = updates;
-    if (control[CONTROL.phase] === PHASE.done) finishStep(arena, context);
+    if (control[CONTROL.phase] === PHASE.done) finishStep(arena, context, screening?.costs);
   };
   const errors: Stage = {
     name: "errors",
@@ -254,7 +254,7 @@ export function sparseProgram(
     },
     finish() {
       orderBlocks(arena);
-      finishStep(arena, context);
+      finishStep(arena, context, screening?.costs);
     },
   };
 
