@@ -16,86 +16,85 @@ export const SPAN: usize = 128;
 
 /** Bytes of a term: its weight, and a pointer to what it weighs, a packed row. */
 const TERM_BYTES: usize = 8;
-/** Bytes of a unit's terms in a chunk. */
+/** Bytes of a unit's terms in a chunk at most. */
 const TERMS_BYTES: usize = SPAN * TERM_BYTES;
 
 /**
  * out += Σ value·W[latent] for `rows` rows of `out` [rows, length], each over its records, one after the other. They are counted
- * from `rowOffset` and `rowCount` on; a row's are in ascending latent order. `scratch` holds 2·rows + 2·rows·SPAN + COLUMNS·(SPAN +
- * rows) words.
+ * from `rowOffset` and `rowCount` on; a row's are in ascending latent order. `scratch` holds 2·rows + 2·rows·SPAN + COLUMNS·SPAN
+ * words and the tiles of rows.
  */
 export function addRecordsByColumns(
   out: usize, rows: usize, rowOffset: usize, rowCount: usize, latents: usize, values: usize, W: usize, length: usize, units: usize, scratch: usize,
 ): void {
   const nexts = scratch + (rows << 2);
   const terms = nexts + (rows << 2);
-  const tiles = terms + rows * TERMS_BYTES;
+  const packed = terms + rows * TERMS_BYTES;
+  const tiles = packed + SPAN * COLUMN_BYTES;
   memory.copy(nexts, rowOffset, rows << 2);
+  toTiles(tiles, out, rows, length);
   for (let first: usize = 0; first < units; first += SPAN) {
     const span = min(SPAN, units - first);
     const last = <i32>(first + span);
-    const packed = tiles - first * COLUMN_BYTES;
+    const packedRows = packed - first * COLUMN_BYTES;
+    let term = terms;
     for (let row: usize = 0; row < rows; row++) {
       const word = row << 2;
-      const begin = terms + row * TERMS_BYTES;
-      let term = begin;
+      const begin = term;
       let record = <usize>load<i32>(nexts + word) << 2;
       for (const end = <usize>(load<i32>(rowOffset + word) + load<i32>(rowCount + word)) << 2; record < end; record += 4) {
         const latent = load<i32>(latents + record);
         if (latent >= last) break;
-        setTerm(term, load<f32>(values + record), packed + <usize>latent * COLUMN_BYTES);
+        setTerm(term, load<f32>(values + record), packedRows + <usize>latent * COLUMN_BYTES);
         term += TERM_BYTES;
       }
       store<i32>(nexts + word, <i32>(record >> 2));
       store<i32>(scratch + word, <i32>(term - begin));
     }
-    addChunk(out, rows, length, scratch, terms, W + first * (length << 2), span, tiles);
+    addChunk(tiles, rows, length, scratch, terms, W + first * (length << 2), span, packed);
   }
+  fromTiles(out, tiles, rows, length);
 }
 
 /**
- * What `gather` does, by chunks of rows: a latent's records of a chunk are listed, then added in tiles. `scratch` holds
- * units + 3·units·SPAN + COLUMNS·(SPAN + units) words for `units` = last − first.
+ * What `gather` does, by chunks of rows: a latent's records of a chunk are listed, then added in tiles. `fresh`: its gradients of the weights
+ * begin at zero, whatever they are. `scratch` holds 2·units + SPAN + 3·units·SPAN + COLUMNS·SPAN words and the tiles of both gradients,
+ * for `units` = last − first.
  */
 export function gatherByColumns(
-  first: i32, last: i32, firstRow: usize, lastRow: usize, dIn: usize, dOut: usize,
+  fresh: bool, first: i32, last: i32, firstRow: usize, lastRow: usize, dIn: usize, dOut: usize,
   rowOffset: usize, rowCount: usize, recordLatent: usize, recordValue: usize, recordGradient: usize,
   residual: usize, input: usize, encoderGradient: usize, decoderGradient: usize,
   biasGradient: usize, activationSum: usize, activeCount: usize, scratch: usize,
 ): void {
   const units = <usize>(last - first);
-  const terms = scratch + (units << 2);
+  const ends = scratch + (units << 2);
+  const firstRecords = ends + (units << 2);
+  const terms = firstRecords + (SPAN << 2);
   const gradients = terms + units * TERMS_BYTES;
-  const tiles = gradients + units * (SPAN << 2);
+  const packed = gradients + units * (SPAN << 2);
+  const decoderTiles = packed + SPAN * COLUMN_BYTES;
+  const encoderTiles = decoderTiles + tilesOf(dOut) * units * COLUMN_BYTES;
+  if (fresh) memory.fill(decoderTiles, 0, (tilesOf(dOut) + tilesOf(dIn)) * units * COLUMN_BYTES);
+  else {
+    toTiles(decoderTiles, decoderGradient, units, dOut);
+    toTiles(encoderTiles, encoderGradient, units, dIn);
+  }
   for (let chunk = firstRow; chunk < lastRow; chunk += SPAN) {
     const span = min(SPAN, lastRow - chunk);
-    memory.fill(scratch, 0, units << 2);
-    for (let row = chunk; row < chunk + span; row++) {
-      const packed = tiles + (row - chunk) * COLUMN_BYTES;
-      const begin = load<i32>(rowOffset + (row << 2));
-      const end = begin + load<i32>(rowCount + (row << 2));
-      for (let record = firstRecord(recordLatent, begin, end, first); record < end; record++) {
-        const at = <usize>record << 2;
-        const latent = load<i32>(recordLatent + at);
-        if (latent >= last) break;
-        const unit = <usize>(latent - first);
-        const bytes = <usize>load<i32>(scratch + (unit << 2));
-        const term = unit * TERMS_BYTES + bytes;
-        setTerm(terms + term, load<f32>(recordValue + at), packed);
-        store<f32>(gradients + (term >> 1), load<f32>(recordGradient + at));
-        store<i32>(scratch + (unit << 2), <i32>(bytes + TERM_BYTES));
-      }
-    }
-    addChunk(decoderGradient, units, dOut, scratch, terms, residual + chunk * (dOut << 2), span, tiles);
+    listTerms(
+      first, last, chunk, span, rowOffset, rowCount, recordLatent, recordValue, recordGradient, scratch, ends, firstRecords, terms, gradients, packed,
+    );
+    addChunk(decoderTiles, units, dOut, scratch, terms, residual + chunk * (dOut << 2), span, packed);
     // Sums of values; then gradients take the values' place.
+    let term = terms;
+    let at = gradients;
     for (let unit: usize = 0; unit < units; unit++) {
       const word = (<usize>first + unit) << 2;
       let gradient = load<f32>(biasGradient + word);
       let activation = load<f32>(activationSum + word);
       let active = load<i32>(activeCount + word);
-      let term = terms + unit * TERMS_BYTES;
-      let at = gradients + unit * (SPAN << 2);
-      for (const end = term + <usize>load<i32>(scratch + (unit << 2)); term < end; term += TERM_BYTES, at += 4) {
+      for (const end = terms + <usize>load<i32>(ends + (unit << 2)); term < end; term += TERM_BYTES, at += 4) {
         const value = load<f32>(term);
         const ofRecord = load<f32>(at);
         activation += value;
@@ -107,7 +106,77 @@ export function gatherByColumns(
       store<f32>(activationSum + word, activation);
       store<i32>(activeCount + word, active);
     }
-    addChunk(encoderGradient, units, dIn, scratch, terms, input + chunk * (dIn << 2), span, tiles);
+    addChunk(encoderTiles, units, dIn, scratch, terms, input + chunk * (dIn << 2), span, packed);
+  }
+  fromTiles(decoderGradient, decoderTiles, units, dOut);
+  fromTiles(encoderGradient, encoderTiles, units, dIn);
+}
+
+/**
+ * Lists the terms of latents [first, last) with rows from `chunk` on, weighted by the records' values, and their gradients beside them: one
+ * latent's behind the other's, as they are read. `sizes` receives how many bytes of terms each latent has, `ends` where they end.
+ */
+function listTerms(
+  first: i32, last: i32, chunk: usize, span: usize, rowOffset: usize, rowCount: usize, recordLatent: usize, recordValue: usize, recordGradient: usize,
+  sizes: usize, ends: usize, firstRecords: usize, terms: usize, gradients: usize, packed: usize,
+): void {
+  const units = <usize>(last - first);
+  memory.fill(sizes, 0, units << 2);
+  for (let row: usize = 0; row < span; row++) {
+    const word = (chunk + row) << 2;
+    const begin = load<i32>(rowOffset + word);
+    const end = begin + load<i32>(rowCount + word);
+    let record = firstRecord(recordLatent, begin, end, first);
+    store<i32>(firstRecords + (row << 2), record);
+    for (; record < end; record++) {
+      const latent = load<i32>(recordLatent + (<usize>record << 2));
+      if (latent >= last) break;
+      const size = sizes + (<usize>(latent - first) << 2);
+      store<i32>(size, load<i32>(size) + <i32>TERM_BYTES);
+    }
+  }
+  let bytes = 0;
+  for (let unit: usize = 0; unit < units << 2; unit += 4) {
+    store<i32>(ends + unit, bytes);
+    bytes += load<i32>(sizes + unit);
+  }
+  for (let row: usize = 0; row < span; row++) {
+    const packedRow = packed + row * COLUMN_BYTES;
+    const word = (chunk + row) << 2;
+    const end = load<i32>(rowOffset + word) + load<i32>(rowCount + word);
+    for (let record = load<i32>(firstRecords + (row << 2)); record < end; record++) {
+      const at = <usize>record << 2;
+      const latent = load<i32>(recordLatent + at);
+      if (latent >= last) break;
+      const endOf = ends + (<usize>(latent - first) << 2);
+      const term = <usize>load<i32>(endOf);
+      setTerm(terms + term, load<f32>(recordValue + at), packedRow);
+      store<f32>(gradients + (term >> 1), load<f32>(recordGradient + at));
+      store<i32>(endOf, <i32>(term + TERM_BYTES));
+    }
+  }
+}
+
+/** Number of tiles of a row of `length` columns, the last one filled up. */
+@inline
+function tilesOf(length: usize): usize {
+  return (length + COLUMNS - 1) / COLUMNS;
+}
+
+/** Rows [units, length] as tiles [tile][unit][COLUMNS]: those of some columns of all units are then read in the order in which they lie. */
+function toTiles(tiles: usize, rows: usize, units: usize, length: usize): void {
+  const stride = length << 2;
+  for (let column: usize = 0; column < stride; column += COLUMN_BYTES, tiles += units * COLUMN_BYTES) {
+    if (stride - column < COLUMN_BYTES) memory.fill(tiles, 0, units * COLUMN_BYTES);
+    copyColumns(tiles, COLUMN_BYTES, rows + column, stride, stride - column, units);
+  }
+}
+
+/** Tiles as rows again, see {@link toTiles}. */
+function fromTiles(rows: usize, tiles: usize, units: usize, length: usize): void {
+  const stride = length << 2;
+  for (let column: usize = 0; column < stride; column += COLUMN_BYTES, tiles += units * COLUMN_BYTES) {
+    copyColumns(rows + column, stride, tiles, COLUMN_BYTES, stride - column, units);
   }
 }
 
@@ -118,68 +187,60 @@ function setTerm(term: usize, weight: f32, row: usize): void {
 }
 
 /**
- * out[u] += Σ weight·(row of x) over the terms of u, one after the other, of which sizes [units] has the bytes. out [units, length];
- * x [span, length], whose packed rows begin at `scratch`, which holds COLUMNS·(span + units) numbers.
+ * sums[u] += Σ weight·(row of x) over the terms of u, one after the other, of which sizes [units] has the bytes; sums in tiles of `units` rows.
+ * x [span, length], whose packed rows begin at `packed`.
  */
-function addChunk(out: usize, units: usize, length: usize, sizes: usize, terms: usize, x: usize, span: usize, scratch: usize): void {
+function addChunk(tiles: usize, units: usize, length: usize, sizes: usize, terms: usize, x: usize, span: usize, packed: usize): void {
   const stride = length << 2;
-  const whole = length / COLUMNS;
-  readAhead(x, span * stride, scratch);
-  for (let column: usize = 0; column < whole; column++, x += COLUMN_BYTES, out += COLUMN_BYTES) {
-    packColumns(scratch, x, stride, span);
-    addTiles(out, stride, units, sizes, terms);
+  readAhead(x, span * stride, packed);
+  // What comes of the columns that fill up the last tile is dropped, but whatever lies there could be numbers that take long to multiply.
+  if (stride < COLUMN_BYTES) memory.fill(packed, 0, span * COLUMN_BYTES);
+  for (let column: usize = 0; column < stride; column += COLUMN_BYTES, tiles += units * COLUMN_BYTES) {
+    copyColumns(packed, COLUMN_BYTES, x + column, stride, stride - column, span);
+    addTiles(tiles, units, sizes, terms);
   }
-  const rest = stride - whole * COLUMN_BYTES;
-  if (rest == 0) return;
-  // What is left over is made up to a tile; what comes of the other columns is dropped.
-  const sums = scratch + span * COLUMN_BYTES;
-  // Whatever lies there could be numbers that take long to multiply.
-  if (whole == 0) memory.fill(scratch, 0, (span + units) * COLUMN_BYTES);
-  copyRows(scratch, COLUMN_BYTES, x, stride, rest, span);
-  copyRows(sums, COLUMN_BYTES, out, stride, rest, units);
-  addTiles(sums, COLUMN_BYTES, units, sizes, terms);
-  copyRows(out, stride, sums, COLUMN_BYTES, rest, units);
 }
 
 /**
  * Reads memory in the order in which it lies, which the processor foresees, so that it is in the second-level cache when the columns of a tile
- * are copied, a few lines of each row: those it would wait for, one row after the other. What `scratch` gets is of no use.
+ * are copied, a few lines of each row: those it would wait for, one row after the other. What `packed` gets is of no use.
  */
-function readAhead(from: usize, bytes: usize, scratch: usize): void {
+function readAhead(from: usize, bytes: usize, packed: usize): void {
   let any = i32x4.splat(0);
   for (const end = from + bytes; from < end; from += LINE) any = v128.or(any, v128.load32_zero(from));
-  v128.store(scratch, any);
+  v128.store(packed, any);
 }
 
-/** Copies the columns of a tile of `rows` rows, `stride` bytes apart, to where they lie side by side. */
-function packColumns(packed: usize, from: usize, stride: usize, rows: usize): void {
-  for (const end = packed + rows * COLUMN_BYTES; packed < end; packed += COLUMN_BYTES, from += stride) {
-    v128.store(packed, v128.load(from));
-    v128.store(packed, v128.load(from, 16), 16);
-    v128.store(packed, v128.load(from, 32), 32);
-    v128.store(packed, v128.load(from, 48), 48);
-    v128.store(packed, v128.load(from, 64), 64);
-    v128.store(packed, v128.load(from, 80), 80);
-    v128.store(packed, v128.load(from, 96), 96);
-    v128.store(packed, v128.load(from, 112), 112);
-    v128.store(packed, v128.load(from, 128), 128);
-    v128.store(packed, v128.load(from, 144), 144);
-    v128.store(packed, v128.load(from, 160), 160);
-    v128.store(packed, v128.load(from, 176), 176);
+/** Copies the columns of a tile, or the `rest` bytes that there are of them, of `rows` rows that lie strides apart. */
+function copyColumns(to: usize, toStride: usize, from: usize, fromStride: usize, rest: usize, rows: usize): void {
+  if (rest < COLUMN_BYTES) {
+    for (let row: usize = 0; row < rows; row++) memory.copy(to + row * toStride, from + row * fromStride, rest);
+    return;
+  }
+  for (const end = to + rows * toStride; to < end; to += toStride, from += fromStride) {
+    v128.store(to, v128.load(from));
+    v128.store(to, v128.load(from, 16), 16);
+    v128.store(to, v128.load(from, 32), 32);
+    v128.store(to, v128.load(from, 48), 48);
+    v128.store(to, v128.load(from, 64), 64);
+    v128.store(to, v128.load(from, 80), 80);
+    v128.store(to, v128.load(from, 96), 96);
+    v128.store(to, v128.load(from, 112), 112);
+    v128.store(to, v128.load(from, 128), 128);
+    v128.store(to, v128.load(from, 144), 144);
+    v128.store(to, v128.load(from, 160), 160);
+    v128.store(to, v128.load(from, 176), 176);
   }
 }
 
-function copyRows(to: usize, toStride: usize, from: usize, fromStride: usize, bytes: usize, rows: usize): void {
-  for (let row: usize = 0; row < rows; row++) memory.copy(to + row * toStride, from + row * fromStride, bytes);
-}
-
-/** A tile for each unit, whose sums lie `stride` bytes apart. */
-function addTiles(out: usize, stride: usize, units: usize, sizes: usize, terms: usize): void {
-  for (const end = sizes + (units << 2); sizes < end; sizes += 4, terms += TERMS_BYTES, out += stride) {
+/** A tile of each unit. */
+function addTiles(out: usize, units: usize, sizes: usize, terms: usize): void {
+  for (const end = sizes + (units << 2); sizes < end; sizes += 4, out += COLUMN_BYTES) {
     const bytes = <usize>load<i32>(sizes);
     if (bytes == 0) continue;
     let term = terms;
     const last = term + bytes;
+    terms = last;
     let a = v128.load(out);
     let b = v128.load(out, 16);
     let c = v128.load(out, 32);

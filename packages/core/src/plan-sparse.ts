@@ -98,7 +98,7 @@ export function addSparse(add: Add, options: PlanOptions, floatBytes: number): D
     add("zeros", "scratch", "float", latents);
     add("recordCursors", "scratch", "int32", workers, ROW_BLOCK + CHAIN_WORDS);
     const gathered = purpose === "train" && storeGradients ? gatheredLatents(setup, workers) : 0;
-    add("recordColumns", "scratch", "float", workers, recordColumnsLength(gathered));
+    add("recordColumns", "scratch", "float", workers, recordColumnsLength(setup.model, gathered));
   }
   if (gate && purpose === "train") {
     add("rowSecondError", "rows", "float", batchRows);
@@ -275,9 +275,12 @@ export function gatheredLatents({ model }: Setup, workers: number): number {
 }
 
 /** Words of scratch for decoding a block of rows by columns, and for gathering `latents` at once: assembly/record-columns.ts. */
-function recordColumnsLength(latents: number): number {
-  const forTiles = (units: number): number => 2 * units + 2 * units * SPAN + COLUMNS * (SPAN + units);
-  return Math.max(forTiles(ROW_BLOCK), forTiles(latents) + latents * SPAN);
+function recordColumnsLength({ dIn, dOut = dIn }: SparseModelSetup, latents: number): number {
+  const packed = COLUMNS * SPAN;
+  const tiles = (units: number, length: number): number => COLUMNS * units * Math.ceil(length / COLUMNS);
+  const forRows = ROW_BLOCK * (2 + 2 * SPAN) + packed + tiles(ROW_BLOCK, dOut);
+  const forLatents = latents * (2 + 3 * SPAN) + SPAN + packed + tiles(latents, dOut) + tiles(latents, dIn);
+  return Math.max(forRows, forLatents);
 }
 
 /** Whether records are sorted by blocks of latents for gathering: where they are few. */

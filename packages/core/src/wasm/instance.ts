@@ -249,7 +249,7 @@ export interface KernelExports {
   rowSquares(x: number, mean: number, dIn: number): number;
   scaleRow(values: number, scale: number, length: number): void;
   gather(...all: readonly [...GatheredFrom, ...GatheredInto]): void;
-  gatherByColumns(...all: readonly [...GatheredFrom, ...GatheredInto]): void;
+  gatherByColumns(...all: readonly [fresh: 0 | 1, ...GatheredFrom, ...GatheredInto]): void;
   gatherSorted(
     first: number,
     last: number,

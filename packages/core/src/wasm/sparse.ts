@@ -179,13 +179,16 @@ export function wasmSparseKernels(
     gatherLatents(arena, step, first, last, firstRow, lastRow, fresh, weights = "both") {
       const [ofDecoder, ofEncoder] = [weights !== "encoder", weights !== "decoder"];
       const row = gradientRow(arena, step, first);
+      const share = arena.control[CONTROL.active] / (latents * lastRow);
+      // Neither this way nor `wasm.gather` has one kind of weights alone: only sorted records are gathered so (latent-passes.ts).
+      const byColumns = manyRecords && plan.storeGradients && share > GATHERED_BY_COLUMNS_SHARE;
       if (fresh && ofDecoder) {
-        wasm.clear(W_dec.gradient + row * outBytes, (last - first) * outBytes);
+        if (!byColumns) wasm.clear(W_dec.gradient + row * outBytes, (last - first) * outBytes);
         arena.activationSum.fill(0, first, last);
         arena.activeCount.fill(0, first, last);
       }
       if (fresh && ofEncoder) {
-        wasm.clear(W_enc.gradient + row * 4 * dIn, (last - first) * 4 * dIn);
+        if (!byColumns) wasm.clear(W_enc.gradient + row * 4 * dIn, (last - first) * 4 * dIn);
         arena.inputGradient.fill(0, first, last);
         for (const { sum } of arena.pulls) sum.fill(0, first, last);
       }
@@ -193,9 +196,6 @@ export function wasmSparseKernels(
         for (const { records, sum } of pulls)
           wasm.gatherPulls(first, last, firstRow, lastRow, rowOffset, rowCount, recordLatent, records, sum);
       }
-      const share = arena.control[CONTROL.active] / (latents * lastRow);
-      // Neither this way nor `wasm.gather` has one kind of weights alone: only sorted records are gathered so (latent-passes.ts).
-      const byColumns = manyRecords && plan.storeGradients && share > GATHERED_BY_COLUMNS_SHARE;
       const gatherPart = (from: number, to: number, seen: number): void => {
         const part = row + from - first;
         const gradients = [
@@ -215,7 +215,7 @@ export function wasmSparseKernels(
         const records = [rowOffset, rowCount, recordLatent, recordValue, recordGradient] as const;
         if (byColumns) {
           const scratch = recordColumns + step.rank * recordColumnsBytes;
-          wasm.gatherByColumns(...range, ...records, ...gradients, scratch);
+          wasm.gatherByColumns(fresh ? 1 : 0, ...range, ...records, ...gradients, scratch);
         } else wasm.gather(...range, ...records, ...gradients, waitingOf(step));
       };
       if (prefixes !== undefined) prefixes.forParts(first, last, gatherPart);
