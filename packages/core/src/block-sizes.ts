@@ -16,9 +16,9 @@ export const LATENT_BLOCK = 48;
 
 /**
  * Blocks of latents that are gathered together, at most, where rows may have many records and gradients are stored: the
- * mini-batch's rows are then read once for 384 latents. See decision 007.
+ * mini-batch's rows are then read once for 576 latents. See decision 007.
  */
-export const GATHERED_BLOCKS = 8;
+export const GATHERED_BLOCKS = 12;
 
 /** Rows of one block of a deep autoencoder's row stage: six panels of 8 going forward, eight tiles of 6 going back. */
 export const DEEP_ROW_BLOCK = 48;
