@@ -91,6 +91,7 @@ async function isUp(): Promise<boolean> {
   server.on("error", () => (gone = true));
   server.on("exit", () => (gone = true));
   for (let i = 0; i < 150 && !gone; i++) {
+    // Refused until the server listens, which is what is waited for.
     const answer = await fetch(endpoint).catch(() => undefined);
     if (answer !== undefined) return true;
     await delay(200);
