@@ -20,7 +20,7 @@ function atStep(
 ): { arena: SparseArena; context: ThreadContext } {
   const setup = setupOf(sparseModel({ latents: LATENTS, ...model }), training);
   const arena = randomSparseArena(setup, 1, { encoder: "screened" });
-  setBatch(arena, new Float32Array(ROWS * setup.model.dIn), step);
+  setBatch(arena, new Float32Array(ROWS * arena.model.dIn), step);
   const context = emptyContext(0, setup);
   setContext(context, arena, 0);
   return { arena, context };
