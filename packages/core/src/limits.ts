@@ -8,11 +8,6 @@ import { integerSums } from "./wasm/integer-sums.ts";
 const ROUNDS = 20_000;
 /** Milliseconds that short runs are repeated for: until V8's compiler has had its turn, on a busy machine, too. */
 const MEASURED_MS = 100;
-/**
- * Code of its own: what is compiled here, for 128-bit vectors, would else be what threads run that are told to use 256 bits later. (A step at L then
- * took 660 ms instead of 250.)
- */
-const APART = true;
 /** 12 chains × 4 lanes × multiply and add. */
 const FLOP_PER_ROUND = 96;
 
@@ -22,7 +17,7 @@ const FLOP_PER_ROUND = 96;
  */
 export function multiplyAddLimit(variant: KernelVariant): number | undefined {
   if (variant === "reference") return undefined;
-  const wasm = instantiate(variant, scratchMemory(), APART);
+  const wasm = instantiate(variant, scratchMemory());
   const seconds = shortest(() => void wasm.multiplyAdds(ROUNDS, 1e-3));
   return (ROUNDS * FLOP_PER_ROUND) / seconds / 1e9;
 }
@@ -57,7 +52,7 @@ export function integerProductRate(variant: KernelVariant): number | undefined {
     take(2 * WIDE_TILE * PANEL * 4),
   ];
   const memory = scratchMemory(end);
-  const wasm = instantiate(variant, memory, APART);
+  const wasm = instantiate(variant, memory);
   const { wideSums, latentLevels } = integerSums(wasm, variant);
   const tile = screenTile(wideSums);
   const rows = new Float32Array(memory.buffer, x, ROWS * DIMENSIONS);

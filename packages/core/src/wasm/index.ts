@@ -18,7 +18,7 @@ export function wasmKernels(
 ): Kernels {
   if (plan.precision !== "float32") throw new Error("internal: the WebAssembly kernels are for float32");
   const { wideSimd = false, wrapFunctions = (functions) => functions } = options;
-  const wasm = wrapFunctions(instantiate(variant, memory));
+  const wasm = wrapFunctions(instantiate(variant, memory, wideSimd));
   const { model } = plan.setup;
   const wide = wideSimd ? 1 : 0;
   const updates = wasmUpdates(plan, wasm, wide);
