@@ -3,6 +3,7 @@ import { type Arena, SUMMARY, SUMMARY_FIELDS } from "@sparseloom/core";
 import type { ScreeningReport } from "./run/result.ts";
 
 export class ScreeningLog {
+  #ofSteps = 0;
   #steps = 0;
   #rows = 0;
   #candidates = 0;
@@ -12,9 +13,10 @@ export class ScreeningLog {
   #missed = 0;
   #active = 0;
 
-  /** Adds a completed step, whose summary is in `slot`; a step that was not screened adds nothing. */
-  add(arena: Arena, slot: number): void {
-    const field = (index: number): number => arena.summaries[slot * SUMMARY_FIELDS + index] as number;
+  /** Adds a completed step, whose summary is in `slot`. */
+  add({ summaries }: Pick<Arena, "summaries">, slot: number): void {
+    this.#ofSteps++;
+    const field = (index: number): number => summaries[slot * SUMMARY_FIELDS + index] as number;
     if (field(SUMMARY.candidates) === 0 && field(SUMMARY.redone) === 0) return;
     this.#steps++;
     this.#rows += field(SUMMARY.rows);
@@ -32,6 +34,7 @@ export class ScreeningLog {
     if (this.#steps === 0) return undefined;
     return {
       steps: this.#steps,
+      ofSteps: this.#ofSteps,
       candidatesPerRow: this.#candidates / this.#rows,
       redoneShare: this.#redone / this.#rows,
       largestError: this.#largestError,

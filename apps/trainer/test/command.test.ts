@@ -216,6 +216,15 @@ describe("train", () => {
     expect(lines.at(-1)?.["loss"]).toBeLessThan(lines[0]?.["loss"] as number);
   });
 
+  it("tells in how many steps rows were screened", async () => {
+    const words = ["--arch", "relu", "--encoder", "screened", "--latents", "64", "--batch", "64"];
+    const { stdout } = await runCli(["train", corpus, ...words, "--examples", "640", "--out", at("dense")]);
+    // Half of all latents are active, which shows at the end of the first step.
+    expect(stdout).toMatch(
+      /^screened encoder: in 1 of 10 steps, as it would not have paid in the others; there [\d.]+ exact values per row, /m,
+    );
+  });
+
   it("takes options from --config, overridden by flags", async () => {
     await writeFile(at("options.json"), JSON.stringify({ latents: 20, k: 2, batch: 100, examples: 300 }));
     const out = at("configured");

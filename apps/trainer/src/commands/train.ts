@@ -190,10 +190,11 @@ function describeScreening({ encoder, screening: report, activationsPerSecond }:
     return encoder === "screened" && activationsPerSecond > 0
       ? ["screened encoder: in no step, as too many latents came into question; no row was audited"]
       : [];
-  const { candidatesPerRow, redoneShare, largestError, auditedRows, recall } = report;
+  const { steps, ofSteps, candidatesPerRow, redoneShare, largestError, auditedRows, recall } = report;
+  const some = `in ${steps} of ${counted(ofSteps, "step")}, as it would not have paid in the others`;
   const audit = recall === undefined ? "" : `; recall ${recall} on ${counted(auditedRows, "audited row")}`;
   return [
-    `screened encoder: ${candidatesPerRow.toFixed(1)} exact values per row, ${(100 * redoneShare).toFixed(2)} % of rows redone, ` +
+    `screened encoder: ${steps < ofSteps ? `${some}; there ` : ""}${candidatesPerRow.toFixed(1)} exact values per row, ${(100 * redoneShare).toFixed(2)} % of rows redone, ` +
       `largest error ${largestError.toFixed(1)} of 7 standard deviations${audit}`,
   ];
 }

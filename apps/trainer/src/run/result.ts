@@ -3,7 +3,9 @@ import type { Encoder, Metrics } from "@sparseloom/core";
 
 /** How the screened encoder did, over the steps of a session that it was used in. */
 export interface ScreeningReport {
+  /** Steps whose rows were screened, which all else is about, and all steps of the session. */
   readonly steps: number;
+  readonly ofSteps: number;
   /** Latents per row whose pre-activation was computed exactly. */
   readonly candidatesPerRow: number;
   /** Share of rows that were encoded by the exact product after all. */
