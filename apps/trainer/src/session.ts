@@ -124,16 +124,17 @@ export async function runToEnd(session: Session): Promise<RunEnd[]> {
 /** What a run came to by its log. */
 function reachedBy(trainee: Trainee, { options, kernels }: Session): TrainResult {
   const { runDirectory, config, start, model } = trainee.run;
-  const { screening, seconds } = trainee;
+  const { screening } = trainee;
+  const seconds = start.seconds + trainee.seconds;
   const last = trainee.log.last ?? { loss: NaN, mse: NaN, fvu: NaN, l0: NaN, dead: 0 };
   return {
     runDirectory,
     complete: trainee.step === config.totalSteps,
     steps: trainee.step,
     examples: trainee.examples,
-    seconds: start.seconds + seconds,
+    seconds,
     filteredRows: config.corpus.filteredRows,
-    activationsPerSecond: seconds > 0 ? (trainee.examples - start.examples) / seconds : 0,
+    activationsPerSecond: seconds > 0 ? trainee.examples / seconds : 0,
     loss: last.loss,
     mse: last.mse,
     fvu: last.fvu,
@@ -141,6 +142,7 @@ function reachedBy(trainee: Trainee, { options, kernels }: Session): TrainResult
     dead: last.dead,
     deadWindow: config.setup.training.deadWindow,
     workers: options.workers,
+    wideSimd: options.experimentalWideSimd,
     encoder: model.arena.plan.encoder,
     ...(screening === undefined ? {} : { screening }),
     kernelVariant: kernels,

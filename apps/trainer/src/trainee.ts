@@ -37,7 +37,7 @@ export class Trainee implements AsyncDisposable {
   /** Examples of these steps. */
   examples: number;
   readonly #around: Surroundings;
-  readonly #screening: ScreeningLog = new ScreeningLog();
+  readonly #screening: ScreeningLog;
   /** Global index of the first row of the mini-batch in each slot, to name its source. */
   readonly #firstRowIds: Float64Array;
   /** Steps whose summaries have been taken in. */
@@ -45,6 +45,8 @@ export class Trainee implements AsyncDisposable {
   /** Jobs of the model in this session that were no training steps. */
   #otherJobs = 0;
   #began: number | undefined;
+  /** Seconds of training in this session when all steps were last complete. */
+  #settledAt = 0;
 
   private constructor(run: Run, log: MetricsLog, around: Surroundings) {
     this.run = run;
@@ -52,6 +54,7 @@ export class Trainee implements AsyncDisposable {
     this.step = run.start.step;
     this.examples = run.start.examples;
     this.#seen = run.start.step;
+    this.#screening = new ScreeningLog(run.start.screening);
     this.#around = around;
     this.#firstRowIds = new Float64Array(run.model.arena.plan.slots);
   }
@@ -69,7 +72,7 @@ export class Trainee implements AsyncDisposable {
   }
 
   get screening(): ScreeningReport | undefined {
-    return this.#screening.report();
+    return this.run.model.arena.plan.encoder === "screened" ? this.#screening.report() : undefined;
   }
 
   /** Starts the clock, unless it runs already. */
@@ -112,6 +115,7 @@ export class Trainee implements AsyncDisposable {
   async settle(): Promise<void> {
     await this.run.model.waitFor(this.run.model.published);
     await this.takeIn();
+    this.#settledAt = this.seconds;
   }
 
   /** Where the run stands, once it is settled. */
@@ -122,6 +126,7 @@ export class Trainee implements AsyncDisposable {
       position,
       seconds: this.run.start.seconds + this.seconds,
       pending: this.log.pending,
+      screening: this.#screening.sums,
     };
   }
 
@@ -139,17 +144,17 @@ export class Trainee implements AsyncDisposable {
     await saveCheckpoint(runDirectory, model.arena, this.state(position), keepCheckpoints);
   }
 
-  /** Writes a line for the steps since the last one, if there are any. */
+  /** Writes a line for the steps since the last one, if there are any. Needs a settled run; what was saved since takes no time of theirs. */
   async finishLog(): Promise<void> {
-    if (this.log.pending.steps > 0) await this.#writeMetrics(this.step);
+    if (this.log.pending.steps > 0) await this.#writeMetrics(this.step, this.#settledAt);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.log[Symbol.asyncDispose]();
   }
 
-  async #writeMetrics(steps: number): Promise<void> {
-    const metrics = await this.log.write(steps, this.seconds, this.run.start.seconds);
+  async #writeMetrics(steps: number, seconds: number = this.seconds): Promise<void> {
+    const metrics = await this.log.write(steps, seconds, this.run.start.seconds);
     this.#around.onMetrics?.(metrics, this.run.config);
   }
 

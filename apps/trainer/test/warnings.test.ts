@@ -115,7 +115,7 @@ it("warns of an audit when a run of the exact encoder is resumed", async () => {
   const notices: string[] = [];
   await resume(at("exact"), { audit: 1, stopAt: 2 }, { onNotice: (line) => notices.push(line) });
   expect(notices).toEqual([
-    "warning: --audit does nothing: the run has --encoder exact; --encoder screened can be audited",
+    "warning: --audit does nothing: rows are encoded exactly, by --encoder exact; --encoder screened can be audited",
   ]);
 });
 

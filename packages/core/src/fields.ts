@@ -62,7 +62,7 @@ export const SUMMARY = {
   dead: 4,
   learningRate: 5,
   rows: 6,
-  /** Pre-activations that the screened encoder computed exactly, summed over rows; 0 when the step was not screened. */
+  /** Pre-activations that the screened encoder computed exactly, summed over rows. 0, like the fields up to `missed`, when the step was not screened. */
   candidates: 7,
   /** Rows of a screened step that were encoded by the exact product. */
   redone: 8,
@@ -80,6 +80,8 @@ export const SUMMARY = {
   power: 14,
   /** Latents selected per row, as annealed; 0 where the architecture has no k. */
   k: 15,
+  /** Rows that were screened: all but those that were redone; 0 when the step was not screened. */
+  screened: 16,
 } as const;
 
 /** Number of fields of a step's summary. */

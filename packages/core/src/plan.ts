@@ -183,9 +183,10 @@ function tooLarge(options: PlanOptions, plan: Plan): OptionError {
     if (layOut(smaller).byteLength <= MEMORY_LIMIT_BYTES) fits = latents;
     else tooMany = latents;
   }
+  const { batchRows } = options.setup.training;
   const advice =
     fits > 0
       ? `the largest number of latents that fits is ${fits}`
-      : `no number of latents fits: use a smaller mini-batch than ${options.setup.training.batchRows} rows`;
+      : `no number of latents fits: use ${batchRows > 1 ? `a smaller mini-batch than ${batchRows} rows, or ` : ""}activations of fewer dimensions than ${model.dIn}`;
   return new OptionError("latents", `${needs}; ${advice}`);
 }

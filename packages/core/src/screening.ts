@@ -122,6 +122,7 @@ export function summariseScreening(
     SUMMARY.screeningError,
     SUMMARY.audited,
     SUMMARY.missed,
+    SUMMARY.screened,
   ]) {
     summaries[at + field] = 0;
   }
@@ -147,6 +148,7 @@ export function summariseScreening(
   summaries[at + SUMMARY.screeningError] = error;
   summaries[at + SUMMARY.audited] = audited;
   summaries[at + SUMMARY.missed] = missed;
+  summaries[at + SUMMARY.screened] = rows - redone;
   if (!pays(costs, candidates / (rows * model.latents), redone / rows)) control[CONTROL.screening] = 0;
 }
 

@@ -17,12 +17,12 @@ import type { TrainOptions } from "../options.ts";
 import { counted, formatCount } from "../progress.ts";
 import { describeOptimizer, updatesOf } from "../run/learning-rate.ts";
 import { Team } from "../team/team.ts";
-import { parseCount } from "./arguments.ts";
+import { parseCount, parseWorkers } from "./arguments.ts";
 
 interface DoctorFlags {
   readonly d: number;
   readonly latents: number;
-  readonly k: number;
+  readonly k?: number;
   readonly batch: number;
   readonly workers: number;
   readonly optimizer: TrainOptions["optimizer"];
@@ -59,7 +59,7 @@ interface DoctorReport {
     /** Memory of the run, in MB. */
     readonly arenaMb: number;
     readonly activationsPerSecond: number;
-    /** 2·d·latents per activation as a multiple of one core's limit times the workers. */
+    /** 2·d·latents per activation as a multiple of the limit of all cores that the workers can be on. */
     readonly shareOfLimit: number | null;
   };
 }
@@ -80,9 +80,9 @@ export function defineDoctor(command: Command): void {
   command
     .option("--d <n>", "dimension of the activations", parseCount, 768)
     .option("--latents <n>", "number of dictionary units", parseCount, 12_288)
-    .option("--k <n>", "active latents per row", parseCount, 32)
+    .option("--k <n>", "active latents per row (default 32, or all latents)", parseCount)
     .option("--batch <n>", "rows of a mini-batch", parseCount, 4096)
-    .option("--workers <n>", "worker threads", parseCount, availableParallelism())
+    .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
     .addOption(
       new Option("--optimizer <name>", "what turns gradients into updates")
         .choices(["adam", "signum", "signum-schedule-free", "muon"])
@@ -99,9 +99,11 @@ export function defineDoctor(command: Command): void {
 }
 
 async function examine(flags: DoctorFlags): Promise<DoctorReport> {
-  const { d, latents, k, batch, workers } = flags;
+  const { d, latents, batch, workers } = flags;
+  const k = flags.k ?? Math.min(32, latents);
   const wideSimd = flags.experimentalWideSimd ?? false;
-  const setup = setupOf(flags);
+  const cores = availableParallelism();
+  const setup = setupOf(flags, k);
   const kernelVariant = bestKernelVariant();
   const encoder = chooseEncoder("auto", setup.model, kernelVariant);
   const plan = planRun({ setup, workers, encoder });
@@ -111,7 +113,7 @@ async function examine(flags: DoctorFlags): Promise<DoctorReport> {
   const seconds = await timeStep(plan, wideSimd);
   return {
     cpu: cpus()[0]?.model ?? "unknown",
-    cores: availableParallelism(),
+    cores,
     node: process.version,
     v8: process.versions.v8,
     memoryGiB: { total: totalmem() / 2 ** 30, free: freemem() / 2 ** 30 },
@@ -129,12 +131,15 @@ async function examine(flags: DoctorFlags): Promise<DoctorReport> {
       encoder,
       arenaMb: bytesByRole(plan).reduce((sum, [, bytes]) => sum + bytes, 0) / 1e6,
       activationsPerSecond: batch / seconds,
-      shareOfLimit: limit === null ? null : (2 * d * latents * batch) / seconds / 1e9 / (limit * workers),
+      shareOfLimit:
+        limit === null
+          ? null
+          : (2 * d * latents * batch) / seconds / 1e9 / (limit * Math.min(workers, cores)),
     },
   };
 }
 
-function setupOf({ d, latents, k, batch, optimizer }: DoctorFlags): Setup {
+function setupOf({ d, latents, batch, optimizer }: DoctorFlags, k: number): Setup {
   const schedule = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 2 * FIRST_STEP });
   return {
     model: {

@@ -14,6 +14,7 @@ import { flagOf } from "../options/describe-issue.ts";
 import { counted, formatCount, Progress } from "../progress.ts";
 import { readRunConfig, type RunConfig } from "../run/config.ts";
 import { describeOptimizer, describeRate } from "../run/learning-rate.ts";
+import { describeScreening } from "../run/describe-screening.ts";
 import { describeWindows } from "../run/describe-windows.ts";
 import type { ModelSetup } from "@sparseloom/core";
 import type { StepMetrics } from "../run/metrics-log.ts";
@@ -185,20 +186,6 @@ function describeRun({ setup, corpus, totalExamples, totalSteps, options }: RunC
   );
 }
 
-function describeScreening({ encoder, screening: report, activationsPerSecond }: TrainResult): string[] {
-  if (report === undefined)
-    return encoder === "screened" && activationsPerSecond > 0
-      ? ["screened encoder: in no step, as too many latents came into question; no row was audited"]
-      : [];
-  const { steps, ofSteps, candidatesPerRow, redoneShare, largestError, auditedRows, recall } = report;
-  const some = `in ${steps} of ${counted(ofSteps, "step")}, as it would not have paid in the others`;
-  const audit = recall === undefined ? "" : `; recall ${recall} on ${counted(auditedRows, "audited row")}`;
-  return [
-    `screened encoder: ${steps < ofSteps ? `${some}; there ` : ""}${candidatesPerRow.toFixed(1)} exact values per row, ${(100 * redoneShare).toFixed(2)} % of rows redone, ` +
-      `largest error ${largestError.toFixed(1)} of 7 standard deviations${audit}`,
-  ];
-}
-
 function describeDead({ dead, deadWindow, examples }: TrainResult, latents: number): string {
   const last = deadWindow === 1 ? "example" : `${formatCount(deadWindow)} examples`;
   return examples < deadWindow
@@ -213,7 +200,7 @@ export function describeResult(result: TrainResult, model: ModelSetup): string {
     `${name}: FVU ${fvu.toFixed(3)}${sparse ? `, L0 ${l0.toFixed(1)}` : ""}`;
   return [
     `${result.complete ? "trained" : "stopped after"} ${counted(result.steps, "step")}, ${counted(result.examples, "example")} in ` +
-      `${result.seconds.toFixed(1)} s (${formatCount(result.activationsPerSecond)} activations/s, ${counted(result.workers, "worker")})`,
+      `${result.seconds.toFixed(1)} s (${formatCount(result.activationsPerSecond)} activations/s, ${counted(result.workers, "worker")}${result.wideSimd ? ", 256-bit vectors" : ""})`,
     ...(result.filteredRows > 0
       ? [`row filters left out ${counted(result.filteredRows, "training row")} of each epoch`]
       : []),
@@ -221,7 +208,12 @@ export function describeResult(result: TrainResult, model: ModelSetup): string {
     ...(result.heldOut === undefined
       ? []
       : [`${set("held-out rows", result.heldOut)} (${counted(result.heldOut.rows, "row")})`]),
-    ...(sparse ? [...describeScreening(result), describeDead(result, model.latents)] : []),
+    ...(sparse
+      ? [
+          ...describeScreening(result.screening === undefined ? [] : [result.screening]),
+          describeDead(result, model.latents),
+        ]
+      : []),
     result.complete
       ? `run directory: ${result.runDirectory}`
       : `continue with: sparseloom train --resume ${shellQuoted(result.runDirectory)}`,

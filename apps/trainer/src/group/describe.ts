@@ -1,6 +1,7 @@
 /** A group's models as a table and a chart over L0, for people. */
 import { shellQuoted } from "../errors.ts";
 import { counted, formatCount } from "../progress.ts";
+import { describeScreening } from "../run/describe-screening.ts";
 import { formatTable } from "../table.ts";
 import { type GroupModel, type GroupResult, l0Of } from "./summary.ts";
 
@@ -54,6 +55,7 @@ const OF_LATENTS: readonly Measure[] = [
 export function describeGroup({ models, sparse, diverged, directory, complete }: GroupResult): string {
   return [
     ...(models.length === 0 ? [] : chart(models, sparse)),
+    ...describeScreening(models.flatMap(({ screening }) => screening ?? [])),
     ...diverged.map(({ name, reason }) => `${name} was given up: ${reason}`),
     complete
       ? `run directories: ${directory}`

@@ -16,6 +16,7 @@ import {
 import type { StreamPosition } from "@sparseloom/data";
 import { z } from "zod";
 import { DivergedError, RunError } from "../errors.ts";
+import { NOTHING_SCREENED, type ScreeningSums } from "../screening-log.ts";
 import { NOTHING_PENDING, type PendingMetrics } from "./metrics-log.ts";
 import { writeFolder } from "./write-folder.ts";
 
@@ -31,6 +32,8 @@ export interface RunState {
   readonly seconds: number;
   /** Steps that are not in a line of `metrics.jsonl` yet. */
   readonly pending: PendingMetrics;
+  /** What steps reported on their screening. */
+  readonly screening: ScreeningSums;
 }
 
 /** Where a new run stands. */
@@ -40,6 +43,7 @@ export const RUN_START: RunState = {
   position: { epoch: 0, window: 0, offset: 0 },
   seconds: 0,
   pending: NOTHING_PENDING,
+  screening: NOTHING_SCREENED,
 };
 
 const stateSchema = z.object({
@@ -59,6 +63,19 @@ const stateSchema = z.object({
     k: z.number().default(0),
     gradientNorm: z.number().default(0),
   }),
+  screening: z
+    .object({
+      ofSteps: z.number(),
+      steps: z.number(),
+      rows: z.number(),
+      candidates: z.number(),
+      redone: z.number(),
+      largestError: z.number(),
+      audited: z.number(),
+      missed: z.number(),
+      active: z.number(),
+    })
+    .default(NOTHING_SCREENED),
 });
 const manifestSchema = z.record(z.string(), z.object({ bytes: z.number(), sha256: z.string() }));
 

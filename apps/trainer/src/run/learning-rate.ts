@@ -112,5 +112,5 @@ export function describeOptimizer({ optimizer, batchRows }: TrainingSetup, model
   if (name !== "muon") return name;
   const { multiplyAdds, share } = muonCost(model, batchRows);
   const of = model.kind === "deep" ? "the forward products" : "the encoder's product";
-  return `muon (${((2 * multiplyAdds) / 1e9).toPrecision(3)} GFLOP more per step, ${share.toPrecision(2)} times ${of})`;
+  return `muon (${((2 * multiplyAdds) / 1e9).toPrecision(3)} GFLOP more per step, ${Number(share.toPrecision(2))} times ${of})`;
 }

@@ -1,9 +1,9 @@
 /** What a training run came to. */
 import type { Encoder, Metrics } from "@sparseloom/core";
 
-/** How the screened encoder did, over the steps of a session that it was used in. */
+/** How the screened encoder did, over all sessions of the run. */
 export interface ScreeningReport {
-  /** Steps whose rows were screened, which all else is about, and all steps of the session. */
+  /** Steps with rows that were screened, which all else is about, and all steps. */
   readonly steps: number;
   readonly ofSteps: number;
   /** Latents per row whose pre-activation was computed exactly. */
@@ -39,6 +39,7 @@ export interface TrainResult {
   readonly filteredRows: number;
   /** Seconds of training, over all sessions of the run. */
   readonly seconds: number;
+  /** Over all sessions, too. */
   readonly activationsPerSecond: number;
   /** Loss of the last logged steps. */
   readonly loss: number;
@@ -58,10 +59,13 @@ export interface TrainResult {
   readonly threshold?: ThresholdReport;
   /** BatchTopK: training and held-out rows again, with latents selected over mini-batches as in training. */
   readonly overBatch?: { readonly training: Metrics; readonly heldOut?: Metrics };
+  /** Of this session, as the encoder and 256-bit vectors. */
   readonly workers: number;
+  /** Whether kernels had 256-bit vectors, by an experimental flag of V8. */
+  readonly wideSimd: boolean;
   /** How pre-activations were found. */
   readonly encoder: Encoder;
-  /** Of this session, when rows were screened. */
+  /** Absent where this session's encoder is the exact one, and before the first step. */
   readonly screening?: ScreeningReport;
   readonly kernelVariant: string;
 }

@@ -31,7 +31,7 @@ export function auditWarnings(
   const why = !canScreen(model, kernels)
     ? `kernels ${kernels} cannot screen rows`
     : asked === "exact"
-      ? "the run has --encoder exact; --encoder screened can be audited"
+      ? "rows are encoded exactly, by --encoder exact; --encoder screened can be audited"
       : `--encoder auto takes the exact product for ${model.dIn} dimensions, ${counted(model.latents, "latent")}` +
         `${model.k > 0 ? ` and k ${model.k}` : ""}; --encoder screened can be audited`;
   return [`warning: --audit does nothing: ${why}`];
