@@ -116,7 +116,9 @@ export function addFlags(
           ? new Option(flagOf(key).replace("--", "--no-"), `do not ${description}`)
           : new Option(flagOf(key), description),
       );
-      if (fallback === true) command.addOption(new Option(flagOf(key)).hideHelp());
+      // The other way round, too: what a preset or a resumed run has can be undone.
+      const opposite = fallback === true ? flagOf(key) : flagOf(key).replace("--", "--no-");
+      command.addOption(new Option(opposite).hideHelp());
       continue;
     }
     const argument = choices === undefined ? ARGUMENTS[kind] : inside ? `<${choices.join("|")}>` : "<name>";

@@ -45,6 +45,8 @@ export interface InspectReport {
   readonly filteredRows: number;
   readonly latents: number;
   readonly neverActive: number;
+  /** Active, but on too few rows to show: fewer than `top`. */
+  readonly rarelyActive: number;
   /** Name of the label column; null when the corpus has none and rows are named by their index. */
   readonly label: string | null;
   /** The most coherent features first. */
@@ -123,6 +125,7 @@ export async function inspect(
     filteredRows: stream.filteredRows,
     latents: model.latents,
     neverActive: found.neverActive,
+    rarelyActive: model.latents - found.neverActive - active.length,
     label,
     features: chosen.map(({ latent, coherence }) => ({
       latent,

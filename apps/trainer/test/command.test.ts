@@ -223,6 +223,17 @@ describe("train", () => {
     expect(stdout).toMatch(/^screened encoder(: in no step|, in 1 of 10 steps)/m);
   });
 
+  it("resumes a run with 256-bit vectors without them", async () => {
+    const run = async (...words: string[]): Promise<unknown> =>
+      JSON.parse((await runCli(["train", ...words, "--json"])).stdout);
+    const out = at("wide");
+    const begun = ["--examples", "640", "--stop-at", "5", "--out", out, "--experimental-wide-simd"];
+    expect(await run(corpus, ...small, ...begun)).toMatchObject({ steps: 5, wideSimd: true });
+    expect(await run("--resume", out, "--stop-at", "7")).toMatchObject({ steps: 7, wideSimd: true });
+    const undone = await run("--resume", out, "--no-experimental-wide-simd");
+    expect(undone).toMatchObject({ steps: 10, wideSimd: false });
+  });
+
   it("takes options from --config, overridden by flags", async () => {
     await writeFile(at("options.json"), JSON.stringify({ latents: 20, k: 2, batch: 100, examples: 300 }));
     const out = at("configured");

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { evaluateModel } from "../src/eval/evaluate-model.ts";
+import { describeFeatures } from "../src/commands/inspect.ts";
 import { inspect } from "../src/inspect.ts";
 import { RequestError } from "../src/errors.ts";
 import { checkTrainRequest } from "../src/options.ts";
@@ -93,6 +94,16 @@ describe("inspect", () => {
     const report = await inspect(at("run"), [corpus], { features: 5, top: 4, rows: 3000, workers: 2 });
     expect(Math.min(...report.features.map(({ density }) => density))).toBeGreaterThan(0.05);
     expect(report.features).toHaveLength(5);
+    expect(report.rarelyActive).toBe(0);
+  });
+
+  it("says how many features have too few rows to be shown", async () => {
+    const report = await inspect(at("run"), [corpus], { features: 5, top: 1000, rows: 3000, workers: 2 });
+    expect(report.features).toHaveLength(0);
+    expect(report.rarelyActive + report.neverActive).toBe(report.latents);
+    expect(describeFeatures(report)).toMatch(
+      new RegExp(`^0 of .*, ${report.rarelyActive} on fewer rows than --top and left out\\)$`, "m"),
+    );
   });
 });
 

@@ -63,6 +63,10 @@ export function describeFeatures(report: InspectReport): string {
     feature.coherence.toFixed(2),
     feature.top.map(({ label }) => label).join(", "),
   ]);
-  const head = `${report.features.length} of ${counted(report.latents, "feature")}, the most coherent first (${counted(report.rows, "row")}${describeFiltered(report.filteredRows)}, ${formatCount(report.neverActive)} never active)`;
+  const rare =
+    report.rarelyActive > 0
+      ? `, ${formatCount(report.rarelyActive)} on fewer rows than --top and left out`
+      : "";
+  const head = `${report.features.length} of ${counted(report.latents, "feature")}, the most coherent first (${counted(report.rows, "row")}${describeFiltered(report.filteredRows)}, ${formatCount(report.neverActive)} never active${rare})`;
   return `${head}\n${formatTable(["feature", "active", "coherence", `top ${report.label ?? "rows"}`], rows)}`;
 }
