@@ -142,7 +142,7 @@ function reachedBy(trainee: Trainee, { options, kernels }: Session): TrainResult
     dead: last.dead,
     deadWindow: config.setup.training.deadWindow,
     workers: options.workers,
-    wideSimd: options.experimentalWideSimd,
+    wideSimd: options.experimentalWideSimd && kernels !== "reference",
     encoder: model.arena.plan.encoder,
     ...(screening === undefined ? {} : { screening }),
     kernelVariant: kernels,

@@ -65,15 +65,15 @@ interface DoctorReport {
 }
 
 /**
- * The first step's rows, and milliseconds in which steps are not timed: V8 compiles for about as long. Steps at L right after the first took
- * a quarter longer than those of a run.
+ * Steps of so few rows go before those that are timed, for milliseconds in which V8 compiles and screening chooses how to add up: right after the first,
+ * steps at L took a quarter longer than those of a run.
  */
 const WARMUP_ROWS = 1024;
 const WARMUP_MS = 1500;
 /** Steps that are timed: until one more would take the time beyond this, but one at least. */
 const TIMED_MS = 2000;
-/** In the middle of a run: screening's factors are made at the first step, then not before step 2,048. */
-const FIRST_STEP = 1025;
+/** The number of all of these steps: in the middle of a run, where screening's factors are made at the first of a process only. */
+const STEP = 1025;
 
 /** Adds arguments, options and the action to `command`. */
 export function defineDoctor(command: Command): void {
@@ -140,7 +140,7 @@ async function examine(flags: DoctorFlags): Promise<DoctorReport> {
 }
 
 function setupOf({ d, latents, batch, optimizer }: DoctorFlags, k: number): Setup {
-  const schedule = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 2 * FIRST_STEP });
+  const schedule = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 2 * STEP });
   return {
     model: {
       kind: "sparse",
@@ -168,21 +168,23 @@ async function timeStep(plan: Plan, wideSimd: boolean): Promise<number> {
   const { batchRows } = plan.setup.training;
   initialise(team.arena, { seed: 0 });
   for (const slot of team.arena.slots) for (let i = 0; i < slot.length; i++) slot[i] = Math.random() - 0.5;
-  const timeOf = async (step: number, rows: number): Promise<number> => {
+  const timeOf = async (rows: number): Promise<number> => {
     await team.freeSlot();
     const began = performance.now();
-    team.publish({ step, rows, examplesBefore: step * batchRows, train: true });
+    team.publish({ step: STEP, rows, examplesBefore: STEP * batchRows, train: true });
     await team.waitFor(team.published);
     return performance.now() - began;
   };
-  let step = FIRST_STEP;
-  const began = performance.now();
-  await timeOf(step++, Math.min(WARMUP_ROWS, batchRows));
-  while (performance.now() - began < WARMUP_MS) await timeOf(step++, batchRows);
+  const warm = performance.now() + WARMUP_MS;
+  do await timeOf(Math.min(WARMUP_ROWS, batchRows));
+  while (performance.now() < warm);
   const times: number[] = [];
-  for (let spent = 0; times.length === 0 || spent + times[0] <= TIMED_MS; spent += times.at(-1)!) {
-    times.push(await timeOf(step++, batchRows));
-  }
+  let spent = 0;
+  do {
+    const ms = await timeOf(batchRows);
+    times.push(ms);
+    spent += ms;
+  } while (spent + times[0] <= TIMED_MS);
   await team.stop();
   return times.sort((a, b) => a - b)[Math.floor(times.length / 2)] / 1000;
 }
