@@ -1,6 +1,6 @@
-/** The process in which one variant is measured: opens the benchmarks of a suite at a shape, then times them one run at a time. */
+/** The process in which one variant is measured: opens the benchmarks of a suite at a shape, then times them when asked. */
 import { answerLines } from "./line-process.ts";
-import { type Benchmark, type Description, type Sample, timeOnce } from "./measure.ts";
+import { type Benchmark, type Description, type Sample, timeRuns } from "./measure.ts";
 import type { Shape } from "./shapes.ts";
 import { kernelBenchmarks, limitMeter } from "./suites/kernels.ts";
 import { stepBenchmarks } from "./suites/step.ts";
@@ -11,8 +11,8 @@ export type Question =
   | {
       readonly open: { readonly suite: "kernels" | "step"; readonly shape: Shape; readonly variant: Variant };
     }
-  /** Time the benchmark of this index once. */
-  | { readonly run: number }
+  /** Time runs of the benchmark of this index for so many milliseconds, one at least. */
+  | { readonly run: number; readonly atLeastMs: number }
   /** Let go of the memory of the benchmark of this index. */
   | { readonly release: number }
   /** Measure the FMA limit. */
@@ -43,7 +43,7 @@ export function createHost(): (question: Question) => Promise<Opened | Timed | L
       meter ??= limitMeter();
       return { limit: meter() };
     }
-    if ("run" in question) return timeOnce(benchmarkOf(question.run));
+    if ("run" in question) return timeRuns(benchmarkOf(question.run), question.atLeastMs);
     if ("release" in question) {
       benchmarkOf(question.release).release?.();
       return {};

@@ -34,20 +34,37 @@ export interface Benchmark extends Description {
 /** How rates are given: 10⁹ floating-point operations per second, or activations per second. */
 export type RateUnit = "GFLOP/s" | "activations/s";
 
-/** One timed run. */
+/** What was timed: one run, or as many as fill a while. */
 export interface Sample {
+  /** Milliseconds of a run, the median of several. */
   readonly ms: number;
   readonly parts: Readonly<Record<string, number>>;
 }
 
-/** Times one run. Throws what the benchmark throws. */
-export function timeOnce(benchmark: Benchmark): Sample {
+/** A sample of a round, with the FMA limit measured right before and after it (their mean), 10⁹ operations per second. */
+export interface RoundSample extends Sample {
+  readonly limit: number;
+}
+
+/** Times runs for `atLeastMs`, one at least. Throws what the benchmark throws. */
+export function timeRuns(benchmark: Benchmark, atLeastMs: number): Sample {
   const { name, shape, prepare, run, parts } = benchmark;
-  const bench = new Bench({ iterations: 1, time: 0, warmup: false, throws: true });
-  bench.add(name, run, { async: false, ...(prepare === undefined ? {} : { beforeEach: prepare }) });
+  const partsOfRuns: Readonly<Record<string, number>>[] = [];
+  const bench = new Bench({ iterations: 1, time: atLeastMs, warmup: false, throws: true });
+  bench.add(name, run, {
+    async: false,
+    ...(prepare === undefined ? {} : { beforeEach: prepare }),
+    ...(parts === undefined ? {} : { afterEach: () => void partsOfRuns.push(parts()) }),
+  });
   const [task] = bench.runSync();
   if (task?.result.state !== "completed") throw new Error(`${name} at ${shape} did not complete`);
-  return { ms: task.result.latency.p50, parts: parts?.() ?? {} };
+  return { ms: task.result.latency.p50, parts: medianParts(partsOfRuns) };
+}
+
+/** Medians of parts by name; one that is missing from some counts as 0 there. */
+function medianParts(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const names = new Set(all.flatMap((parts) => Object.keys(parts)));
+  return Object.fromEntries([...names].map((name) => [name, median(all.map((parts) => parts[name] ?? 0))]));
 }
 
 /** What was measured. */
@@ -59,9 +76,9 @@ export interface Measurement extends Description {
   readonly maxMs: number;
   /** Work per second of the median run. */
   readonly rate: number;
-  /** The FMA limit measured between the same runs, 10⁹ floating-point operations per second; 0 where none is known. */
+  /** Median of the FMA limit measured around the samples, 10⁹ floating-point operations per second. */
   readonly limit: number;
-  /** Operations per second of the median run as a multiple of `limit`; 0 where it is not known. */
+  /** Median over rounds of operations per second as a multiple of the limit around them. */
   readonly share: number;
   /** Median over rounds of the time of the benchmark that this one is instead of, by this one's; 0 where there is none. */
   readonly timesFaster: number;
@@ -77,36 +94,27 @@ export function median(values: readonly number[]): number {
   return Number.isInteger(middle) ? (sorted[middle - 1]! + sorted[middle]!) / 2 : sorted[middle - 0.5]!;
 }
 
-/**
- * The figures of a benchmark from its samples, the limits (GFLOP/s) measured between them, and the samples of the same
- * rounds of what it is instead of.
- */
+/** The figures of a benchmark from its samples, and those of the same rounds of what it is instead of. */
 export function summarise(
   description: Description,
-  samples: readonly Sample[],
-  limits: readonly number[],
+  samples: readonly RoundSample[],
   others?: readonly Sample[],
 ): Measurement {
   const times = samples.map(({ ms }) => ms);
   const medianMs = median(times);
   const { work, unit, equivalentFlop } = description;
   const perSecond = work / (medianMs / 1000);
-  const rate = unit === "GFLOP/s" ? perSecond / 1e9 : perSecond;
   const flop = equivalentFlop ?? (unit === "GFLOP/s" ? work : 0);
-  const limit = limits.length === 0 ? 0 : median(limits);
-  const names = [...new Set(samples.flatMap(({ parts }) => Object.keys(parts)))];
   return {
     ...description,
     rounds: samples.length,
     medianMs,
     minMs: Math.min(...times),
     maxMs: Math.max(...times),
-    rate,
-    limit,
-    share: limit === 0 ? 0 : flop / (medianMs / 1000) / 1e9 / limit,
+    rate: unit === "GFLOP/s" ? perSecond / 1e9 : perSecond,
+    limit: median(samples.map(({ limit }) => limit)),
+    share: median(samples.map(({ ms, limit }) => flop / ms / 1e6 / limit)),
     timesFaster: others === undefined ? 0 : median(samples.map(({ ms }, round) => others[round]!.ms / ms)),
-    parts: Object.fromEntries(
-      names.map((name) => [name, median(samples.map(({ parts }) => parts[name] ?? 0))]),
-    ),
+    parts: medianParts(samples.map(({ parts }) => parts)),
   };
 }

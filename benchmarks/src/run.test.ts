@@ -10,7 +10,7 @@ import { benchCommand } from "./command.ts";
 import { formatEnvironment, readEnvironment } from "./environment.ts";
 import { createHost, type Limit, type Opened, type Timed } from "./host.ts";
 import { lastWords, LineProcess, LineProcessError } from "./line-process.ts";
-import { median, summarise, timeOnce } from "./measure.ts";
+import { median, summarise, timeRuns } from "./measure.ts";
 import { type Report, runSuites } from "./run.ts";
 import { deepWidths, SHAPES, type Shape } from "./shapes.ts";
 import { Stopwatch } from "./stopwatch.ts";
@@ -26,6 +26,7 @@ const TINY: Shape = {
   rows: 40,
   referenceRows: 20,
   rounds: 3,
+  sampleMs: 0,
   warmupMs: 0,
   trainerSteps: { warmup: 4, timed: 5 },
   densities: [0.25],
@@ -77,13 +78,13 @@ await test("both suites measure every kernel and every training step of every va
 
 await test("a host times what it has opened, and refuses what it has not", async () => {
   const ask = createHost();
-  await assert.rejects(ask({ run: 0 }), /there is no benchmark 0/);
+  await assert.rejects(ask({ run: 0, atLeastMs: 0 }), /there is no benchmark 0/);
   const opened = (await ask({ open: { suite: "step", shape: TINY, variant: "reference" } })) as Opened;
   assert.deepEqual(
     opened.benchmarks.map(({ name, rows }) => [name, rows]),
     STEPS.filter((name) => !name.includes("screened")).map((name) => [name, TINY.referenceRows]),
   );
-  const { ms, parts } = (await ask({ run: 0 })) as Timed;
+  const { ms, parts } = (await ask({ run: 0, atLeastMs: 0 })) as Timed;
   assert.ok(ms > 0);
   assert.deepEqual(Object.keys(parts), ["rows", "decode", "latents", "decoder bias", "rows/selection"]);
   assert.ok(parts["rows/selection"]! <= parts["rows"]!);
@@ -100,17 +101,33 @@ const described = {
   work: 4e6,
 } as const;
 
-await test("a run is prepared and timed once, and what it throws is not swallowed", () => {
+await test("each run is prepared, runs fill the time asked for, and what they throw is not swallowed", () => {
   const calls = { prepare: 0, run: 0 };
   const prepare = () => void calls.prepare++;
-  const { ms } = timeOnce({ ...described, unit: "GFLOP/s", prepare, run: () => void calls.run++ });
-  assert.ok(ms >= 0);
-  assert.deepEqual(calls, { prepare: 1, run: 1 });
   const run = () => {
+    calls.run++;
+    busy(2);
+  };
+  const parts = () => ({ number: calls.run });
+  const benchmark = { ...described, unit: "GFLOP/s", prepare, run, parts } as const;
+  const once = timeRuns(benchmark, 0);
+  assert.ok(once.ms >= 2);
+  assert.deepEqual(once.parts, { number: 1 });
+  assert.deepEqual(calls, { prepare: 1, run: 1 });
+  const several = timeRuns(benchmark, 10);
+  assert.ok(calls.run > 2 && calls.prepare === calls.run);
+  // Of the runs 2, 3, … the one in the middle.
+  assert.equal(several.parts["number"], (2 + calls.run) / 2);
+  const fail = () => {
     throw new Error("no such kernel");
   };
-  assert.throws(() => timeOnce({ ...described, unit: "GFLOP/s", run }), /no such kernel/);
+  assert.throws(() => timeRuns({ ...described, unit: "GFLOP/s", run: fail }, 0), /no such kernel/);
 });
+
+function busy(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
 
 await test("a stopwatch tells what was spent within what", () => {
   const stopwatch = new Stopwatch();
@@ -126,20 +143,20 @@ await test("a stopwatch tells what was spent within what", () => {
 });
 
 await test("figures are medians; shares refer to the limit of the same run", () => {
-  const samples = [4, 1, 2].map((ms) => ({ ms, parts: { rows: ms / 2 } }));
-  const kernel = summarise({ ...described, unit: "GFLOP/s" }, samples, [10, 8, 4]);
+  const limits = [10, 4, 8];
+  const samples = [4, 1, 2].map((ms, round) => ({ ms, parts: { rows: ms / 2 }, limit: limits[round]! }));
+  const kernel = summarise({ ...described, unit: "GFLOP/s" }, samples);
+  // 1, 4 and 2 GFLOP/s of what the limit was each time: 0.1, 1 and 0.25.
   assert.deepEqual(
     [kernel.medianMs, kernel.minMs, kernel.maxMs, kernel.rate, kernel.limit, kernel.share],
     [2, 1, 4, 2, 8, 0.25],
   );
   assert.deepEqual(kernel.parts, { rows: 1 });
   const step = { ...described, unit: "activations/s", work: 3, equivalentFlop: 32e6 } as const;
-  const measured = summarise(step, samples, [8]);
-  assert.deepEqual([measured.rate, measured.share], [1500, 2]);
-  assert.equal(summarise(step, samples, []).share, 0);
-  assert.equal(measured.timesFaster, 0);
+  const measured = summarise(step, samples);
+  assert.deepEqual([measured.rate, measured.share, measured.timesFaster], [1500, 2, 0]);
   const slower = [8, 1, 8].map((ms) => ({ ms, parts: {} }));
-  assert.equal(summarise(step, samples, [], slower).timesFaster, 2);
+  assert.equal(summarise(step, samples, slower).timesFaster, 2);
   assert.equal(median([3, 1, 2, 10]), 2.5);
   assert.throws(() => median([]), /median of nothing/);
 });

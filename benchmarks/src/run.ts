@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type Environment, readEnvironment } from "./environment.ts";
 import type { Limit, Opened, Question, Timed } from "./host.ts";
 import { LineProcess } from "./line-process.ts";
-import { type Description, type Measurement, type Sample, summarise } from "./measure.ts";
+import { type Description, type Measurement, type RoundSample, summarise } from "./measure.ts";
 import type { Shape } from "./shapes.ts";
 import { type CorpusMeasurement, measureCorpus } from "./suites/corpus.ts";
 import { type ScalingMeasurement, measureScaling } from "./suites/scaling.ts";
@@ -58,7 +58,7 @@ export async function runSuites(options: RunOptions): Promise<Report> {
 const WARMUP_RUNS = 2;
 const LONG_RUN_MS = 1000;
 
-/** One process per variant; round by round, each variant takes its turn, and between them the limit is measured. */
+/** One process per variant; round by round, each variant takes its turn, and before and after each the limit is measured. */
 async function measureVariants(
   suite: "kernels" | "step",
   shape: Shape,
@@ -91,28 +91,30 @@ async function measureVariants(
     progress(`${suite}: ${name} at ${shape.name}`);
     const contenders = hosts.flatMap(({ host, benchmarks }) =>
       benchmarks.flatMap((description, index) =>
-        groupOf(description) === name ? [{ host, index, description, samples: [] as Sample[] }] : [],
+        groupOf(description) === name ? [{ host, index, description, samples: [] as RoundSample[] }] : [],
       ),
     );
     for (const { host, index } of contenders) {
       let spent = 0;
       for (let run = 0; run < WARMUP_RUNS || spent < shape.warmupMs; run++) {
-        const { ms } = await ask<Timed>(host, { run: index });
+        const { ms } = await ask<Timed>(host, { run: index, atLeastMs: 0 });
         spent += ms;
         if (ms > LONG_RUN_MS) break;
       }
     }
-    const limits: number[] = [];
+    let { limit: before } = await ask<Limit>(meter, { limit: true });
     for (let round = 0; round < shape.rounds; round++) {
       for (const { host, index, samples } of contenders) {
-        limits.push((await ask<Limit>(meter, { limit: true })).limit);
-        samples.push(await ask<Timed>(host, { run: index }));
+        const sample = await ask<Timed>(host, { run: index, atLeastMs: shape.sampleMs });
+        const { limit: after } = await ask<Limit>(meter, { limit: true });
+        samples.push({ ...sample, limit: (before + after) / 2 });
+        before = after;
       }
     }
     for (const { host, index, description, samples } of contenders) {
       const { insteadOf } = description;
       const other = contenders.find((one) => one.host === host && one.description.name === insteadOf);
-      measurements.push(summarise(description, samples, limits, other?.samples));
+      measurements.push(summarise(description, samples, other?.samples));
       await ask(host, { release: index });
     }
   }

@@ -14,8 +14,10 @@ export interface Shape {
   readonly rows: number;
   /** Rows of the mini-batch for plain TypeScript, which would take minutes for all of them. */
   readonly referenceRows: number;
-  /** Timed rounds of each benchmark, after those that are not counted. */
+  /** Timed rounds of each benchmark, after runs that are not counted. */
   readonly rounds: number;
+  /** Milliseconds of runs in each round at least: caches are then filled by the benchmark itself, as in training. */
+  readonly sampleMs: number;
   /** Milliseconds of uncounted runs at least: the engine compiles, and screening chooses its way to add up. */
   readonly warmupMs: number;
   /**
@@ -37,6 +39,7 @@ export const SHAPES: readonly Shape[] = [
     rows: 1024,
     referenceRows: 128,
     rounds: 9,
+    sampleMs: 100,
     warmupMs: 1000,
     trainerSteps: { warmup: 128, timed: 100 },
     densities: [0.5, 0.05],
@@ -48,7 +51,8 @@ export const SHAPES: readonly Shape[] = [
     k: 32,
     rows: 2048,
     referenceRows: 32,
-    rounds: 3,
+    rounds: 5,
+    sampleMs: 100,
     warmupMs: 1000,
     trainerSteps: { warmup: 16, timed: 12 },
     densities: [0.5, 0.05],
@@ -60,7 +64,8 @@ export const SHAPES: readonly Shape[] = [
     k: 32,
     rows: 4096,
     referenceRows: 16,
-    rounds: 3,
+    rounds: 5,
+    sampleMs: 100,
     warmupMs: 1000,
     trainerSteps: { warmup: 8, timed: 5 },
     densities: [0.5, 0.2, 0.05, 0.02],

@@ -321,12 +321,12 @@ function* deepKernels(shape: Shape, variant: Variant, problem: Problem<DeepArena
 /** Operations of a round of `multiplyAdds`: 12 vectors of 4 multiply-adds. */
 const FLOP_PER_ROUND = 96;
 /** Calls of `multiplyAdds` for one look at the limit, and rounds of each: V8 improves a function between calls only. */
-const LIMIT_CALLS = 100;
+const LIMIT_CALLS = 1000;
 const LIMIT_ROUNDS = 20_000;
 /** Uncounted looks before the first: until V8 has compiled it well, on a busy machine, too. */
-const LIMIT_WARMUP_LOOKS = 12;
+const LIMIT_WARMUP_LOOKS = 3;
 
-/** Makes a function that measures the 128-bit FMA limit of one core, in GFLOP/s; some tens of milliseconds a call. */
+/** Makes a function that measures the 128-bit FMA limit of one core, in GFLOP/s; some forty milliseconds a call. */
 export function limitMeter(): () => number {
   const functions = instantiate("wasm-relaxed-simd", sharedMemory(65536));
   const look = (): number => {
