@@ -65,7 +65,7 @@ const HEADINGS: Readonly<Partial<Record<keyof typeof trainSchema.shape, string>>
   batch: "Training:",
   normalize: "Scaling of rows, first parameters, export:",
   column: "Data:",
-  workers: "Machine (changes no bit of the result):",
+  workers: "Machine:",
   seed: "Run:",
 };
 

@@ -25,7 +25,7 @@ export type TrainRequest = z.input<typeof trainSchema>;
 /** Options with defaults filled in; those that depend on the corpus may still be missing. */
 export type TrainOptions = z.output<typeof trainSchema>;
 
-/** Options that may be given again when a run is resumed: none of them changes a bit of the result. */
+/** Options that may be given again when a run is resumed: of them only other kernels, if allowed, may change a bit of the result. */
 export const RESUME_OPTIONS = [
   "workers",
   "stopAt",

@@ -112,7 +112,8 @@ export async function runToEnd(session: Session): Promise<RunEnd[]> {
       dead,
       ...(threshold === undefined ? {} : { threshold }),
     };
-    await writeModel(join(runDirectory, "model"), model.arena, config, quality);
+    const { kernelVariants } = end.result;
+    await writeModel(join(runDirectory, "model"), model.arena, { ...config, kernelVariants }, quality);
     await writeResult(runDirectory, end.result);
   }
   return ends.map(({ result, diverged }) => ({
@@ -145,7 +146,7 @@ function reachedBy(trainee: Trainee, { options, kernels }: Session): TrainResult
     wideSimd: options.experimentalWideSimd && kernels !== "reference",
     encoder: model.arena.plan.encoder,
     ...(screening === undefined ? {} : { screening }),
-    kernelVariant: kernels,
+    kernelVariants: trainee.kernelVariants,
   };
 }
 

@@ -169,9 +169,9 @@ export async function resumeTogether(
   group?: Pick<GroupSteps, "directory" | "onPlanned">,
 ): Promise<RunEnd[]> {
   const [{ config, runDirectory: first }] = members;
-  // stopAt is the one option that belongs to a session and not to the run.
-  const { stopAt: _, ...saved } = config.options;
-  const options: TrainOptions = { ...saved, ...overrides };
+  // These belong to a session and not to the run: another one asks for them anew.
+  const { stopAt: _, allowDifferentKernels: __, ...saved } = config.options;
+  const options: TrainOptions = { allowDifferentKernels: false, ...saved, ...overrides };
   const kernels = kernelsOf(options);
   if (kernels !== config.kernelVariant && !options.allowDifferentKernels) {
     throw new RequestError(
@@ -197,7 +197,7 @@ export async function resumeTogether(
   await using stack = new AsyncDisposableStack();
   const locks: RunLock[] = [];
   for (const { runDirectory } of members) {
-    locks.push(stack.use(await RunLock.acquire(runDirectory)));
+    locks.push(stack.use(await RunLock.acquire(runDirectory, hooks.onNotice)));
     await removeLeftovers(runDirectory);
   }
   await using team = startTeam(plans, options, kernels);

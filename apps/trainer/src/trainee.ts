@@ -1,6 +1,6 @@
 /** One run in the training loop: its steps going out to the team, what comes back, its log and its checkpoints. */
 import { basename } from "node:path";
-import { SUMMARY, SUMMARY_FIELDS } from "@sparseloom/core";
+import { type KernelVariant, SUMMARY, SUMMARY_FIELDS } from "@sparseloom/core";
 import type { Corpus, StreamPosition } from "@sparseloom/data";
 import { DivergedError } from "./errors.ts";
 import type { TrainOptions } from "./options.ts";
@@ -25,6 +25,7 @@ export interface Run {
 export interface Surroundings {
   readonly options: TrainOptions;
   readonly corpus: Corpus;
+  readonly kernels: KernelVariant;
   /** Called for each line of the log. */
   readonly onMetrics: ((metrics: StepMetrics, config: RunConfig) => void) | undefined;
 }
@@ -73,6 +74,14 @@ export class Trainee implements AsyncDisposable {
 
   get screening(): ScreeningReport | undefined {
     return this.run.model.arena.plan.encoder === "screened" ? this.#screening.report() : undefined;
+  }
+
+  /** Kernel variants of all sessions of the run that took steps, in order. */
+  get kernelVariants(): readonly string[] {
+    const { start, config } = this.run;
+    const earlier =
+      start.step > 0 && start.kernelVariants.length === 0 ? [config.kernelVariant] : start.kernelVariants;
+    return this.step > start.step ? [...new Set([...earlier, this.#around.kernels])] : earlier;
   }
 
   /** Starts the clock, unless it runs already. */
@@ -127,6 +136,7 @@ export class Trainee implements AsyncDisposable {
       seconds: this.run.start.seconds + this.seconds,
       pending: this.log.pending,
       screening: this.#screening.sums,
+      kernelVariants: this.kernelVariants,
     };
   }
 

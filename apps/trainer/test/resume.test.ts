@@ -61,6 +61,24 @@ describe("a resumed run", () => {
   );
 });
 
+describe("a run that is resumed under other kernels", () => {
+  it("must be allowed to each time, and tells of all of them in its result and its model", async () => {
+    const out = at("other-kernels");
+    await train([corpus], { ...OPTIONS, stopAt: 5 }, out);
+    const { kernelVariant } = await readRunConfig(out);
+    const refusal = new RegExp(`made with kernels ${kernelVariant}, these are reference`);
+    await expect(resume(out, { kernels: "reference" })).rejects.toThrow(refusal);
+    const allowed = { kernels: "reference", allowDifferentKernels: true } as const;
+    const stopped = await resume(out, { ...allowed, stopAt: 7 });
+    expect(stopped.kernelVariants).toEqual([kernelVariant, "reference"]);
+    await expect(resume(out, { kernels: "reference" })).rejects.toThrow(refusal);
+    const { kernelVariants } = await resume(out, {});
+    expect(kernelVariants).toEqual([kernelVariant, "reference"]);
+    const cfg = readFileSync(join(out, "model/cfg.json"), "utf8");
+    expect(JSON.parse(cfg)).toMatchObject({ metadata: { sparseloom: { kernelVariants } } });
+  });
+});
+
 describe("metrics.jsonl of a resumed run", () => {
   let whole: object[];
   beforeAll(async () => {
@@ -186,6 +204,18 @@ describe("a run directory", () => {
     await expect(lock.check()).resolves.toBeUndefined();
     await writeFile(join(out, "lock"), JSON.stringify(gone));
     await expect(lock.check()).rejects.toThrow(/another process has taken over the run directory/);
+  });
+
+  it("is taken over from another machine, whose processes cannot be seen, with a notice", async () => {
+    const out = at("other-machine");
+    await train([corpus], { ...OPTIONS, stopAt: 5 }, out);
+    const theirs = { pid: 7, host: "elsewhere", started: "1", token: "theirs" };
+    await writeFile(join(out, "lock"), JSON.stringify(theirs));
+    const notices: string[] = [];
+    await resume(out, { stopAt: 6 }, { onNotice: (line) => notices.push(line) });
+    expect(notices).toEqual([
+      `${out} was left by, or is being written by, process 7 on elsewhere, which cannot be seen from here: taken over`,
+    ]);
   });
 
   it("stays free when the run cannot begin", async () => {

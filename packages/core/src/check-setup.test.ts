@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { setupOf, sparseModel } from "../test/support.ts";
 import { OptionError } from "./errors.ts";
 import { checkModel, checkTraining } from "./check-setup.ts";
+import { planRun } from "./plan.ts";
 import {
   type DeepModelSetup,
   defaultDeadWindow,
@@ -85,6 +86,14 @@ describe("checkTraining", () => {
     [{ batchRows: 2.5 }, "batchRows must be a whole number of at least 1, got 2.5"],
     [{ learningRate: peak(-1) }, "learningRate must be a number of at least 0, got -1"],
     [{ l1Coefficient: peak(Number.NaN) }, "l1Coefficient must be a number of at least 0, got NaN"],
+    [
+      { learningRate: { ...peak(1), warmupSteps: -5 } },
+      "learningRate.warmupSteps must be a whole number of at least 0, got -5",
+    ],
+    [
+      { l1Coefficient: { ...peak(1), totalSteps: Number.NaN } },
+      "l1Coefficient.totalSteps must be a whole number of at least 0, got NaN",
+    ],
     [{ adam: { ...training.adam, beta1: 1 } }, "beta1 must be at least 0 and below 1, got 1"],
     [{ adam: { ...training.adam, beta2: -0.1 } }, "beta2 must be at least 0 and below 1, got -0.1"],
     [{ adam: { ...training.adam, epsilon: -1 } }, "epsilon must be a number of at least 0, got -1"],
@@ -92,6 +101,47 @@ describe("checkTraining", () => {
   ])("refuses %o", (part, message) => {
     const option = message.split(" ", 1)[0]!;
     expect(() => checkTraining({ ...training, ...part })).toThrow(new OptionError(option, message));
+  });
+});
+
+describe("what only training asks for", () => {
+  const jumprelu = (bandwidth: number): SparseModelSetup =>
+    sparseModel({
+      architecture: "jumprelu",
+      jump: {
+        bandwidth,
+        initialThreshold: 0.1,
+        penalty: "step",
+        tanhScale: 1,
+        targetL0: 3,
+        gradientToInput: false,
+      },
+    });
+  const auxK = { coefficient: 1, k: 5, mode: "same-units", totalVariance: 1 } as const;
+
+  it.each<[ModelSetup, Partial<TrainingSetup>, string]>([
+    [jumprelu(0), {}, "bandwidth must be above 0: thresholds have no gradient else, got 0"],
+    [sparseModel(), { preActCoefficient: 1 }, "preActCoefficient is for jumprelu, not for topk"],
+    [sparseModel({ architecture: "relu" }), { auxK }, "auxK is for architectures with k, not for relu"],
+    [deep([4, 2, 4]), { auxK }, "auxK is for architectures with k, not for autoencoder"],
+    [
+      sparseModel(),
+      { auxK: { ...auxK, k: 20 } },
+      "auxK.k must be at most the number of latents (19), got 20",
+    ],
+  ])("is refused of %o with %o", (model, training, message) => {
+    const setup = setupOf(model, training);
+    const option = message.split(" ", 1)[0]!;
+    expect(() => planRun({ setup, workers: 1 })).toThrow(new OptionError(option, message));
+    expect(() => planRun({ setup, workers: 1, purpose: "evaluate" })).not.toThrow();
+  });
+
+  it("is that workers and slots are whole numbers, in evaluation, too", () => {
+    const setup = setupOf(sparseModel());
+    for (const option of ["workers", "slots"] as const)
+      expect(() => planRun({ setup, workers: 1, [option]: 0 })).toThrow(
+        new OptionError(option, `${option} must be a whole number of at least 1, got 0`),
+      );
   });
 });
 

@@ -1,9 +1,10 @@
 /** Whether a model and its training, as setup.ts describes them, make sense: what is wrong is said by option and value. */
 import { ARCHITECTURES, hasThresholds } from "./architectures/index.ts";
 import { OptionError } from "./errors.ts";
-import type { JumpSetup, ModelSetup, SparseModelSetup, TrainingSetup } from "./setup.ts";
+import type { JumpSetup, ModelSetup, Setup, SparseModelSetup, TrainingSetup } from "./setup.ts";
 
-function requireWhole(option: string, value: number, least: number): void {
+/** @throws OptionError unless `value` is a whole number of at least `least` */
+export function requireWhole(option: string, value: number, least: number): void {
   if (!Number.isInteger(value) || value < least) {
     throw new OptionError(option, `${option} must be a whole number of at least ${least}, got ${value}`);
   }
@@ -17,8 +18,11 @@ function requireRange(option: string, value: number, right: boolean, range: stri
 export function checkTraining(training: TrainingSetup): void {
   const { batchRows, learningRate, l1Coefficient, adam, deadWindow } = training;
   requireWhole("batchRows", batchRows, 1);
-  for (const [option, { peak }] of Object.entries({ learningRate, l1Coefficient })) {
+  for (const [option, schedule] of Object.entries({ learningRate, l1Coefficient })) {
+    const { peak } = schedule;
     requireRange(option, peak, Number.isFinite(peak) && peak >= 0, "a number of at least 0");
+    for (const length of ["warmupSteps", "decaySteps", "totalSteps"] as const)
+      requireWhole(`${option}.${length}`, schedule[length], 0);
   }
   for (const option of ["beta1", "beta2"] as const) {
     const value = adam[option];
@@ -37,6 +41,27 @@ export function checkTraining(training: TrainingSetup): void {
     if (mode === "variance") requireRange("auxK.totalVariance", totalVariance, totalVariance > 0, "above 0");
   }
   requireRange("deadWindow", deadWindow, deadWindow > 0, "above 0");
+}
+
+/** Checks that auxiliary losses against dead latents are the model's. Throws {@link OptionError} saying what would be right. */
+export function checkAuxiliary({ model, training: { auxK, preActCoefficient } }: Setup): void {
+  if (preActCoefficient !== undefined && model.architecture !== "jumprelu")
+    throw new OptionError(
+      "preActCoefficient",
+      `preActCoefficient is for jumprelu, not for ${model.architecture}`,
+    );
+  if (auxK === undefined) return;
+  if (model.kind === "deep" || ARCHITECTURES[model.architecture].selection === "positive")
+    throw new OptionError("auxK", `auxK is for architectures with k, not for ${model.architecture}`);
+  const { latents } = model;
+  requireRange("auxK.k", auxK.k, auxK.k <= latents, `at most the number of latents (${latents})`);
+}
+
+/** Checks that a model that is trained can be: evaluation asks for less. Throws {@link OptionError} saying what would be right. */
+export function checkTrainable(model: ModelSetup): void {
+  if (model.kind === "deep" || model.jump === undefined) return;
+  const { bandwidth } = model.jump;
+  requireRange("bandwidth", bandwidth, bandwidth > 0, "above 0: thresholds have no gradient else");
 }
 
 function checkUpdates({ optimizer, clipNorm, clipUnits, ema, learningRate }: TrainingSetup): void {

@@ -98,13 +98,8 @@ export { defaultAuxK } from "./auxiliary.ts";
 export { muonCost } from "./optimizers/muon.ts";
 export { latentsSilentFor, resampleLatents, WeightedRows } from "./resampling.ts";
 export { canScreen, chooseEncoder } from "./encoder.ts";
-export {
-  automaticLearningRate,
-  automaticSignRate,
-  type Schedule,
-  scheduledValue,
-  type Shape,
-} from "./schedule.ts";
+export { type AutomaticRate, automaticRate } from "./automatic-rate.ts";
+export { type Schedule, scheduledValue, type ScheduleShape } from "./schedule.ts";
 export {
   type AdamSetup,
   type AuxKSetup,

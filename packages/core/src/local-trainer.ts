@@ -15,7 +15,8 @@ import { bestKernelVariant, createKernels, type KernelVariant } from "./kernel-v
 import { IDENTITY_TRANSFORM, type RowTransform, transformRows } from "./normalisation.ts";
 import { type Encoder, planRun } from "./plan.ts";
 import type { Precision } from "./precision.ts";
-import { automaticLearningRate, type Schedule } from "./schedule.ts";
+import { automaticRate } from "./automatic-rate.ts";
+import type { Schedule } from "./schedule.ts";
 import {
   type AdamSetup,
   defaultDeadWindow,
@@ -40,13 +41,13 @@ export interface LocalTrainerOptions {
   readonly batchRows: number;
   /** Steps that will be taken; schedules refer to it. */
   readonly totalSteps: number;
-  /** @default 2e-4 / √(latents / 2¹⁴) for a sparse model, 1e-3 for a deep one */
+  /** @default that of {@link automaticRate} */
   readonly learningRate?: number;
   /** Steps of linear warm-up of the learning rate. @default 0 */
   readonly warmupSteps?: number;
   /** Steps of linear decay at the end. @default 0 */
   readonly decaySteps?: number;
-  /** λ of the L1 penalty. @default 0 */
+  /** λ of the architecture's sparsity penalty: L1, JumpReLU's, or L1 of a deep autoencoder's bottleneck. @default 0, without which nothing makes architectures without k sparse */
   readonly l1Coefficient?: number;
   /** Steps of linear warm-up of λ. @default 0 */
   readonly l1WarmupSteps?: number;
@@ -277,8 +278,7 @@ function localSetup(options: LocalTrainerOptions): Setup {
     clipNorm,
     ema,
   } = options;
-  const peak =
-    options.learningRate ?? (model.kind === "sparse" ? automaticLearningRate(model.latents) : 1e-3);
+  const peak = options.learningRate ?? automaticRate(model, optimizer?.name).rate;
   const learningRate: Schedule = { peak, warmupSteps, decaySteps, totalSteps };
   return {
     model,

@@ -10,7 +10,7 @@ import { checkPAnnealing } from "./p-annealing.ts";
 import { addScreening, addSparse } from "./plan-sparse.ts";
 import type { Precision } from "./precision.ts";
 import { checkSelection } from "./selection.ts";
-import { checkModel, checkTraining } from "./check-setup.ts";
+import { checkAuxiliary, checkModel, checkTrainable, checkTraining, requireWhole } from "./check-setup.ts";
 import { inputDimension, outputDimension, rowDimension, type Setup } from "./setup.ts";
 
 /** One WebAssembly memory holds at most 65,536 pages of 64 KiB. */
@@ -103,10 +103,17 @@ export interface Plan {
  * part's size and the largest number of latents that fits.
  */
 export function planRun(options: PlanOptions): Plan {
-  checkModel(options.setup.model);
-  checkTraining(options.setup.training);
-  checkSelection(options.setup);
-  checkPAnnealing(options.setup);
+  const { setup, workers, slots = 2, purpose = "train" } = options;
+  checkModel(setup.model);
+  checkTraining(setup.training);
+  checkSelection(setup);
+  checkPAnnealing(setup);
+  if (purpose === "train") {
+    checkTrainable(setup.model);
+    checkAuxiliary(setup);
+  }
+  requireWhole("workers", workers, 1);
+  requireWhole("slots", slots, 1);
   const plan = layOut(options);
   if (plan.byteLength > MEMORY_LIMIT_BYTES) throw tooLarge(options, plan);
   return plan;

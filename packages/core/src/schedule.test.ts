@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { automaticLearningRate, automaticSignRate, type Schedule, scheduledValue } from "./schedule.ts";
+import { type Schedule, scheduledValue } from "./schedule.ts";
 
 const values = (schedule: Schedule, from = 0, to = schedule.totalSteps): number[] =>
   Array.from({ length: to - from }, (_, i) => scheduledValue(schedule, from + i));
@@ -97,19 +97,5 @@ describe("scheduledValue", () => {
         );
       }),
     );
-  });
-});
-
-describe("automaticLearningRate", () => {
-  it("is 2e-4 at 16,384 latents and falls with the root of their number", () => {
-    expect(automaticLearningRate(16384)).toBe(2e-4);
-    expect(automaticLearningRate(4 * 16384)).toBe(1e-4);
-  });
-});
-
-describe("automaticSignRate", () => {
-  it("is 5e-3 at 16,384 latents and falls with the root of their number", () => {
-    expect(automaticSignRate(16384)).toBe(5e-3);
-    expect(automaticSignRate(16384 / 4)).toBe(1e-2);
   });
 });

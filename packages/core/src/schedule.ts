@@ -16,20 +16,20 @@ export interface Schedule {
    */
   readonly warmupStart?: number;
   /** How the warm-up rises. @default "linear" */
-  readonly warmupShape?: Shape;
+  readonly warmupShape?: ScheduleShape;
   /**
    * How the decay falls from the peak, which its first step takes, to `end`, which the step after its last would take.
    * `cosine` is torch's CosineAnnealingLR. @default "linear"
    */
-  readonly decayShape?: Shape;
+  readonly decayShape?: ScheduleShape;
   /** The value to which the decay falls, at most the peak. @default 0 */
   readonly end?: number;
 }
 
 /** A way from 0 to 1: a line, or half a period of the cosine. */
-export type Shape = "linear" | "cosine";
+export type ScheduleShape = "linear" | "cosine";
 
-function along(shape: Shape, share: number): number {
+function along(shape: ScheduleShape, share: number): number {
   return shape === "linear" ? share : (1 - Math.cos(Math.PI * share)) / 2;
 }
 
@@ -47,20 +47,4 @@ function warmupShare({ warmupSteps, warmupStart, warmupShape = "linear" }: Sched
   if (warmupSteps === 0) return 1;
   if (warmupStart === undefined) return along(warmupShape, Math.min(1, (step + 1) / warmupSteps));
   return warmupStart + (1 - warmupStart) * along(warmupShape, Math.min(1, step / warmupSteps));
-}
-
-/**
- * The learning rate 2e-4 / √(latents / 2¹⁴) that sparsify and dictionary_learning use for the TopK family.
- * It was found at 65,000 to 131,000 tokens per mini-batch; at much smaller mini-batches it is only a start.
- */
-export function automaticLearningRate(latents: number): number {
-  return 2e-4 / Math.sqrt(latents / 2 ** 14);
-}
-
-/**
- * The learning rate 5e-3 / √(latents / 2¹⁴) of sign descent, sparsify's for its schedule-free Signum on the TopK family. It
- * was found at mini-batches of some 65,000 tokens.
- */
-export function automaticSignRate(latents: number): number {
-  return 5e-3 / Math.sqrt(latents / 2 ** 14);
 }

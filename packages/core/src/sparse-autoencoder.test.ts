@@ -102,6 +102,19 @@ describe("encode", () => {
     );
   });
 
+  it("is not decoded where it names a latent that the model has not", () => {
+    const model = modelOf(fc.sample(models, { numRuns: 1, seed: 1 })[0]!);
+    const features = {
+      rows: 2,
+      offsets: Uint32Array.of(0, 0, 1),
+      latents: Uint32Array.of(F),
+      values: Float32Array.of(1),
+    };
+    expect(() => model.decode(features)).toThrow(
+      new OptionError("features", `row 1 of the features has latent ${F}, the model has ${F}`),
+    );
+  });
+
   it("is ReLU of W_enc·(x − b_dec) + b_enc, of its k largest where there is a k", () => {
     fc.assert(
       fc.property(models, (one) => {

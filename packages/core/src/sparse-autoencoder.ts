@@ -188,9 +188,9 @@ export class SparseAutoencoder {
   }
 
   /**
-   * Features of raw activations x [rows, dIn].
+   * Features of raw activations.
    *
-   * @param raw x
+   * @param raw x [rows, dIn]
    * @throws OptionError if x is not whole rows, or a row's pre-activations are not numbers
    */
   encode(raw: Float32Array): SparseFeatures {
@@ -264,17 +264,24 @@ export class SparseAutoencoder {
    * Reconstruction [rows, dOut] of raw activations from features: b_dec + Σ f_i·W_dec,i, without what skips them. With
    * LayerNorm that times σ plus m of each row, which the features bring along.
    *
-   * @throws OptionError if the model has LayerNorm and the features are without moments
+   * @throws OptionError if the features have a latent that the model has not, or are without moments and the model has
+   * LayerNorm
    */
   decode(features: SparseFeatures): Float32Array {
-    const { W_dec, b_dec } = this.parts;
-    const dIn = this.dOut;
-    const x = new Float32Array(features.rows * dIn);
+    const { W_dec, b_dec, latents } = this.parts;
+    const { dOut } = this;
+    const x = new Float32Array(features.rows * dOut);
     for (let row = 0; row < features.rows; row++) {
-      x.set(b_dec, row * dIn);
+      x.set(b_dec, row * dOut);
       for (let entry = features.offsets[row]; entry < features.offsets[row + 1]; entry++) {
-        const from = features.latents[entry] * dIn;
-        for (let j = 0; j < dIn; j++) x[row * dIn + j] += features.values[entry] * W_dec[from + j];
+        const latent = features.latents[entry];
+        if (latent >= latents)
+          throw new OptionError(
+            "features",
+            `row ${row} of the features has latent ${latent}, the model has ${latents}`,
+          );
+        const from = latent * dOut;
+        for (let j = 0; j < dOut; j++) x[row * dOut + j] += features.values[entry] * W_dec[from + j];
       }
     }
     const widths = this.normalisedWidths;

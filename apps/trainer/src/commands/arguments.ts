@@ -1,7 +1,8 @@
 /** Parsers of command-line arguments that are not options of a training run. */
 import { type Command, InvalidArgumentError } from "commander";
 import { RequestError } from "../errors.ts";
-import { MOST_WORKERS } from "../options/running.ts";
+import { MOST_HELD_OUT } from "../options/rows.ts";
+import { MOST_SEED, MOST_WORKERS } from "../options/running.ts";
 
 /** A whole number of at least 1; `1e6` is understood. */
 export function parseCount(text: string): number {
@@ -19,11 +20,19 @@ export function parseWorkers(text: string): number {
   return value;
 }
 
-/** A whole number of at least 0. */
+/** A seed, as `train` takes it. */
 export function parseSeed(text: string): number {
   const value = Number(text);
-  if (text.trim() === "" || !Number.isSafeInteger(value) || value < 0)
-    throw new InvalidArgumentError("expected a whole number of at least 0.");
+  if (text.trim() === "" || !Number.isSafeInteger(value) || value < 0 || value > MOST_SEED)
+    throw new InvalidArgumentError(`expected a whole number from 0 to ${MOST_SEED}.`);
+  return value;
+}
+
+/** A share of documents to hold out, as `train` takes it. */
+export function parseHeldOut(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value <= MOST_HELD_OUT))
+    throw new InvalidArgumentError(`expected a number from 0 to ${MOST_HELD_OUT}.`);
   return value;
 }
 

@@ -55,7 +55,7 @@ export async function resumeGroup(
   overrides: Partial<TrainOptions>,
   hooks: TrainHooks = {},
 ): Promise<GroupResult> {
-  await using _lock = await RunLock.acquire(directory);
+  await using _lock = await RunLock.acquire(directory, hooks.onNotice);
   const group = await readGroup(directory);
   const open: { name: string; runDirectory: string; config: RunConfig }[] = [];
   const results: TrainResult[] = [];

@@ -6,6 +6,9 @@ import { whole } from "./numbers.ts";
 /** Megabytes of a shuffle window: two of them must fit beside a small model in 250 MB. */
 export const DEFAULT_WINDOW_MB = 12;
 
+/** The largest share of documents that may be held out. */
+export const MOST_HELD_OUT = 0.5;
+
 /** Options of `train` about rows: their scaling and what starts from them, columns, who is held out, their order. */
 export const ROW_OPTIONS = {
   normalize: z
@@ -91,7 +94,7 @@ export const ROW_OPTIONS = {
   heldOut: z
     .number()
     .min(0)
-    .max(0.5)
+    .max(MOST_HELD_OUT)
     .default(0.01)
     .describe("share of documents (or rows) held out for evaluation"),
   ...filterShape,

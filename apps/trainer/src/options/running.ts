@@ -1,4 +1,4 @@
-/** Options of `train` about the machine and the run directory. The former change no bit of the result. */
+/** Options of `train` about the machine, of which the kernels alone may change a bit of the result, and the run directory. */
 import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { whole } from "./numbers.ts";
@@ -6,7 +6,9 @@ import { whole } from "./numbers.ts";
 /** Threads beyond this only take memory, some 10 MB each; a thousand of them take the machine. */
 export const MOST_WORKERS: number = Math.max(64, 4 * availableParallelism());
 
-/** Options of `train` about the machine and the run directory. The former change no bit of the result. */
+/** Seeds are numbers of 32 bits. */
+export const MOST_SEED: number = 2 ** 32 - 1;
+
 export const RUNNING_OPTIONS = {
   workers: whole(1)
     .max(MOST_WORKERS)
@@ -36,12 +38,9 @@ export const RUNNING_OPTIONS = {
     .boolean()
     .default(false)
     .describe("resume under kernels that may give other last bits than those the run was made with"),
-  seed: whole(0)
-    .max(2 ** 32 - 1)
-    .default(0)
-    .describe("decides everything random"),
+  seed: whole(0).max(MOST_SEED).default(0).describe("decides everything random"),
   dataSeed: whole(0)
-    .max(2 ** 32 - 1)
+    .max(MOST_SEED)
     .optional()
     .describe(
       "instead of the seed, decides who is held out, which rows samples take and the order of rows: runs with other seeds then see the same data (default: the seed)",

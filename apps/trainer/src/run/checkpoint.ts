@@ -34,6 +34,8 @@ export interface RunState {
   readonly pending: PendingMetrics;
   /** What steps reported on their screening. */
   readonly screening: ScreeningSums;
+  /** Kernel variants that steps were taken with, in the order of their first; empty in checkpoints of earlier versions. */
+  readonly kernelVariants: readonly string[];
 }
 
 /** Where a new run stands. */
@@ -44,6 +46,7 @@ export const RUN_START: RunState = {
   seconds: 0,
   pending: NOTHING_PENDING,
   screening: NOTHING_SCREENED,
+  kernelVariants: [],
 };
 
 const stateSchema = z.object({
@@ -76,6 +79,7 @@ const stateSchema = z.object({
       active: z.number(),
     })
     .default(NOTHING_SCREENED),
+  kernelVariants: z.array(z.string()).default([]),
 });
 const manifestSchema = z.record(z.string(), z.object({ bytes: z.number(), sha256: z.string() }));
 

@@ -13,7 +13,7 @@ import type { RecordedFilters } from "../row-filters.ts";
 
 export interface RunConfig {
   readonly version: string;
-  /** The kernels whose bits the run has; resuming under others is refused. */
+  /** The kernels that the run began with; resuming under others is refused, unless allowed. */
   readonly kernelVariant: string;
   readonly options: TrainOptions;
   readonly corpus: {

@@ -1,8 +1,6 @@
 /** How a run updates its parameters, from its options: the learning rate over its steps, and the optimiser. */
 import {
-  ARCHITECTURES,
-  automaticLearningRate,
-  automaticSignRate,
+  automaticRate,
   type ModelSetup,
   muonCost,
   type Schedule,
@@ -15,8 +13,8 @@ import type { TrainOptions } from "../options.ts";
 const DECAY_SHARE = 0.2;
 
 /**
- * The schedule that the options ask for. Muon's linear decay takes all steps after the warm-up, as sparsify's. A cosine decay takes all steps after the warm-up, as SAELens's
- * `cosineannealing` does; `--lr-decay` shortens it to the last steps.
+ * The schedule that the options ask for. Muon's linear decay takes all steps after the warm-up, as sparsify's, and so
+ * does a cosine one, as SAELens's `cosineannealing`; `--lr-decay` shortens either to the last steps.
  *
  * @throws RequestError where the automatic rate is below --lr-end
  */
@@ -44,30 +42,6 @@ export function learningRateOf(options: TrainOptions, model: ModelSetup, totalSt
     ...(lrEnd > 0 ? { end: lrEnd } : {}),
   };
 }
-
-/** A learning rate that was not chosen, and where it is known to hold. */
-interface AutomaticRate {
-  readonly rate: number;
-  readonly validity: string;
-}
-
-function automaticRate(model: ModelSetup, optimizer: TrainOptions["optimizer"]): AutomaticRate {
-  const isTopK = model.kind === "sparse" && ARCHITECTURES[model.architecture].selection !== "positive";
-  const large = `${isTopK ? "" : "a start: "}found for TopK at mini-batches of 65,000 rows and more`;
-  if (optimizer === "muon") return { rate: 2e-3, validity: large };
-  if (optimizer !== "adam") {
-    if (model.kind === "deep") return { rate: DEEP_SIGN_RATE, validity: "a start: half of Adam's" };
-    const validity = optimizer === "signum" ? "that of signum-schedule-free, a start" : large;
-    return { rate: automaticSignRate(model.latents), validity };
-  }
-  if (model.kind === "deep") return { rate: 1e-3, validity: "Adam's usual one" };
-  return isTopK
-    ? { rate: automaticLearningRate(model.latents), validity: large }
-    : { rate: 3e-4, validity: "found at mini-batches of 4,096 rows" };
-}
-
-/** Learning rate of sign descent for a deep autoencoder: every element moves by it, at most what Adam moves one by. */
-const DEEP_SIGN_RATE = 5e-4;
 
 /** The learning rate for people: where it is the automatic one, with what it was found for. */
 export function describeRate({ lr, optimizer }: TrainOptions, model: ModelSetup, { peak }: Schedule): string {

@@ -25,8 +25,12 @@ export class RunLock implements AsyncDisposable {
     this.#token = token;
   }
 
-  /** Takes the lock of an existing run directory. Throws a RequestError while a living process here holds it. */
-  static async acquire(runDirectory: string): Promise<RunLock> {
+  /**
+   * Takes the lock of an existing run directory. `onNotice` is told where it was held on another machine.
+   *
+   * @throws RequestError while a living process of this machine holds it
+   */
+  static async acquire(runDirectory: string, onNotice?: (line: string) => void): Promise<RunLock> {
     const path = join(runDirectory, LOCK_FILE);
     const token = crypto.randomUUID();
     const text = JSON.stringify({ pid: process.pid, host: hostname(), started: startOf(process.pid), token });
@@ -44,6 +48,10 @@ export class RunLock implements AsyncDisposable {
           `${runDirectory} is being written by process ${holder.pid}: wait for it to end, or give another directory`,
         );
       }
+      if (holder !== undefined && holder.host !== hostname())
+        onNotice?.(
+          `${runDirectory} was left by, or is being written by, process ${holder.pid} on ${holder.host}, which cannot be seen from here: taken over`,
+        );
       await rm(path, { force: true });
     }
   }

@@ -30,6 +30,11 @@ import type { ThresholdReport } from "./result.ts";
 import { isFile, isFolder } from "./entries.ts";
 import { writeFolder } from "./write-folder.ts";
 
+/** A run that is complete. */
+export interface CompleteRun extends RunConfig {
+  readonly kernelVariants: readonly string[];
+}
+
 /** What evaluation found, for the model's metadata. */
 export interface ModelQuality {
   readonly l0: number;
@@ -45,7 +50,7 @@ export interface ModelQuality {
 export async function writeModel(
   path: string,
   arena: Arena,
-  config: RunConfig,
+  config: CompleteRun,
   quality: ModelQuality,
 ): Promise<void> {
   const transform = transformOf(config);
@@ -98,11 +103,11 @@ export async function writeModel(
   await writeFolder(path, files);
 }
 
-function metadataOf(config: RunConfig) {
+function metadataOf(config: CompleteRun) {
   const { options, statistics, setup } = config;
   return {
     version: config.version,
-    kernelVariant: config.kernelVariant,
+    kernelVariants: config.kernelVariants,
     seed: options.seed,
     // Who is held out follows from it.
     dataSeed: options.dataSeed ?? options.seed,
@@ -132,7 +137,7 @@ function metadataOf(config: RunConfig) {
   };
 }
 
-async function writeDeepModel(path: string, model: DeepAutoencoder, config: RunConfig): Promise<void> {
+async function writeDeepModel(path: string, model: DeepAutoencoder, config: CompleteRun): Promise<void> {
   const { layers, outputActivation, transform } = model.parts;
   const tensors: Record<string, SafetensorsInput> = {};
   layers.forEach((layer, index) => {

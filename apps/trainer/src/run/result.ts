@@ -67,5 +67,6 @@ export interface TrainResult {
   readonly encoder: Encoder;
   /** Absent where this session's encoder is the exact one, and before the first step. */
   readonly screening?: ScreeningReport;
-  readonly kernelVariant: string;
+  /** Kernel variants that the steps were taken with, over all sessions, in order. */
+  readonly kernelVariants: readonly string[];
 }

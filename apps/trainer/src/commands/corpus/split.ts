@@ -6,7 +6,7 @@ import type { Command } from "commander";
 import { openInput } from "../../open-corpus.ts";
 import { counted } from "../../progress.ts";
 import { TaskProgress } from "../../task-progress.ts";
-import { addColumnFlags, type ColumnFlags, columnOf, parseAmount, parseSeed } from "../arguments.ts";
+import { addColumnFlags, type ColumnFlags, columnOf, parseHeldOut, parseSeed } from "../arguments.ts";
 
 /** Adds the command to the group `corpus`. */
 export function addCorpusSplit(corpus: Command): void {
@@ -19,7 +19,7 @@ export function addCorpusSplit(corpus: Command): void {
     .option(
       "--held-out <share>",
       "share of documents (of rows, where there are none) held out",
-      parseAmount,
+      parseHeldOut,
       0.01,
     )
     .option("--document-column <name>", "label column whose value names a row's document")
