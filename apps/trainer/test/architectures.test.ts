@@ -156,16 +156,13 @@ it.each([
   [{ arch: "relu", pAnnealStart: 50 }, "--p-anneal-start needs --decoder unit"],
   [{ arch: "relu", decoder: "unit", pEnd: 0.5 }, "--p-end needs --p-anneal-start"],
   [{ arch: "topk", pAnnealStart: 50 }, "--p-anneal-start is for --arch relu, not for topk"],
-  [{ arch: "relu", kAnnealSteps: 5 }, "--k-anneal-steps is for --arch topk and batch-topk and matryoshka"],
+  [{ arch: "relu", kAnnealSteps: 5 }, "--k-anneal-steps is for --arch topk or batch-topk or matryoshka"],
   [{ arch: "topk", kAnneal: "exponential" }, "--k-anneal needs --k-anneal-steps"],
   [{ arch: "batch-topk", multiTopk: true }, "--multi-topk is for --arch topk, not for batch-topk"],
   [{ arch: "topk", auxK: 0 }, "--aux-k must be at least 1, got 0"],
-  [
-    { arch: "jumprelu", auxK: 4 },
-    "--aux-k is for --arch topk and batch-topk and matryoshka, not for jumprelu",
-  ],
+  [{ arch: "jumprelu", auxK: 4 }, "--aux-k is for --arch topk or batch-topk or matryoshka, not for jumprelu"],
   [{ arch: "topk", prefixes: [4, 8] }, "--prefixes is for --arch matryoshka, not for topk"],
-  [{ arch: "relu", threshold: "ema" }, "--threshold is for --arch batch-topk and matryoshka, not for relu"],
+  [{ arch: "relu", threshold: "ema" }, "--threshold is for --arch batch-topk or matryoshka, not for relu"],
 ] as const)("refuses %o", (request, message) => {
   expect(() => checkTrainRequest(request)).toThrow(message);
 });

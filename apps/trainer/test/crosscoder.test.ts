@@ -74,7 +74,7 @@ it("a crosscoder's folder names the columns, is read again, and inspect shows it
 it.each([
   [{ column: "a", columns: ["a", "b"] }, "--column and --columns contradict each other"],
   [{ columns: ["a"] }, "--columns must be a list of at least 2"],
-  [{ columns: ["a", "b"], units: "none" }, "--columns and --units contradict each other"],
+  [{ columns: ["a", "b"], units: "none" }, "--units does not go with --columns"],
   [{ arch: "autoencoder", widths: [4, 2, 4], columns: ["a", "b"] }, "--columns is for --arch topk"],
 ] as const)("refuses %o", (request, message) => {
   expect(() => checkTrainRequest(request)).toThrow(message);

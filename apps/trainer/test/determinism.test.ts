@@ -130,7 +130,7 @@ it("another seed gives other bytes", async () => {
 describe("screening is refused", () => {
   it("of a deep autoencoder, which has nothing to screen", () => {
     expect(() => checkTrainRequest({ ...RECIPES["autoencoder"], encoder: "screened" })).toThrow(
-      "--encoder is for --arch topk and batch-topk and matryoshka and jumprelu and relu and gated, not for autoencoder",
+      "--encoder is for --arch topk or batch-topk or matryoshka or jumprelu or relu or gated, not for autoencoder",
     );
   });
 

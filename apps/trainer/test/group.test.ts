@@ -300,7 +300,7 @@ describe("a grid", () => {
     [{ k: [8, 8] }, "--k names 8 twice"],
     [{ k: [8, 0] }, "--k must be at least 1, got 0"],
     [{ k: [] }, "--k must have at least one value, got none"],
-    [{ l1: [1, 2] }, "--l1 is for --arch relu and gated, not for topk"],
+    [{ l1: [1, 2] }, "--l1 is for --arch relu or gated, not for topk"],
     [{ seeds: [1, 2], seed: 1 }, "--seed and --seeds contradict each other: give one of them"],
     [
       { k: [1, 2, 3, 4, 5, 6, 7, 8, 9], seeds: [0, 1, 2, 3, 4, 5, 6, 7] },

@@ -40,11 +40,31 @@ it("--help lists every command without loading it, and each has a help of its ow
   );
 });
 
-it("docs/architectures.md names every architecture, and no option that is not there", () => {
-  const page = readFileSync(join(import.meta.dirname, "../../../docs/architectures.md"), "utf8");
+const documentOf = (name: string): string =>
+  readFileSync(join(import.meta.dirname, "../../..", name), "utf8");
+
+it("docs/architectures.md names every architecture", () => {
+  const page = documentOf("docs/architectures.md");
   for (const name of ARCHITECTURES) expect(page).toContain(`\`${name}`);
-  const flags = Object.keys(trainSchema.shape).map(flagOf);
-  const known = new Set([...flags, "--help", "--dead", "--full", "--seeds"]);
-  const named = [...page.matchAll(/--[a-z][a-z0-9-]*/g)].map(([flag]) => flag);
-  expect(named.filter((flag) => !known.has(flag))).toEqual([]);
+});
+
+/** Options of npx, of the benchmarks and of the check against SAELens. */
+const FOREIGN = ["--yes", "--suite", "--shape", "--model", "--no-one-thread", "--race", "--python"];
+
+it("documents for users name no option that no command has", async () => {
+  const known = new Set(["--help", "--version", ...FOREIGN]);
+  const learn = ({ options, commands }: Command): void => {
+    for (const { long } of options) known.add(long ?? "");
+    commands.forEach(learn);
+  };
+  for (const { name, load } of COMMANDS) {
+    const command = new Command(name);
+    (await load())(command);
+    learn(command);
+  }
+  for (const name of ["README.md", "docs/architectures.md", "docs/presets.md", "apps/trainer/README.md"]) {
+    const named = [...documentOf(name).matchAll(/(?<![\w-])--[a-z][a-z0-9-]*/g)].map(([flag]) => flag);
+    expect(named.length).toBeGreaterThan(0);
+    expect([name, ...new Set(named.filter((flag) => !known.has(flag)))]).toEqual([name]);
+  }
 });

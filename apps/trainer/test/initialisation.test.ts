@@ -99,7 +99,7 @@ describe("prefixes of a Matryoshka autoencoder", () => {
 it.each([
   [
     { arch: "topk", initEncoderBias: "sparse" },
-    "--init-encoder-bias is for --arch jumprelu and gated and relu, not for topk",
+    "--init-encoder-bias is for --arch jumprelu or gated or relu, not for topk",
   ],
   [{ arch: "relu", initRate: 0.1 }, "--init-rate is for --init-encoder-bias sparse"],
   [{ arch: "relu", initEncoderBias: "sparse", initRate: 1 }, "--init-rate must be below 1, got 1"],

@@ -27,7 +27,7 @@ describe("an option that would do nothing is refused", () => {
   it.each([
     [
       { arch: "autoencoder", widths: [12, 4, 12], decoder: "unit" },
-      /^--decoder is for --arch topk and batch-topk and matryoshka and jumprelu and relu and gated/,
+      /^--decoder is for --arch topk or batch-topk or matryoshka or jumprelu or relu or gated/,
     ],
     [{ arch: "autoencoder", widths: [12, 4, 12], init: "data" }, /^--init is for/],
     [{ arch: "autoencoder", widths: [12, 4, 12], initBias: "zero" }, /^--init-bias is for/],

@@ -8,7 +8,7 @@ import type { DeadReport } from "./dead-sample.ts";
 const REMEDIES: Readonly<Record<DeadCause, string>> = {
   "loss spike": "lower --lr, or --lr-warmup",
   duplicate: "fewer --latents: it has nothing of its own to say",
-  mean: "no --no-center, --init-bias median; lower --lr holds b_dec there",
+  mean: "leave out --no-center; --init-bias median; lower --lr holds b_dec there",
   bias: "lower --lr; with relu lower --l1, or more --l1-warmup",
   "never selected":
     "--aux-k auto with --k, --pre-act-loss with jumprelu, lower --l1 with relu; --init data; larger --k",

@@ -67,7 +67,7 @@ export function checkCombinations(
   for (const [key, architectures] of Object.entries(ONLY_FOR)) {
     if (given[key] !== undefined && !architectures.includes(options.arch)) {
       throw new RequestError(
-        `${flagOf(key)} is for --arch ${architectures.join(" and ")}, not for ${options.arch}`,
+        `${flagOf(key)} is for --arch ${architectures.join(" or ")}, not for ${options.arch}`,
       );
     }
   }
@@ -83,7 +83,8 @@ export function checkCombinations(
   both("resampleAt", "resampleEvery");
   checkResampling(options);
   both("column", "columns");
-  both("columns", "units");
+  if (options.columns !== undefined && options.units !== undefined)
+    throw new RequestError("--units does not go with --columns: it is for rows of one vector");
   checkTarget(options, given);
   checkLayerNorm(options, given);
   const onlyWith = (key: "targetL0" | "tanhScale", penalty: "quadratic" | "tanh"): void => {

@@ -101,7 +101,9 @@ export const MODEL_OPTIONS = {
   l1: z.number().min(0).optional().describe("λ of the L1 penalty (relu; gated: on the gates; default 1)"),
   l1Warmup: whole(0)
     .optional()
-    .describe("steps of linear warm-up of λ (relu, gated; default 5 % of the steps)"),
+    .describe(
+      "steps of linear warm-up of λ (relu, gated, autoencoder with --bottleneck-l1; default 5 % of the steps)",
+    ),
   pAnnealStart: whole(1)
     .optional()
     .describe(

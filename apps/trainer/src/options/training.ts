@@ -84,5 +84,9 @@ export const TRAINING_OPTIONS = {
     .positive()
     .optional()
     .describe("norm of all gradients together above which they are scaled down to it (default none)"),
-  deadWindow: whole(1).optional().describe("examples without activation after which a latent is dead"),
+  deadWindow: whole(1)
+    .optional()
+    .describe(
+      "examples without activation after which a latent is dead (default 20 mini-batches or 5 % of the run, whichever is more, but at most 10,000,000)",
+    ),
 };
