@@ -4,6 +4,7 @@ import {
   type Arena,
   BATCH,
   chooseEncoder,
+  constantSchedule,
   DEFAULT_ADAM,
   type DeepArena,
   type Encoder,
@@ -28,6 +29,8 @@ export const SEED = 20_261_123;
 /** So low that steps do not change how many latents are active: at 1e-4, ReLU rows with 2 % had 3 % a step later and 8 % after six. */
 const LEARNING_RATE = 1e-7;
 const L1_COEFFICIENT = 1;
+/** More than any benchmark takes. */
+const TOTAL_STEPS = 1_000_000;
 
 /** A memory ready for a step, and what computes on it. */
 export interface Problem<A extends Arena = Arena> {
@@ -59,12 +62,11 @@ function openProblem(
   model: ModelSetup,
   request: "auto" | Encoder = "exact",
 ): Problem {
-  const constant = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 1_000_000 });
   const training = {
     batchRows: rows,
-    learningRate: constant(LEARNING_RATE),
+    learningRate: constantSchedule(LEARNING_RATE, TOTAL_STEPS),
     // A deep model would be penalised, too: the peers do not.
-    l1Coefficient: constant(model.kind === "deep" ? 0 : L1_COEFFICIENT),
+    l1Coefficient: constantSchedule(model.kind === "deep" ? 0 : L1_COEFFICIENT, TOTAL_STEPS),
     adam: DEFAULT_ADAM,
     deadWindow: 10_000_000,
   };

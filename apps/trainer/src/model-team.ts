@@ -3,6 +3,7 @@ import {
   type Arena,
   bestKernelVariant,
   chooseEncoder,
+  evaluationTraining,
   DeepAutoencoder,
   IDENTITY_TRANSFORM,
   type JumpSetup,
@@ -50,15 +51,7 @@ export function startModelTeam(
     );
   }
   if (!transcodes && !(model instanceof DeepAutoencoder)) requireWidths(path, model, corpus);
-  const none = { peak: 0, warmupSteps: 0, decaySteps: 0, totalSteps: 1 };
-  const training = {
-    batchRows: EVALUATION_ROWS,
-    learningRate: none,
-    l1Coefficient: none,
-    adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
-    deadWindow: 1,
-  };
-  const setup = { model: setupOf(model), training };
+  const setup = { model: setupOf(model), training: evaluationTraining(EVALUATION_ROWS) };
   const encoder = chooseEncoder("auto", setup.model, bestKernelVariant());
   const plan = planRun({ setup, workers, purpose: "evaluate", encoder });
   const team = new Team(plan);

@@ -43,7 +43,6 @@ export type { RowMoments } from "./layer-norm.ts";
 
 // Training on one thread
 export {
-  DEFAULT_ADAM,
   type LocalStart,
   LocalTrainer,
   type LocalTrainerOptions,
@@ -99,12 +98,14 @@ export { muonCost } from "./optimizers/muon.ts";
 export { latentsSilentFor, resampleLatents, WeightedRows } from "./resampling.ts";
 export { canScreen, chooseEncoder } from "./encoder.ts";
 export { type AutomaticRate, automaticRate } from "./automatic-rate.ts";
-export { type Schedule, scheduledValue, type ScheduleShape } from "./schedule.ts";
+export { constantSchedule, type Schedule, scheduledValue, type ScheduleShape } from "./schedule.ts";
 export {
   type AdamSetup,
   type AuxKSetup,
   type DeepModelSetup,
+  DEFAULT_ADAM,
   defaultDeadWindow,
+  evaluationTraining,
   inputDimension,
   outputDimension,
   rowDimension,

@@ -10,7 +10,7 @@ import { assert, OptionError } from "./errors.ts";
 import { createKernels, type KernelVariant } from "./kernel-variants.ts";
 import { startCopies } from "./optimizers/index.ts";
 import { planRun } from "./plan.ts";
-import type { SparseModelSetup } from "./setup.ts";
+import { evaluationTraining, type SparseModelSetup } from "./setup.ts";
 import { emptyContext } from "./step-context.ts";
 
 /** Latents at a time: their pre-activations on 20,000 rows take 20 MB. */
@@ -81,9 +81,7 @@ class Products {
       decoder: "free",
       applyBDecToInput,
     };
-    const none = { peak: 0, warmupSteps: 0, decaySteps: 0, totalSteps: 1 };
-    const { adam, deadWindow } = of.plan.setup.training;
-    const training = { batchRows: ROW_BLOCK, learningRate: none, l1Coefficient: none, adam, deadWindow };
+    const training = evaluationTraining(ROW_BLOCK);
     const plan = planRun({ setup: { model, training }, workers: 1, slots: 1, purpose: "evaluate" });
     const memory = allocateMemory(plan, { shared: variant !== "reference" });
     const small = openArena(plan, memory.buffer);

@@ -19,6 +19,7 @@ import { automaticRate } from "./automatic-rate.ts";
 import type { Schedule } from "./schedule.ts";
 import {
   type AdamSetup,
+  DEFAULT_ADAM,
   defaultDeadWindow,
   inputDimension,
   type ModelSetup,
@@ -30,9 +31,6 @@ import { foldedModel } from "./folding.ts";
 import type { SparseAutoencoder } from "./sparse-autoencoder.ts";
 import type { StepProgram } from "./stage.ts";
 import { createProgram, runStep } from "./stages.ts";
-
-/** torch.optim.Adam's defaults. */
-export const DEFAULT_ADAM: AdamSetup = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
 /** Options of {@link LocalTrainer}. */
 export interface LocalTrainerOptions {

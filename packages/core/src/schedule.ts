@@ -26,6 +26,11 @@ export interface Schedule {
   readonly end?: number;
 }
 
+/** A value without warm-up and decay. @param totalSteps steps of the whole run */
+export function constantSchedule(peak: number, totalSteps: number): Schedule {
+  return { peak, warmupSteps: 0, decaySteps: 0, totalSteps };
+}
+
 /** A way from 0 to 1: a line, or half a period of the cosine. */
 export type ScheduleShape = "linear" | "cosine";
 

@@ -3,7 +3,7 @@
  * Plain data, so that it can be sent to worker threads and written into `config.json`.
  */
 import type { SparseArchitectureName } from "./architectures/index.ts";
-import type { Schedule } from "./schedule.ts";
+import { constantSchedule, type Schedule } from "./schedule.ts";
 
 /** A sparse autoencoder's shape and rules. */
 export interface SparseModelSetup {
@@ -67,6 +67,9 @@ export interface AdamSetup {
   readonly beta2: number;
   readonly epsilon: number;
 }
+
+/** torch.optim.Adam's defaults. */
+export const DEFAULT_ADAM: AdamSetup = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
 /** An optimiser other than Adam; formulas in optimizers/. */
 export interface OptimizerSetup {
@@ -143,6 +146,12 @@ export interface TrainingSetup {
   readonly multiTopK?: boolean;
   /** A latent is dead when it has not been active in this many of the latest examples. */
   readonly deadWindow: number;
+}
+
+/** The training of a model that is only evaluated, on mini-batches of so many rows: none. */
+export function evaluationTraining(batchRows: number): TrainingSetup {
+  const none = constantSchedule(0, 1);
+  return { batchRows, learningRate: none, l1Coefficient: none, adam: DEFAULT_ADAM, deadWindow: 1 };
 }
 
 /** Everything a run's stages need to know; equal on every thread. */

@@ -2,6 +2,7 @@
 import {
   allocateMemory,
   type Arena,
+  constantSchedule,
   DEFAULT_ADAM,
   type ModelSetup,
   openArena,
@@ -31,14 +32,13 @@ export function openExampleArena(
   l1: number,
 ): Arena {
   const batchRows = examples.rows.length;
-  const constant = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: steps });
   const plan = planRun({
     setup: {
       model,
       training: {
         batchRows,
-        learningRate: constant(learningRate),
-        l1Coefficient: constant(l1),
+        learningRate: constantSchedule(learningRate, steps),
+        l1Coefficient: constantSchedule(l1, steps),
         adam: DEFAULT_ADAM,
         deadWindow: batchRows * Math.max(1, steps),
       },

@@ -4,6 +4,8 @@ import {
   bestKernelVariant,
   bytesByRole,
   chooseEncoder,
+  constantSchedule,
+  DEFAULT_ADAM,
   type Encoder,
   initialise,
   integerProductRate,
@@ -140,7 +142,6 @@ async function examine(flags: DoctorFlags): Promise<DoctorReport> {
 }
 
 function setupOf({ d, latents, batch, optimizer }: DoctorFlags, k: number): Setup {
-  const schedule = (peak: number) => ({ peak, warmupSteps: 0, decaySteps: 0, totalSteps: 2 * STEP });
   return {
     model: {
       kind: "sparse",
@@ -153,9 +154,9 @@ function setupOf({ d, latents, batch, optimizer }: DoctorFlags, k: number): Setu
     },
     training: {
       batchRows: batch,
-      learningRate: schedule(1e-4),
-      l1Coefficient: schedule(0),
-      adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+      learningRate: constantSchedule(1e-4, 2 * STEP),
+      l1Coefficient: constantSchedule(0, 2 * STEP),
+      adam: DEFAULT_ADAM,
       deadWindow: 10 * batch,
       ...updatesOf({ optimizer }),
     },

@@ -3,7 +3,7 @@
  * model on a worker team: its weights are one set of directions, its rows the other, its biases the floor. What it
  * finds are a model's sparse records, so that memory goes with the pairs found, not with n·m.
  */
-import { planRun, refreshDerived } from "@sparseloom/core";
+import { evaluationTraining, planRun, refreshDerived } from "@sparseloom/core";
 import { evaluate } from "../evaluate.ts";
 import { Team } from "../team/team.ts";
 
@@ -26,7 +26,6 @@ export class NearDirections implements AsyncDisposable {
 
   /** @param floor cosines must be above it; at least 0 */
   constructor(directions: Float32Array, dIn: number, floor: number, workers: number) {
-    const none = { peak: 0, warmupSteps: 0, decaySteps: 0, totalSteps: 1 };
     const plan = planRun({
       setup: {
         model: {
@@ -38,13 +37,7 @@ export class NearDirections implements AsyncDisposable {
           decoder: "free",
           applyBDecToInput: false,
         },
-        training: {
-          batchRows: ROWS_AT_A_TIME,
-          learningRate: none,
-          l1Coefficient: none,
-          adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
-          deadWindow: 1,
-        },
+        training: evaluationTraining(ROWS_AT_A_TIME),
       },
       workers,
       purpose: "evaluate",

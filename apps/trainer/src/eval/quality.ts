@@ -115,13 +115,13 @@ export class QualityMeter {
     this.#decoderNorm = new Float64Array(arena.kind === "deep" ? 0 : arena.model.latents);
     if (arena.kind === "deep") return;
     const { latents } = arena.model;
-    const dIn = outputDimension(arena.model);
+    const dOut = outputDimension(arena.model);
     for (let latent = 0; latent < latents; latent++) {
-      let at = latent * dIn;
-      for (const part of columns ?? [{ dIn }])
+      let at = latent * dOut;
+      for (const part of columns ?? [{ dIn: dOut }])
         this.#decoderNorm[latent] += Math.hypot(...arena.W_dec.value.subarray(at, (at += part.dIn)));
     }
-    this.#decoder = pairwiseCosines(arena.W_dec.value, dIn);
+    this.#decoder = pairwiseCosines(arena.W_dec.value, dOut);
     if (truth === undefined) return;
     if (latents * truth.features > MOST_COSINES) {
       this.#warnings.push(
@@ -129,7 +129,7 @@ export class QualityMeter {
       );
       return;
     }
-    this.#cosines = cosineMatrix(arena.W_dec.value, truth.directions, dIn);
+    this.#cosines = cosineMatrix(arena.W_dec.value, truth.directions, dOut);
     if (truth.generator !== undefined)
       this.#detections = emptyDetections(bestMatches(this.#cosines), truth.features);
   }
@@ -137,9 +137,9 @@ export class QualityMeter {
   /** Takes in the mini-batch in `slot`, whose records and residuals the arena holds. */
   add(arena: Arena, rowIds: Float64Array, rows: number, slot: number): void {
     this.#reconstruct(arena, rows, slot);
-    const dIn = arena.mean.length;
-    if (this.#sums.rows === 0) this.#checkRows(rowIds, Math.min(rows, CHECKED_ROWS), dIn);
-    addReconstructions(this.#sums, this.#x, this.#reconstruction, rows, dIn);
+    const dOut = arena.mean.length;
+    if (this.#sums.rows === 0) this.#checkRows(rowIds, Math.min(rows, CHECKED_ROWS), dOut);
+    addReconstructions(this.#sums, this.#x, this.#reconstruction, rows, dOut);
     this.#addColumns(arena, rows);
     if (arena.kind === "deep") return;
     for (let row = 0; row < rows; row++) {
@@ -173,15 +173,15 @@ export class QualityMeter {
 
   /** The columns' squares. A crosscoder is folded: the arena's mean is in the units that the rows are measured in. */
   #addColumns({ mean }: Arena, rows: number): void {
-    const dIn = mean.length;
+    const dOut = mean.length;
     let from = 0;
     for (const [i, column] of (this.#columns ?? []).entries()) {
       let errors = 0;
       let squares = 0;
       for (let row = 0; row < rows; row++) {
         for (let j = from; j < from + column.dIn; j++) {
-          const x = this.#x[row * dIn + j];
-          errors += (x - this.#reconstruction[row * dIn + j]) ** 2;
+          const x = this.#x[row * dOut + j];
+          errors += (x - this.#reconstruction[row * dOut + j]) ** 2;
           squares += (x - mean[j]) ** 2;
         }
       }
@@ -207,32 +207,32 @@ export class QualityMeter {
 
   /** Rows and reconstructions in raw units: x = x′/s + μ. LayerNorm is left as it is. */
   #reconstruct(arena: Arena, rows: number, slot: number): void {
-    const dIn = arena.mean.length;
+    const dOut = arena.mean.length;
     const { mean, scale } = this.#transform;
     const x = arena.targets[slot];
     // Only evaluating, both kinds of model leave x̂ − x in place of what they reconstruct into.
     const error = arena.kind === "sparse" ? arena.residual : arena.layers[arena.layers.length - 1].activation;
-    if (this.#x.length < rows * dIn) {
-      this.#x = new Float32Array(rows * dIn);
-      this.#reconstruction = new Float32Array(rows * dIn);
+    if (this.#x.length < rows * dOut) {
+      this.#x = new Float32Array(rows * dOut);
+      this.#reconstruction = new Float32Array(rows * dOut);
     }
-    for (let i = 0; i < rows * dIn; i++) {
-      const raw = x[i] / scale + (mean === undefined ? 0 : mean[i % dIn]);
+    for (let i = 0; i < rows * dOut; i++) {
+      const raw = x[i] / scale + (mean === undefined ? 0 : mean[i % dOut]);
       this.#x[i] = raw;
       this.#reconstruction[i] = raw + error[i] / scale;
     }
   }
 
   /** The generator's rows must be the corpus's: it may have been filtered, shuffled or made by other options. */
-  #checkRows(rowIds: Float64Array, rows: number, dIn: number): void {
+  #checkRows(rowIds: Float64Array, rows: number, dOut: number): void {
     const generator = this.#truth?.generator;
     if (generator === undefined) return;
-    const made = new Float32Array(dIn);
+    const made = new Float32Array(dOut);
     for (let row = 0; row < rows; row++) {
       generator.fill(made, rowIds[row]);
-      const read = this.#x.subarray(row * dIn, (row + 1) * dIn);
+      const read = this.#x.subarray(row * dOut, (row + 1) * dOut);
       const { layerNorm } = this.#transform;
-      const expected = layerNorm === undefined ? made : transformRows(made, dIn, this.#transform);
+      const expected = layerNorm === undefined ? made : transformRows(made, dOut, this.#transform);
       const distance = Math.hypot(...expected.map((value, j) => value - read[j]));
       if (distance <= ROUNDING * Math.hypot(...expected)) continue;
       this.#detections = undefined;
