@@ -38,6 +38,7 @@ export interface FeatureReport {
   readonly top: readonly { readonly row: number; readonly value: number; readonly label: string }[];
 }
 
+/** What `inspect --json` prints. */
 export interface InspectReport {
   readonly model: string;
   readonly rows: number;

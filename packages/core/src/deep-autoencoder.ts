@@ -26,6 +26,7 @@ export interface DeepAutoencoderParts {
   readonly transform: RowTransform;
 }
 
+/** A finished deep autoencoder: raw activations in, the bottleneck's activations and reconstructions out. Nothing of it changes. */
 export class DeepAutoencoder {
   readonly parts: DeepAutoencoderParts;
 

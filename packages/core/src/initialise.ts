@@ -17,6 +17,7 @@ import { laneScratch } from "./reference/chains.ts";
 /** Norm of a free decoder's initial rows (Anthropic, April 2024: random directions of norm 0.05–1, typically 0.1). */
 export const FREE_DECODER_NORM = 0.1;
 
+/** How {@link initialise} chooses the first parameters. */
 export interface Initialisation {
   readonly seed: number;
   /** Initial b_dec in the model's coordinates [dIn]; zero where missing. Sparse autoencoders only. */

@@ -17,6 +17,7 @@ export function bestKernelVariant(): KernelVariant {
   return probeVariant() ?? "reference";
 }
 
+/** What {@link createKernels} can be asked for. */
 export interface KernelOptions {
   /**
    * Tile the products for 256-bit vectors. Faster only where the engine joins 128-bit operations, in V8 with

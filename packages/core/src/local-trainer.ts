@@ -100,6 +100,7 @@ export interface StepReport {
   readonly dead: number;
 }
 
+/** Trains a model on the calling thread, one mini-batch a call: for small jobs, web pages and tests. */
 export class LocalTrainer {
   /** The run's memory, for whoever wants to look at parameters and gradients. */
   readonly arena: Arena;
@@ -133,6 +134,8 @@ export class LocalTrainer {
    *
    * @param targets of a transcoder: what is to be rebuilt [as many, dOut]
    * @throws OptionError unless these are whole rows, and targets where the model has a dOut
+   * @throws Error when the loss is not a finite number: the parameters are then of no use, start anew with a smaller
+   * learning rate
    */
   step(rows: ArrayLike<number>, targets?: ArrayLike<number>): StepReport {
     const { arena } = this;

@@ -55,6 +55,7 @@ export interface Region {
   readonly byteLength: number;
 }
 
+/** What {@link planRun} lays out memory for. */
 export interface PlanOptions {
   readonly setup: Setup;
   /** Threads that run the stages; each has its own scratch. */

@@ -59,6 +59,7 @@ export interface DeepModelSetup {
   readonly tied?: boolean;
 }
 
+/** The model of a run, told by `kind`. */
 export type ModelSetup = SparseModelSetup | DeepModelSetup;
 
 /** Adam's constants, as in torch.optim.Adam. */

@@ -77,6 +77,7 @@ function isKnown(architecture: unknown): architecture is (typeof KNOWN)[number] 
   return (KNOWN as readonly unknown[]).includes(architecture);
 }
 
+/** A finished sparse autoencoder, crosscoder or transcoder: raw activations in, features and reconstructions out. Nothing of it changes. */
 export class SparseAutoencoder {
   readonly parts: SparseAutoencoderParts;
 

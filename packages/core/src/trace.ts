@@ -105,6 +105,7 @@ export interface DeepTrace extends CommonTrace {
   readonly layers: readonly TracedLayer[];
 }
 
+/** What {@link traceStep} keeps, by the kind of model. */
 export type StepTrace = SparseTrace | DeepTrace;
 
 /**

@@ -67,8 +67,8 @@ interface DoctorReport {
 }
 
 /**
- * Steps of so few rows go before those that are timed, for milliseconds in which V8 compiles and screening chooses how to add up: right after the first,
- * steps at L took a quarter longer than those of a run.
+ * Steps of so few rows go before those that are timed, for so many milliseconds, in which V8 compiles and screening
+ * chooses how to add up: right after the first, steps at L took a quarter longer than those of a run.
  */
 const WARMUP_ROWS = 1024;
 const WARMUP_MS = 1500;

@@ -11,6 +11,7 @@ import type { TrainOptions } from "../options.ts";
 import type { Resampling } from "../resample.ts";
 import type { RecordedFilters } from "../row-filters.ts";
 
+/** What `config.json` holds. */
 export interface RunConfig {
   readonly version: string;
   /** The kernels that the run began with; resuming under others is refused, unless allowed. */
