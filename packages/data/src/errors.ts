@@ -41,6 +41,8 @@ export type CorpusErrorKind =
   | "changed"
   /** Writing would replace an existing file. */
   | "exists"
+  /** Another process is writing the file. */
+  | "busy"
   /** A label does not fit its column when writing. */
   | "invalid-label"
   /** An option has a value that makes no sense. */

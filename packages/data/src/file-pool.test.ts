@@ -1,7 +1,9 @@
-import { rename, writeFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
 import { FilePool } from "./file-pool.ts";
+import { resolvePaths } from "./paths.ts";
 
 const path = useTemporaryFolder();
 
@@ -40,6 +42,19 @@ describe("FilePool", () => {
       path: path("0"),
     });
     await pool.close();
+  });
+
+  it("refuses a pipe, which nobody may ever write to, and folders leave pipes out", async () => {
+    await mkdir(path("folder"));
+    expect(spawnSync("mkfifo", [path("folder/pipe")]).status).toBe(0);
+    const pool = new FilePool();
+    await expect(pool.add(path("folder/pipe"))).rejects.toMatchObject({
+      kind: "unsupported",
+      message: `${path("folder/pipe")}: is not a regular file, which a corpus must be`,
+    });
+    await pool.close();
+    await writeFile(path("folder/a.arrow"), "ARROW1");
+    expect(await resolvePaths([path("folder")])).toEqual([path("folder/a.arrow")]);
   });
 
   it("closes after the reads that are running", async () => {

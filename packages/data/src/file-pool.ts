@@ -4,9 +4,9 @@
  *
  * Every handle is closed by `close()`: since Node 26 a handle that is collected while open ends the process.
  */
-import { open } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
-import { CorpusError } from "./errors.ts";
+import { CorpusError, isCorpusError } from "./errors.ts";
 import { errorCode, isMissing } from "./file-errors.ts";
 import type { RangeReader } from "./range-reader.ts";
 
@@ -72,9 +72,14 @@ export class FilePool {
 async function openSame(entry: Entry): Promise<FileHandle> {
   let handle: FileHandle;
   try {
+    if (!(await stat(entry.path)).isFile())
+      throw new CorpusError("unsupported", "is not a regular file, which a corpus must be", {
+        path: entry.path,
+      });
     handle = await open(entry.path, "r");
   } catch (cause) {
     entry.handle = undefined;
+    if (isCorpusError(cause)) throw cause;
     if (isMissing(cause)) throw new CorpusError("not-found", "no such file", { path: entry.path, cause });
     throw new CorpusError("unreadable", `cannot be opened (${errorCode(cause)})`, {
       path: entry.path,

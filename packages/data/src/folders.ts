@@ -5,14 +5,14 @@
  *   dataset/       state.json  dataset_info.json  data-00000-of-00002.arrow ...  (cache-<hash>.arrow: not data)
  *   DatasetDict/   dataset_dict.json  train/  test/ ...: each a dataset
  */
-import { open, readFile, readdir } from "node:fs/promises";
+import { open, readFile, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { dataFileNames, onlySplit, parseJson } from "./dataset-files.ts";
 import { CorpusError } from "./errors.ts";
 import { errorCode, isMissing } from "./file-errors.ts";
 
 /** What this package itself writes beside a corpus. */
-const OWN_FILES: readonly string[] = [".sparseloom.json", ".partial"];
+const OWN_FILES: readonly string[] = [".sparseloom.json", ".partial", ".partial.json", ".partial.lock"];
 
 /** True for a file that this package wrote beside a corpus, or has not finished. */
 export function isOwnFile(path: string): boolean {
@@ -101,6 +101,8 @@ async function readJson(path: string): Promise<unknown> {
 /** True when the first bytes are an Arrow file's magic, or a stream's mark and a length that can be one. */
 async function beginsAsArrow(path: string): Promise<boolean> {
   return attempt(path, async () => {
+    // A pipe would be waited for.
+    if (!(await stat(path)).isFile()) return false;
     await using file = await open(path, "r");
     const bytes = Buffer.alloc(8);
     const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);

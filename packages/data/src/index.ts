@@ -11,6 +11,15 @@
 export { CorpusError, isCorpusError } from "./errors.ts";
 export type { CorpusErrorKind, CorpusErrorPlace } from "./errors.ts";
 
+// Sparse rows, such as features
+export { SPARSE_COLUMNS, SparseRowWriter } from "./sparse-row-writer.ts";
+export type { SparseRowOptions, SparseRowResult, SparseRows } from "./sparse-row-writer.ts";
+export { writtenLabels } from "./pack/row-source.ts";
+
+// One process at a time
+export { ProcessLock } from "./process-lock.ts";
+export type { LockedOptions, LockHolder } from "./process-lock.ts";
+
 // Opening and reading
 export { openCorpus } from "./open-corpus.ts";
 export type { CorpusOptions } from "./open-corpus.ts";

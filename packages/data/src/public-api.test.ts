@@ -6,8 +6,11 @@ it("exports these names and no others", () => {
     [
       "CorpusError",
       "FEATURE_MODEL_PRESETS",
+      "ProcessLock",
       "RowSampler",
       "RowStream",
+      "SPARSE_COLUMNS",
+      "SparseRowWriter",
       "StatisticsAccumulator",
       "absolutePath",
       "checkCorpus",
@@ -37,6 +40,7 @@ it("exports these names and no others", () => {
       "writeCorpus",
       "writeCorpusResumably",
       "writeStatistics",
+      "writtenLabels",
     ]
   `);
 });

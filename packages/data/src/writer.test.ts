@@ -51,6 +51,41 @@ describe("writeCorpus", () => {
     await fc.assert(property, { numRuns: 60 });
   });
 
+  it("writes labels without a name, and with the name of an object's prototype", async () => {
+    const name = path("odd-names.arrow");
+    const labels = Object.fromEntries([
+      ["", "int32"],
+      ["__proto__", "utf8"],
+    ] as const);
+    const given = Object.fromEntries<readonly (number | string)[]>([
+      ["", [1, 2]],
+      ["__proto__", ["a", "b"]],
+    ]);
+    await writeCorpus(name, { ...options, labels }, [{ values: new Float32Array(4).fill(1), labels: given }]);
+    await using corpus = await openCorpus([name]);
+    expect(await readAllLabels(corpus, "")).toEqual([1, 2]);
+    expect(await readAllLabels(corpus, "__proto__")).toEqual(["a", "b"]);
+  });
+
+  it("refuses a file that is being written, and the one that is first is whole", async () => {
+    const name = path("twice.arrow");
+    const values = new Float32Array(4).fill(1);
+    let second: Promise<unknown> | undefined;
+    const parts = async function* (): AsyncGenerator<RowsToWrite> {
+      second = writeCorpus(name, options, [{ values: values.map(() => 2) }]);
+      await expect(second).rejects.toMatchObject({
+        kind: "busy",
+        message: `${name}: is being written by process ${process.pid}: wait for it to end, or choose another name`,
+      });
+      yield { values };
+    };
+    await writeCorpus(name, options, parts());
+    expect(second).toBeDefined();
+    await using corpus = await openCorpus([name]);
+    expect(await readAll(corpus)).toEqual(values);
+    expect(await exists(`${name}.partial.lock`)).toBe(false);
+  });
+
   it("writes every type of label, at its limits", async () => {
     const labels = {
       text: { type: "utf8", values: ["", "zwei 2"] },

@@ -4,8 +4,7 @@
  * appears under its name only when it is complete. Memory: one record batch.
  */
 import type { FileHandle } from "node:fs/promises";
-import { open, rename, rm, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { rm } from "node:fs/promises";
 import { FileEncoder } from "./arrow/encode.ts";
 import type { BatchPlace, WrittenLabelType } from "./arrow/encode.ts";
 import { valueBytes } from "./arrow/vector-column.ts";
@@ -16,7 +15,7 @@ import { CorpusError } from "./errors.ts";
 import { Journal } from "./journal.ts";
 import { LabelBuilder } from "./label-builder.ts";
 import type { WrittenLabel } from "./label-builder.ts";
-import { errorCode, isMissing } from "./file-errors.ts";
+import { complete, create, lockOutput, requireAbsent, writeFully } from "./output-file.ts";
 import { RowStage } from "./row-stage.ts";
 
 /** Options of `writeCorpus`. */
@@ -86,10 +85,11 @@ export async function writeCorpus(
 ): Promise<WriteResult> {
   const rowsPerBatch = checkOptions(path, options);
   if (options.overwrite !== true) await requireAbsent(path);
+  await using lock = await lockOutput(path);
   const partial = `${path}.partial`;
   const handle = await create(partial);
   try {
-    return await complete(handle, path, options, () =>
+    return await complete({ handle, lock }, path, options.overwrite === true, () =>
       writeRows(handle, path, options, rowsPerBatch, batches, [], async () => {}),
     );
   } catch (error) {
@@ -111,12 +111,13 @@ export async function writeCorpusResumably(
   const rowsPerBatch = checkOptions(path, options);
   if (options.overwrite !== true) await requireAbsent(path);
   const { type, labels = {} } = options;
+  await using lock = await lockOutput(path);
   const key = JSON.stringify([rows.key, columnsOf(options), type, labels, rowsPerBatch]);
   const journal = new Journal(path, key, rows.noteEveryBytes);
   const { handle, batches } = await journal.open();
   const resumedRows = batches.length * rowsPerBatch;
   try {
-    const result = await complete(handle, path, options, () =>
+    const result = await complete({ handle, lock }, path, options.overwrite === true, () =>
       writeRows(handle, path, options, rowsPerBatch, rows.from(resumedRows), batches, (written) =>
         journal.note(handle, written),
       ),
@@ -128,26 +129,6 @@ export async function writeCorpusResumably(
     if (!journal.isNoted) await rm(`${path}.partial`, { force: true });
     throw error;
   }
-}
-
-/** Writes by way of the open partial file, closes it, and gives it its name. */
-async function complete(
-  handle: FileHandle,
-  path: string,
-  options: WriteOptions,
-  write: () => Promise<WriteResult>,
-): Promise<WriteResult> {
-  let result: WriteResult;
-  try {
-    result = await write();
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  if (options.overwrite !== true) await requireAbsent(path);
-  await rename(`${path}.partial`, path);
-  await syncFolder(dirname(path));
-  return result;
 }
 
 async function writeRows(
@@ -274,46 +255,4 @@ function checkOptions(path: string, options: WriteOptions): number {
 /** The vector columns, of rows of one or several. */
 function columnsOf({ column, columns, dIn }: WriteOptions): readonly CorpusColumn[] {
   return columns ?? [{ name: column ?? "activation", dIn }];
-}
-
-async function requireAbsent(path: string): Promise<void> {
-  try {
-    await stat(path);
-  } catch (cause) {
-    if (isMissing(cause)) return;
-    throw new CorpusError("unwritable", `cannot be written (${errorCode(cause)})`, { path, cause });
-  }
-  throw new CorpusError("exists", "the file exists; choose another name, or ask to overwrite it", { path });
-}
-
-async function create(partial: string): Promise<FileHandle> {
-  try {
-    return await open(partial, "w");
-  } catch (cause) {
-    const kind = isMissing(cause) ? "not-found" : "unwritable";
-    const what = isMissing(cause) ? "its folder does not exist" : `cannot be written (${errorCode(cause)})`;
-    throw new CorpusError(kind, what, { path: partial, cause });
-  }
-}
-
-async function writeFully(handle: FileHandle, path: string, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.byteLength; ) {
-    try {
-      done += (await handle.write(bytes, done, bytes.byteLength - done)).bytesWritten;
-    } catch (cause) {
-      throw new CorpusError("unwritable", `cannot be written (${errorCode(cause)})`, { path, cause });
-    }
-  }
-}
-
-/** Makes the rename itself durable. */
-async function syncFolder(folder: string): Promise<void> {
-  // Windows does not open folders, and does not need it.
-  if (process.platform === "win32") return;
-  const handle = await open(folder, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

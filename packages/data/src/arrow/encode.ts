@@ -176,7 +176,8 @@ function padding(length: number): number {
   return (ALIGNMENT - (length % ALIGNMENT)) % ALIGNMENT;
 }
 
-function labelType(type: WrittenLabelType): DataType {
+/** The Arrow type of a label column. */
+export function labelType(type: WrittenLabelType): DataType {
   switch (type) {
     case "utf8":
       return new Utf8();

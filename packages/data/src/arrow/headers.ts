@@ -189,18 +189,20 @@ function checkField(field: FlatTable, depth: number, budget: { fields: number })
   for (const child of field.tables(5)) checkField(child, depth + 1, budget);
 }
 
-/** What apache-arrow takes for granted of a schema that it decoded: columns have names, lists have one element. */
+/** What apache-arrow takes for granted of a schema that it decoded: columns have names, lists and maps have one element. */
 function checkDecoded(schema: Schema): Schema {
   const check = (field: Field): void => {
     const type: DataType = field.type;
     const children = (type.children as readonly Field[] | null | undefined) ?? [];
     const isList = DataType.isList(type) || DataType.isLargeList(type) || DataType.isFixedSizeList(type);
-    if (isList && children.length !== 1) throw new RangeError("a list does not say of what");
+    if ((isList || DataType.isMap(type)) && children.length !== 1)
+      throw new RangeError("a list does not say of what");
     for (const child of children) check(child);
     if (DataType.isDictionary(type)) check(new Field("values", type.dictionary as DataType));
   };
   for (const field of schema.fields as readonly Field[]) {
-    if (typeof field.name !== "string") throw new RangeError("a column has no name");
+    // An empty name may be left out of the file.
+    (field as { name: string }).name ??= "";
     check(field);
   }
   return schema;

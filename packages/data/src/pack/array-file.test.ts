@@ -39,6 +39,20 @@ describe("files of arrays", () => {
     expect(await sniff(readerOf(Buffer.alloc(0)))).toBe("unknown");
   });
 
+  it.each([
+    ["too short", [0, 100], "100 bytes by its data_offsets, 24 by its shape"],
+    ["reversed", [24, 0], "-24 bytes by its data_offsets, 24 by its shape"],
+  ])("whose offsets are not of the tensor's size are refused (%s)", async (_, offsets, what) => {
+    const header = JSON.stringify({ x: { dtype: "F32", shape: [2, 3], data_offsets: offsets } });
+    const bytes = Buffer.alloc(8 + header.length + 200);
+    bytes.writeBigUInt64LE(BigInt(header.length));
+    bytes.write(header, 8);
+    await expect(readArrays(readerOf(bytes), "safetensors")).rejects.toMatchObject({
+      kind: "malformed",
+      message: `bytes: the tensor "x" has ${what}`,
+    });
+  });
+
   it("that are damaged give an error, or arrays that lie inside the file", async () => {
     const files = (["npy", "safetensors"] as const).map((kind) => ({
       kind,

@@ -166,9 +166,14 @@ async function readSafetensors(file: RangeReader): Promise<StoredArray[]> {
     // Types that nobody keeps activations in (8-bit floats) are passed over.
     if (type === undefined) continue;
     const shape = numbersOf(entry["shape"]);
-    const [begin] = numbersOf(entry["data_offsets"]) ?? [];
-    if (shape === undefined || begin === undefined) {
+    const [begin, end] = numbersOf(entry["data_offsets"]) ?? [];
+    if (shape === undefined || begin === undefined || end === undefined) {
       throw malformed(file, `the tensor "${name}" has no shape or data_offsets`);
+    }
+    const bytes = shape.reduce((product, size) => product * size, ARRAY_TYPE_BYTES[type]);
+    if (end - begin !== bytes) {
+      const what = `the tensor "${name}" has ${end - begin} bytes by its data_offsets, ${bytes} by its shape`;
+      throw malformed(file, what);
     }
     arrays.push({ name, type, shape, position: 8 + length + begin });
   }

@@ -57,7 +57,8 @@ export function corpusSource(corpus: Corpus, names: readonly string[] | undefine
       await corpus.readBlock(block, bytes, signal);
       // Numbers that are not finite are found by the writer, which names their place.
       for (let row = skip; row < block.rows; row++) writeRow(stored, row * dIn, target, (row - skip) * dIn);
-      const columns: Record<string, WrittenLabel[]> = {};
+      // Without a prototype: a column may be called __proto__.
+      const columns = Object.create(null) as Record<string, WrittenLabel[]>;
       for (const [name, column] of await corpus.readLabels(block, Object.keys(labels), signal)) {
         columns[name] = Array.from(column)
           .slice(skip)
@@ -85,11 +86,11 @@ export function writtenLabels(
   names: readonly string[] | undefined,
   path: string,
 ): Readonly<Record<string, WrittenLabelType>> {
-  const labels: Record<string, WrittenLabelType> = {};
-  for (const { name, type } of corpus.labels) {
-    if (names === undefined || names.includes(name)) labels[name] = writtenType(type, path, name);
-  }
-  return labels;
+  return Object.fromEntries(
+    corpus.labels
+      .filter(({ name }) => names === undefined || names.includes(name))
+      .map(({ name, type }) => [name, writtenType(type, path, name)]),
+  );
 }
 
 /** Arrow's name of a label's type as one that can be written; dictionaries are written out. */

@@ -1,0 +1,106 @@
+/**
+ * An output file on its way: `<path>.partial`, locked against other processes, which gets its name only when it is complete.
+ * Used by the writers only.
+ */
+import type { FileHandle } from "node:fs/promises";
+import { open, rename, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { CorpusError, isCorpusError } from "./errors.ts";
+import { errorCode, isMissing } from "./file-errors.ts";
+import { ProcessLock } from "./process-lock.ts";
+
+/** A partial file that is open, and its lock. */
+export interface OpenOutput {
+  readonly handle: FileHandle;
+  readonly lock: ProcessLock;
+}
+
+/** Writes by way of the open partial file, closes it, and gives it its name. */
+export async function complete<Result>(
+  { handle, lock }: OpenOutput,
+  path: string,
+  overwrite: boolean,
+  write: () => Promise<Result>,
+): Promise<Result> {
+  let result: Result;
+  try {
+    result = await write();
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  if (!overwrite) await requireAbsent(path);
+  if (!(await lock.isOurs()))
+    throw new CorpusError("busy", "another process has taken over writing this file", { path });
+  await rename(`${path}.partial`, path);
+  await syncFolder(dirname(path));
+  return result;
+}
+
+/** Of two processes that write one file, one would go on writing in what the other has finished. */
+export async function lockOutput(path: string): Promise<ProcessLock> {
+  try {
+    return await ProcessLock.acquire(`${path}.partial.lock`, {
+      refuse: ({ pid }) =>
+        new CorpusError(
+          "busy",
+          `is being written by process ${pid}: wait for it to end, or choose another name`,
+          {
+            path,
+          },
+        ),
+    });
+  } catch (cause) {
+    if (isCorpusError(cause)) throw cause;
+    throw uncreatable(`${path}.partial`, cause);
+  }
+}
+
+/** @throws CorpusError exists, unwritable */
+export async function requireAbsent(path: string): Promise<void> {
+  try {
+    await stat(path);
+  } catch (cause) {
+    if (isMissing(cause)) return;
+    throw new CorpusError("unwritable", `cannot be written (${errorCode(cause)})`, { path, cause });
+  }
+  throw new CorpusError("exists", "the file exists; choose another name, or ask to overwrite it", { path });
+}
+
+/** Creates an empty partial file. @throws CorpusError not-found (its folder), unwritable */
+export async function create(partial: string): Promise<FileHandle> {
+  try {
+    return await open(partial, "w");
+  } catch (cause) {
+    throw uncreatable(partial, cause);
+  }
+}
+
+function uncreatable(partial: string, cause: unknown): CorpusError {
+  const kind = isMissing(cause) ? "not-found" : "unwritable";
+  const what = isMissing(cause) ? "its folder does not exist" : `cannot be written (${errorCode(cause)})`;
+  return new CorpusError(kind, what, { path: partial, cause });
+}
+
+/** Writes all of `bytes`. @throws CorpusError unwritable */
+export async function writeFully(handle: FileHandle, path: string, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.byteLength; ) {
+    try {
+      done += (await handle.write(bytes, done, bytes.byteLength - done)).bytesWritten;
+    } catch (cause) {
+      throw new CorpusError("unwritable", `cannot be written (${errorCode(cause)})`, { path, cause });
+    }
+  }
+}
+
+/** Makes the rename itself durable. */
+async function syncFolder(folder: string): Promise<void> {
+  // Windows does not open folders, and does not need it.
+  if (process.platform === "win32") return;
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
