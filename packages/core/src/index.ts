@@ -65,6 +65,7 @@ export type { FloatArray, Precision } from "./precision.ts";
 export type { ArenaBuffer, ParameterViews } from "./views.ts";
 export { OptionError } from "./errors.ts";
 export { defaultInitialRate, setInitialBias } from "./initial-bias.ts";
+export { initialiseFrom } from "./unfolding.ts";
 export {
   geometricMedian,
   type Initialisation,

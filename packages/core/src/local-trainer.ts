@@ -28,6 +28,7 @@ import {
   type Setup,
 } from "./setup.ts";
 import { foldedModel } from "./folding.ts";
+import { initialiseFrom } from "./unfolding.ts";
 import type { SparseAutoencoder } from "./sparse-autoencoder.ts";
 import type { StepProgram } from "./stage.ts";
 import { createProgram, runStep } from "./stages.ts";
@@ -64,6 +65,8 @@ export interface LocalTrainerOptions {
   readonly initialRows?: Float32Array;
   /** Of a transcoder: what is to be rebuilt from initialRows [as many, dOut]; b_dec and decoder directions are of these. */
   readonly initialTargets?: Float32Array;
+  /** A finished model, on rows of the kind to train on, whose parameters come first, see {@link initialiseFrom}. @default none */
+  readonly initialModel?: SparseAutoencoder;
   /** How the first parameters are chosen. @default as the fields of {@link LocalStart} say */
   readonly start?: LocalStart;
   /** Whether rows, initialRows among them, are raw and normalised by LayerNorm, and by the model later. @default false */
@@ -122,6 +125,9 @@ export class LocalTrainer {
     this.arena = openArena(plan, memory.buffer);
     this.#program = createProgram(this.arena, createKernels(variant, plan, memory), 0);
     initialise(this.arena, { seed, ...fromData(options, this.#transform) });
+    const { initialModel } = options;
+    if (initialModel !== undefined && this.arena.kind === "sparse")
+      initialiseFrom(this.arena, initialModel, this.#transform);
     const { activeShare } = options.start ?? {};
     if (activeShare !== undefined && this.arena.kind === "sparse" && options.initialRows !== undefined) {
       const rows = transformRows(options.initialRows, inputDimension(model), this.#transform);
@@ -209,9 +215,14 @@ function checkStart({
   initialRows,
   initialTargets,
   start = {},
+  initialModel,
   layerNorm,
 }: LocalTrainerOptions): void {
   const refuse = (option: string, what: string): OptionError => new OptionError(option, `${option} ${what}`);
+  if (initialModel !== undefined && model.kind === "deep")
+    throw refuse("initialModel", "is for sparse models");
+  if (initialModel !== undefined && (initialRows !== undefined || Object.keys(start).length > 0))
+    throw refuse("initialModel", "gives all first parameters: leave out initialRows and start");
   const dOut = model.kind === "sparse" ? model.dOut : undefined;
   if (dOut === undefined && initialTargets !== undefined)
     throw refuse("initialTargets", "is for a transcoder: the model has no dOut");

@@ -55,6 +55,7 @@ it("the names that @sparseloom/core exports", () => {
       "geometricMedian",
       "hasThresholds",
       "initialise",
+      "initialiseFrom",
       "inputDimension",
       "integerProductRate",
       "latentPasses",

@@ -52,6 +52,15 @@ export interface SafetensorsTensor {
   readonly data: SafetensorsData;
 }
 
+/** A tensor's elements as float32, exactly: of F32 as they are, of F16 and BF16 widened; undefined of other types. */
+export function float32Elements({ dtype, data }: SafetensorsTensor): Float32Array | undefined {
+  if (data instanceof Float32Array) return data;
+  if (!(data instanceof Uint16Array)) return undefined;
+  if (dtype === "F16") return Float32Array.from(new Float16Array(data.slice().buffer));
+  // A bfloat16 is the upper half of a float32.
+  return dtype === "BF16" ? new Float32Array(Uint32Array.from(data, (bits) => bits << 16).buffer) : undefined;
+}
+
 /** What a safetensors file holds. */
 export interface SafetensorsFile {
   readonly tensors: ReadonlyMap<string, SafetensorsTensor>;

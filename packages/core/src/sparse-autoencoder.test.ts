@@ -52,6 +52,21 @@ describe("SparseAutoencoder.fromFiles", () => {
     expect(load({ ...config, architecture: "standard" }).parts.activation).toEqual({ kind: "relu" });
   });
 
+  it("reads weights of half precision, widened exactly", () => {
+    const halves = Float16Array.from(tensors["b_dec"]!.data as Float32Array);
+    const uppers = Uint16Array.from(
+      new Uint32Array((tensors["b_enc"]!.data as Float32Array).buffer),
+      (one) => one >>> 16,
+    );
+    const { b_dec, b_enc } = load(config, {
+      ...tensors,
+      b_dec: { shape: [D], data: new Uint16Array(halves.buffer), dtype: "F16" },
+      b_enc: { shape: [F], data: uppers, dtype: "BF16" },
+    }).parts;
+    expect(b_dec).toEqual(Float32Array.from(halves));
+    expect(new Uint32Array(b_enc.buffer)).toEqual(Uint32Array.from(uppers, (upper) => upper * 65536));
+  });
+
   it("subtracts b_dec unless cfg.json says otherwise", () => {
     const { apply_b_dec_to_input: _left, ...silent } = config;
     expect(load(silent).parts.applyBDecToInput).toBe(true);
@@ -71,8 +86,17 @@ describe("SparseAutoencoder.fromFiles", () => {
     ["cfg.json has no whole number d_in", { ...config, d_in: "6" }, tensors],
     ["cfg.json has no whole number d_sae", { ...config, d_sae: 0 }, tensors],
     ["cfg.json has no whole number k", { ...config, k: undefined }, tensors],
-    ["no float32 tensor b_dec", config, lacking],
-    ["no float32 tensor b_dec", config, { ...tensors, b_dec: { shape: [D], data: new Float64Array(D) } }],
+    ["no tensor b_dec", config, lacking],
+    [
+      "tensor b_dec is F64; F32, F16 and BF16 can be read",
+      config,
+      { ...tensors, b_dec: { shape: [D], data: new Float64Array(D) } },
+    ],
+    [
+      `normalize_activations is "constant_norm_rescale", by which each row is rescaled by its own norm: no weights can take that over`,
+      { ...config, normalize_activations: "constant_norm_rescale" },
+      tensors,
+    ],
     [`tensor b_enc has ${D} elements, expected ${F}`, config, { ...tensors, b_enc: tensors["b_dec"]! }],
   ])("refuses a model: %s", (what, cfg, weights) => {
     expect(() => load(cfg, weights)).toThrow(

@@ -8,7 +8,7 @@ import { layerNormRows, type RowMoments, undoLayerNorm } from "./layer-norm.ts";
 import { formOf, type ModelColumn } from "./model-form.ts";
 import { chainProduct } from "./reference/chains.ts";
 import { selectLargest, sortByLatent } from "./reference/select.ts";
-import { decodeSafetensors } from "./safetensors.ts";
+import { decodeSafetensors, float32Elements } from "./safetensors.ts";
 
 /**
  * How pre-activations become features: all positive ones, the k largest that are positive, those above a threshold, or
@@ -138,7 +138,9 @@ export class SparseAutoencoder {
     const layerNorm = normalization === "layer_norm";
     if (normalization !== "none" && !layerNorm) {
       throw wrong(
-        `normalize_activations is ${JSON.stringify(normalization)}: fold it into the weights, so that it is "none"`,
+        normalization === "constant_norm_rescale"
+          ? `normalize_activations is "constant_norm_rescale", by which each row is rescaled by its own norm: no weights can take that over`
+          : `normalize_activations is ${JSON.stringify(normalization)}: fold it into the weights, so that it is "none"`,
       );
     }
     if (layerNorm && transcodes)
@@ -148,8 +150,14 @@ export class SparseAutoencoder {
     const latents = whole("d_sae");
     const { tensors } = decodeSafetensors(weights);
     const tensor = (name: string, length: number): Float32Array => {
-      const data = tensors.get(name)?.data;
-      if (!(data instanceof Float32Array)) throw wrong(`no float32 tensor ${name}`);
+      const found = tensors.get(name);
+      const data = found === undefined ? undefined : float32Elements(found);
+      if (data === undefined)
+        throw wrong(
+          found === undefined
+            ? `no tensor ${name}`
+            : `tensor ${name} is ${found.dtype}; F32, F16 and BF16 can be read`,
+        );
       if (data.length !== length)
         throw wrong(`tensor ${name} has ${data.length} elements, expected ${length}`);
       return data;
