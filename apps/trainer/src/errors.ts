@@ -48,6 +48,9 @@ export function hintOf(error: unknown): string {
     : "";
 }
 
+/** Codes of a system that has no more room, or whose disk fails. */
+const OUT_OF_SPACE: readonly unknown[] = ["ENOSPC", "EDQUOT", "EFBIG", "EIO"];
+
 /** The exit status for an error, and whether its stack helps: only for faults of our own. */
 export function judge(error: unknown): { status: number; showStack: boolean } {
   if (error instanceof RequestError || error instanceof OptionError)
@@ -55,6 +58,10 @@ export function judge(error: unknown): { status: number; showStack: boolean } {
   if (error instanceof InterruptedError) return { status: error.status, showStack: false };
   // A corpus that changes, or a server that fails, while it is read is not a wrong request.
   if (isCorpusError(error, "changed", "unreachable")) return { status: EXIT.failed, showStack: false };
+  if (isCorpusError(error, "unwritable")) {
+    const { code } = (error.cause ?? {}) as { code?: unknown };
+    return { status: OUT_OF_SPACE.includes(code) ? EXIT.failed : EXIT.wrongRequest, showStack: false };
+  }
   if (isCorpusError(error)) return { status: EXIT.wrongRequest, showStack: false };
   return { status: EXIT.failed, showStack: !(error instanceof RunError || isSystemError(error)) };
 }

@@ -22,8 +22,8 @@ export interface Evaluation extends Metrics {
   readonly fireCount: Float64Array;
 }
 
-/** Called with the arena while it still holds the records of rows `rowIds`, which are in `slot`. */
-export type OnRows = (arena: Arena, rowIds: Float64Array, rows: number, slot: number) => void;
+/** Called with the arena while it still holds the records of rows `rowIds`, which are in `slot`; is waited for. */
+export type OnRows = (arena: Arena, rowIds: Float64Array, rows: number, slot: number) => void | Promise<void>;
 
 /** How an evaluation is to be done. */
 export interface EvaluationOptions {
@@ -100,7 +100,7 @@ export async function evaluateTogether(
         }
         addSums(sums[i], arena, slot);
         countActive(arena, count, fireCounts[i]);
-        onRows?.(arena, rowIds.subarray(from, from + count), count, slot);
+        await onRows?.(arena, rowIds.subarray(from, from + count), count, slot);
       }
     }
     seen += rows;

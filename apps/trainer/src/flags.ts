@@ -167,5 +167,20 @@ async function readConfigFile(path: string): Promise<Record<string, unknown>> {
       `--config ${path} must hold a JSON object of options, e.g. {"arch": "topk", "k": 32}`,
     );
   }
-  return value as Record<string, unknown>;
+  return optionsOfRun(value as Record<string, unknown>);
+}
+
+/**
+ * The options of a run where `value` is its `config.json`, without those that are of that run alone, and without defaults,
+ * of which some are for other architectures; else `value`.
+ */
+function optionsOfRun(value: Record<string, unknown>): Record<string, unknown> {
+  const { options, kernelVariant } = value;
+  if (kernelVariant === undefined || typeof options !== "object" || options === null) return value;
+  const shape: Shape = trainSchema.shape;
+  const chosen = Object.entries(options).filter(
+    ([key, one]) =>
+      key !== "out" && key !== "stopAt" && (!(key in shape) || one !== fieldOf(shape[key]).fallback),
+  );
+  return Object.fromEntries(chosen);
 }

@@ -4,16 +4,22 @@
  */
 import {
   type Arena,
+  DeepAutoencoder,
   defaultInitialRate,
   geometricMedian,
   initialise,
+  initialiseFrom,
   type KernelVariant,
+  OptionError,
   setInitialBias,
   outputDimension,
+  type SparseArena,
   transformRows,
 } from "@sparseloom/core";
 import { type Corpus, sampleRows } from "@sparseloom/data";
+import { RequestError } from "./errors.ts";
 import { type RunConfig, splitOptions, trainingMean, transformOf } from "./run/config.ts";
+import { readModel } from "./run/model-folder.ts";
 import { isTranscoder, partOfRows } from "./slot-rows.ts";
 
 /** Rows at most for the geometric median, which passes over them many times, and their bytes at most. */
@@ -44,8 +50,9 @@ export async function initialiseArenas(
     const { options } = config;
     const means = trainingMean(config);
     const mean = partOfRows(means, arena.model, "target");
-    if (arena.kind === "deep") {
+    if (arena.kind === "deep" || options.initFrom !== undefined) {
       initialise(arena, { seed: options.seed, mean });
+      if (arena.kind === "sparse") await takeFrom(options.initFrom, arena, config);
       continue;
     }
     const decoderBias =
@@ -79,6 +86,20 @@ export async function initialiseArenas(
       const rows = await samples.biasRows(config, rate);
       setInitialBias(arena, partOfRows(rows, arena.model, "input"), rate, kernels);
     }
+  }
+}
+
+/** @throws RequestError where there is no such model, or the run cannot begin with it */
+async function takeFrom(path: string | undefined, arena: SparseArena, config: RunConfig): Promise<void> {
+  if (path === undefined) throw new Error("internal: no model to begin with");
+  const { model } = await readModel(path);
+  if (model instanceof DeepAutoencoder)
+    throw new RequestError(`--init-from ${path} is a deep autoencoder, and the run trains a sparse one`);
+  try {
+    initialiseFrom(arena, model, transformOf(config));
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    throw new RequestError(`--init-from ${path}: ${error.message}`, { cause: error });
   }
 }
 

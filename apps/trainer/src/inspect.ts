@@ -7,18 +7,22 @@ import { type Block, type Corpus, estimateStatistics, readStatistics, RowStream 
 import { RequestError } from "./errors.ts";
 import { evaluate } from "./evaluate.ts";
 import { startModelTeam, transformOfModel } from "./model-team.ts";
-import { openInput } from "./open-corpus.ts";
-import { columnFor, columnWarnings, readModel } from "./run/model-folder.ts";
+import { openForModel } from "./open-corpus.ts";
+import { columnWarnings, readModel } from "./run/model-folder.ts";
 import { filtersForModel, type ModelFilterOptions } from "./row-filters.ts";
 import { TopRows } from "./top-rows.ts";
 
 export interface InspectOptions {
-  /** Default: those of a model that reads several, else the only one there is. */
+  /** Default: the model's own, or the only one there is. */
   readonly column?: string | readonly string[] | undefined;
   /** Label column to show. Default: the corpus's first. */
   readonly label?: string | undefined;
   /** Features to report. */
   readonly features: number;
+  /** These latents instead, in this order. Default: the most coherent features. */
+  readonly latents?: readonly number[] | undefined;
+  /** Also features that are left out otherwise: see {@link LeftOut}. Default: no. */
+  readonly all?: boolean | undefined;
   /** Rows to show of each. */
   readonly top: number;
   /** Rows at most to look at. */
@@ -38,6 +42,18 @@ export interface FeatureReport {
   readonly top: readonly { readonly row: number; readonly value: number; readonly label: string }[];
 }
 
+/** Latents that were active and are not among those that a report ranks, by the reason; 0 where latents were named. */
+export interface LeftOut {
+  /** Active on fewer rows than are shown of a feature. */
+  readonly rare: number;
+  /** Active on more than 5 % of the rows: directions of the whole corpus rather than features. */
+  readonly dense: number;
+  /** Not looked at: of more than 4,096 an even sample is. */
+  readonly unsampled: number;
+  /** With a top row that a more coherent feature has, too. */
+  readonly overlapping: number;
+}
+
 /** What `inspect --json` prints. */
 export interface InspectReport {
   readonly model: string;
@@ -46,11 +62,11 @@ export interface InspectReport {
   readonly filteredRows: number;
   readonly latents: number;
   readonly neverActive: number;
-  /** Active, but on too few rows to show: fewer than `top`. */
-  readonly rarelyActive: number;
+  readonly leftOut: LeftOut;
   /** Name of the label column; null when the corpus has none and rows are named by their index. */
   readonly label: string | null;
-  /** The most coherent features first. */
+  /** `coherence`: the most coherent features first; `given`: the latents that were named. */
+  readonly order: "coherence" | "given";
   readonly features: readonly FeatureReport[];
   /** What makes the report doubtful; one line each. */
   readonly warnings: readonly string[];
@@ -71,9 +87,10 @@ export async function inspect(
   const { model } = loaded;
   if (model instanceof DeepAutoencoder)
     throw new RequestError(`${path} is a deep autoencoder: it has no sparse features to inspect`);
-  await using corpus = await openInput(patterns, options.workers, {
-    column: columnFor(loaded, options.column),
-  });
+  const wrong = options.latents?.find((latent) => latent >= model.latents);
+  if (wrong !== undefined)
+    throw new RequestError(`--latents must be below the model's ${model.latents} latents, got ${wrong}`);
+  await using corpus = await openForModel(loaded, patterns, options.workers, options.column);
   const label = options.label ?? corpus.labels[0]?.name ?? null;
   const filters = await filtersForModel(loaded.cfg, corpus, options.filters, { seed: 0 });
   const { layerNorm } = transformOfModel(model);
@@ -92,14 +109,7 @@ export async function inspect(
   });
   await team.stop();
 
-  const active: number[] = [];
-  for (let latent = 0; latent < model.latents; latent++)
-    if (found.fireCount[latent] >= options.top) active.push(latent);
-  const rare = active.filter((latent) => found.fireCount[latent] / found.rows <= DENSE);
-  // In a small dictionary every latent may be active often: better these than nothing.
-  const candidates = rare.length > 0 ? rare : active;
-  const stride = Math.max(1, Math.ceil(candidates.length / CANDIDATES));
-  const looked = candidates.filter((_, index) => index % stride === 0);
+  const { looked, ...leftOut } = latentsToLookAt(found.fireCount, found.rows, options);
   const vectors = await readVectors(
     corpus,
     looked.flatMap((latent) => tops.of(latent).map(({ rowId }) => rowId)),
@@ -113,8 +123,9 @@ export async function inspect(
         statistics.mean,
       ),
     }))
-    .sort((a, b) => b.coherence - a.coherence);
-  const chosen = distinct(ranked, tops).slice(0, options.features);
+    .sort((a, b) => (options.latents === undefined ? b.coherence - a.coherence : 0));
+  const listed = options.all === true || options.latents !== undefined ? ranked : distinct(ranked, tops);
+  const chosen = options.latents === undefined ? listed.slice(0, options.features) : listed;
   const labels = await readLabels(
     corpus,
     label,
@@ -126,8 +137,9 @@ export async function inspect(
     filteredRows: stream.filteredRows,
     latents: model.latents,
     neverActive: found.neverActive,
-    rarelyActive: model.latents - found.neverActive - active.length,
+    leftOut: { ...leftOut, overlapping: ranked.length - listed.length },
     label,
+    order: options.latents === undefined ? "coherence" : "given",
     features: chosen.map(({ latent, coherence }) => ({
       latent,
       density: found.fireCount[latent] / found.rows,
@@ -137,6 +149,30 @@ export async function inspect(
         .map(({ rowId, value }) => ({ row: rowId, value, label: labels.get(rowId) ?? `row ${rowId}` })),
     })),
     warnings: columnWarnings(loaded, corpus),
+  };
+}
+
+/** The latents whose top rows are read, and how many others are active. */
+function latentsToLookAt(
+  fireCount: ArrayLike<number>,
+  rows: number,
+  { top, all = false, latents }: InspectOptions,
+): Omit<LeftOut, "overlapping"> & { readonly looked: readonly number[] } {
+  if (latents !== undefined) return { looked: latents, rare: 0, dense: 0, unsampled: 0 };
+  const active = Array.from(fireCount, (count, latent) => ({ count, latent })).filter(
+    ({ count }) => count > 0,
+  );
+  const often = active.filter(({ count }) => all || count >= top);
+  const sparse = often.filter(({ count }) => all || count / rows <= DENSE);
+  // In a small dictionary every latent may be active often: better these than nothing.
+  const candidates = sparse.length > 0 ? sparse : often;
+  const stride = Math.max(1, Math.ceil(candidates.length / CANDIDATES));
+  const looked = candidates.filter((_, index) => index % stride === 0).map(({ latent }) => latent);
+  return {
+    looked,
+    rare: active.length - often.length,
+    dense: often.length - candidates.length,
+    unsampled: candidates.length - looked.length,
   };
 }
 

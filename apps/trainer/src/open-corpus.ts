@@ -2,10 +2,12 @@
 import {
   type Corpus,
   type CorpusOptions,
+  isCorpusError,
   isSyntheticPath,
   openCorpus,
   openSyntheticCorpus,
 } from "@sparseloom/data";
+import { columnFor, type LoadedModel, onlyColumnOf } from "./run/model-folder.ts";
 import { GeneratorThreads } from "./synthesis/generator-threads.ts";
 import { TaskProgress } from "./task-progress.ts";
 
@@ -38,4 +40,24 @@ export async function openInput(
     onStep: (done, steps) => progress.update(done, steps),
     onNotice: (line) => process.stderr.write(`${line}\n`),
   });
+}
+
+/**
+ * Opens a corpus for a model: the columns asked for, or else the model's own. One column of another name will do, where
+ * it is the only one.
+ * @param workers as {@link openInput}
+ */
+export async function openForModel(
+  loaded: LoadedModel,
+  patterns: readonly string[],
+  workers: number,
+  asked: string | readonly string[] | undefined,
+): Promise<Corpus> {
+  try {
+    return await openInput(patterns, workers, { column: columnFor(loaded, asked) });
+  } catch (error) {
+    const column = onlyColumnOf(loaded);
+    if (column === undefined || asked !== undefined || !isCorpusError(error, "ambiguous-column")) throw error;
+    return await openInput(patterns, workers, { column });
+  }
 }

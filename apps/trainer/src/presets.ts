@@ -121,7 +121,7 @@ export const PRESETS = {
   },
   "dictionary-learning-topk": {
     source: "dictionary_learning, TopKTrainer and its end-to-end test",
-    deviations: [],
+    deviations: ["AuxK takes the power of two nearest to half the dimensions, theirs half of them"],
     options: {
       arch: "topk",
       k: 40,

@@ -21,12 +21,13 @@ for (const { name, description, load } of COMMANDS) {
 // Workers load what is loaded here: with the cache on disk before they start, they need not strip types again.
 flushCompileCache();
 
-// Whoever reads our output may leave early (`| head`): no reason to lose a run.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-  });
-}
+// Whoever reads our output may leave early (`| head`), or the disk of a log be full: no reason to lose a run.
+process.stderr.on("error", () => {});
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") return;
+  process.stderr.write(`error: stdout cannot be written (${error.code})\n`);
+  process.exitCode = 1;
+});
 
 try {
   await program.parseAsync();

@@ -43,7 +43,9 @@ export const filterShape = {
   tokenColumn: z
     .string()
     .optional()
-    .describe("label column for --exclude-tokens (default: token_ids, token_id or token)"),
+    .describe(
+      "label column for --exclude-tokens (default: of token_ids, token_id and token the first that can hold them)",
+    ),
   positionColumn: z.string().optional().describe("label column for --exclude-positions (default: position)"),
 };
 
@@ -69,26 +71,23 @@ export function asksForFilters(request: FilterRequest): boolean {
  * What a request comes to on a corpus; undefined when it has no filter. The median norm is that of the rows that the
  * other filters leave, from the statistics on record or an estimate.
  *
+ * @param besides filters that hold, too
  * @throws RequestError or CorpusError when the corpus has no such labels, or the expression is wrong
  */
 export async function resolveFilterRequest(
   corpus: Corpus,
   request: FilterRequest,
   options: StatisticsOptions,
+  besides?: RecordedFilters,
 ): Promise<RecordedFilters | undefined> {
   const { excludeTokens, excludePositions, where, tokenColumn, positionColumn, maxNormMultiple } = request;
   if (tokenColumn !== undefined && excludeTokens === undefined)
     throw new RequestError("--token-column goes with --exclude-tokens, which is missing");
   if (positionColumn !== undefined && excludePositions === undefined)
     throw new RequestError("--position-column goes with --exclude-positions, which is missing");
-  if (!asksForFilters(request)) return undefined;
-  const byLabel: RowFilters = withoutUndefined({
-    excludeTokens,
-    excludePositions,
-    where,
-    tokenColumn,
-    positionColumn,
-  });
+  if (!asksForFilters(request)) return besides;
+  const asked = { excludeTokens, excludePositions, where, tokenColumn, positionColumn };
+  const byLabel = besides === undefined ? withoutUndefined(asked) : joined(besides, asked);
   if (maxNormMultiple === undefined) return byLabel;
   const statistics =
     (await readStatistics(corpus, byLabel)) ??
@@ -96,7 +95,37 @@ export async function resolveFilterRequest(
   const medianNorm = statistics.columns?.[0]?.medianNorm ?? statistics.normQuantiles.p50;
   if (medianNorm === 0)
     throw new RequestError("--max-norm-multiple cannot be used: the median norm of the rows is 0");
-  return { ...byLabel, maxNormMultiple, medianNorm, maxNorm: maxNormMultiple * medianNorm };
+  const maxNorm = maxNormMultiple * medianNorm;
+  // Of two largest norms the smaller one holds.
+  if (byLabel.maxNorm !== undefined && byLabel.maxNorm <= maxNorm) return byLabel;
+  return { ...byLabel, maxNormMultiple, medianNorm, maxNorm };
+}
+
+/** Filters that leave out what either does. @throws RequestError where they take tokens or positions from different columns */
+function joined(own: RecordedFilters, asked: RowFilters): RecordedFilters {
+  const column = (
+    key: "tokenColumn" | "positionColumn",
+    values: "excludeTokens" | "excludePositions",
+  ): string | undefined => {
+    if (own[values] === undefined) return asked[key];
+    if (asked[values] === undefined || asked[key] === own[key]) return own[key];
+    throw new RequestError(
+      `the model's own row filters take ${values === "excludeTokens" ? "tokens" : "positions"} from another column: add --no-filters to leave them out`,
+    );
+  };
+  const both = <T>(first?: readonly T[], second?: readonly T[]): readonly T[] | undefined =>
+    first === undefined || second === undefined ? (first ?? second) : [...new Set([...first, ...second])];
+  const where = [own.where, asked.where].filter((one) => one !== undefined);
+  return {
+    ...own,
+    ...withoutUndefined({
+      excludeTokens: both(own.excludeTokens, asked.excludeTokens),
+      excludePositions: both(own.excludePositions, asked.excludePositions),
+      where: where.length === 2 ? where.map((one) => `(${one})`).join(" and ") : where[0],
+      tokenColumn: column("tokenColumn", "excludeTokens"),
+      positionColumn: column("positionColumn", "excludePositions"),
+    }),
+  };
 }
 
 function withoutUndefined(filters: RowFilters): RowFilters {
@@ -105,16 +134,16 @@ function withoutUndefined(filters: RowFilters): RowFilters {
 
 /** Which rows of a corpus a finished model is measured on: options of `eval` and `inspect`. */
 export interface ModelFilterOptions {
-  /** In place of the model's own. */
+  /** Beside the model's own. */
   readonly request: FilterRequest;
-  /** False: all rows, whatever the model was trained without. */
+  /** False: without the model's own. */
   readonly useModels: boolean;
 }
 
 /**
- * The filters asked for, or else those that the model was trained with.
+ * The filters that the model was trained with, and those asked for.
  *
- * @throws RequestError when the model's own cannot be applied to this corpus
+ * @throws RequestError when the model's own cannot be applied to this corpus, or not together with those asked for
  */
 export async function filtersForModel(
   cfg: Readonly<Record<string, unknown>>,
@@ -122,20 +151,17 @@ export async function filtersForModel(
   { request, useModels }: ModelFilterOptions = { request: {}, useModels: true },
   options: StatisticsOptions,
 ): Promise<RecordedFilters | undefined> {
-  const asked = await resolveFilterRequest(corpus, request, options);
-  if (asked !== undefined || !useModels) return asked;
-  const recorded = recordedFilters(cfg);
-  if (recorded === undefined) return undefined;
+  const recorded = useModels ? recordedFilters(cfg) : undefined;
   try {
-    checkFilters(corpus, recorded);
+    if (recorded !== undefined) checkFilters(corpus, recorded);
   } catch (error) {
     if (!isCorpusError(error, "no-label-column", "invalid-option")) throw error;
     throw new RequestError(
-      `the model was trained with row filters that this corpus cannot have (${error.message}): give others, or --no-filters for all rows`,
+      `the model was trained with row filters that this corpus cannot have (${error.message}): add --no-filters to leave them out`,
       { cause: error },
     );
   }
-  return recorded;
+  return await resolveFilterRequest(corpus, request, options, recorded);
 }
 
 /** What reports say of rows left out, after the rows that they are about. */

@@ -6,6 +6,7 @@ import { decodeSafetensors } from "@sparseloom/core";
 import { countRows, openCorpus, openKnownFeatures, RowStream, writeCorpus } from "@sparseloom/data";
 import { Field, FixedSizeList, Float32, Int32, List, Table, tableToIPC, vectorFromArray } from "apache-arrow";
 import { beforeAll, describe, expect, it } from "vitest";
+import { readRunConfig } from "../src/run/config.ts";
 import { readResult } from "../src/run/directory.ts";
 import { writePairedColumns } from "./paired-columns.ts";
 import { runCli, stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
@@ -252,6 +253,21 @@ describe("train", () => {
       setup: { model: object };
     };
     expect(config.setup.model).toMatchObject({ latents: 20, k: 4 });
+  });
+
+  it.each([
+    ["relu", ["--l1", "0.5", "--no-center"]],
+    ["batch-topk", ["--k", "3", "--aux-k", "auto", "--normalize", "layer-norm"]],
+    ["autoencoder", ["--widths", "12-4-12"]],
+  ])("takes the options of another run from its config.json (%s)", async (arch, flags) => {
+    const [first, second] = [at(`${arch}-first`), at(`${arch}-second`)];
+    const options = ["--arch", arch, ...flags, "--batch", "100", "--examples", "500", "--stop-at", "5"];
+    if (arch !== "autoencoder") options.push("--latents", "20");
+    expect((await runCli(["train", corpus, ...options, "--out", first])).status).toBe(0);
+    const config = join(first, "config.json");
+    expect((await runCli(["train", corpus, "--config", config, "--out", second])).status).toBe(0);
+    expect((await readRunConfig(second)).setup).toEqual((await readRunConfig(first)).setup);
+    expect(existsSync(join(second, "result.json"))).toBe(true);
   });
 
   it("refuses a run directory that is taken", async () => {

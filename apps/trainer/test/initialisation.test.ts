@@ -1,10 +1,13 @@
 /** How runs begin, and what is said of a beginning that is likely to disappoint. */
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
+import { readFile, rm } from "node:fs/promises";
+import { join, relative } from "node:path";
 import { decodeSafetensors } from "@sparseloom/core";
 import { beforeAll, describe, expect, it } from "vitest";
+import { evaluateModel } from "../src/eval/evaluate-model.ts";
 import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
-import { train } from "../src/train.ts";
+import { readRunConfig } from "../src/run/config.ts";
+import { resume, train } from "../src/train.ts";
 import { stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const folder = temporaryFolder();
@@ -81,6 +84,52 @@ describe("AuxK's number of latents by default", () => {
       // The power of two nearest to half of 12, on the scale of powers.
       expect(config.setup.training.auxK.k).toBe(8);
     }
+  });
+});
+
+describe("--init-from", () => {
+  const trained: TrainRequest = { k: 4, examples: 12_000, lr: 3e-3, normalize: "none" };
+
+  it("goes on from the model of another run, or a folder of SAELens, in whatever scaling", async () => {
+    const fvuOf = async (path: string): Promise<number> =>
+      (await evaluateModel(path, [corpus], { split: "all", rows: 6000, workers: 1 })).fvu;
+    const { path } = await run("first", trained);
+    const fvu = await fvuOf(path);
+    for (const [name, initFrom] of [
+      ["from-run", path],
+      ["from-folder", join(path, "model")],
+    ] as const) {
+      const second = await run(name, { k: 4, initFrom, lr: 1e-9, normalize: "sqrt-d", seed: 1 });
+      expect(await fvuOf(second.path)).toBeCloseTo(fvu, 5);
+    }
+    expect(await fvuOf((await run("fresh", { k: 4, lr: 1e-9 })).path)).toBeGreaterThan(1.5 * fvu);
+  });
+
+  it("is the same for any number of workers, and with --resume from another folder", async () => {
+    const initFrom = relative(process.cwd(), join(folder, "first"));
+    const { path } = await run("whole", { k: 4, initFrom, seed: 1 });
+    await run("stopped", { k: 4, initFrom, seed: 1, stopAt: 1, workers: 1 });
+    expect((await readRunConfig(join(folder, "stopped"))).options.initFrom).toBe(join(folder, "first"));
+    await rm(join(folder, "stopped", "checkpoints"), { recursive: true });
+    await resume(join(folder, "stopped"), {});
+    expect(await stateBytes(join(folder, "stopped"), 2)).toEqual(await stateBytes(path, 2));
+  });
+
+  it("refuses a model of other sizes, one that is not there, and other starts beside it", async () => {
+    const initFrom = join(folder, "first");
+    await expect(run("other", { k: 4, latents: 61, initFrom })).rejects.toThrow(
+      `--init-from ${initFrom}: the model to begin with has 60 latents, the new one 61`,
+    );
+    await expect(run("other", { arch: "relu", initFrom })).rejects.toThrow(
+      "relu cannot begin with a topk model: it needs relu",
+    );
+    await expect(run("other", { k: 4, initFrom: join(folder, "none") })).rejects.toThrow(
+      /none: no such folder/,
+    );
+    expect(existsSync(join(folder, "other"))).toBe(false);
+    expect(() => checkTrainRequest({ ...COMMON, k: 4, initFrom, initBias: "zero" })).toThrow(
+      "--init-from gives all first parameters: leave out --init-bias",
+    );
   });
 });
 

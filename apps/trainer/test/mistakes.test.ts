@@ -10,7 +10,7 @@ import { RequestError } from "../src/errors.ts";
 import { checkTrainRequest } from "../src/options.ts";
 import { MOST_WORKERS } from "../src/options/running.ts";
 import { resume, train } from "../src/train.ts";
-import { CLI, temporaryFolder, writeSmallCorpus } from "./support.ts";
+import { CLI, runCli, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -94,15 +94,59 @@ describe("inspect", () => {
     const report = await inspect(at("run"), [corpus], { features: 5, top: 4, rows: 3000, workers: 2 });
     expect(Math.min(...report.features.map(({ density }) => density))).toBeGreaterThan(0.05);
     expect(report.features).toHaveLength(5);
-    expect(report.rarelyActive).toBe(0);
+    expect(report.leftOut).toMatchObject({ rare: 0, dense: 0, unsampled: 0 });
   });
 
-  it("says how many features have too few rows to be shown", async () => {
-    const report = await inspect(at("run"), [corpus], { features: 5, top: 1000, rows: 3000, workers: 2 });
-    expect(report.features).toHaveLength(0);
-    expect(report.rarelyActive + report.neverActive).toBe(report.latents);
-    expect(describeFeatures(report)).toMatch(
-      new RegExp(`^0 of .*, ${report.rarelyActive} on fewer rows than --top and left out\\)$`, "m"),
+  it("says why features are left out, every one, and shows them when asked to", async () => {
+    const options = { features: 1000, rows: 3000, workers: 2 };
+    const few = await inspect(at("run"), [corpus], { ...options, top: 1000 });
+    expect(few.features).toHaveLength(0);
+    expect(few.leftOut.rare + few.neverActive).toBe(few.latents);
+    expect(describeFeatures(few)).toContain(`left out: ${few.leftOut.rare} active on fewer rows than --top`);
+
+    const some = await inspect(at("run"), [corpus], { ...options, top: 8 });
+    const { rare, dense, unsampled, overlapping } = some.leftOut;
+    expect(rare + dense + unsampled + overlapping + some.neverActive + some.features.length).toBe(
+      some.latents,
+    );
+    expect(overlapping).toBeGreaterThan(0);
+
+    const all = await inspect(at("run"), [corpus], { ...options, top: 1000, all: true });
+    expect(all.features.length + all.neverActive).toBe(all.latents);
+    expect(all.leftOut).toEqual({ rare: 0, dense: 0, unsampled: 0, overlapping: 0 });
+    expect(all.features.every(({ top }) => top.length > 0)).toBe(true);
+  });
+
+  it("shows labels in one line each, without commands to the terminal", () => {
+    const label = `\u001b[2Jred\nnext\u009b${"x".repeat(200)}`;
+    const feature = { latent: 1, density: 0.01, coherence: 1, top: [{ row: 0, value: 1, label }] };
+    const leftOut = { rare: 0, dense: 0, unsampled: 0, overlapping: 0 };
+    const text = describeFeatures({
+      model: "m",
+      rows: 9,
+      filteredRows: 0,
+      latents: 2,
+      neverActive: 0,
+      leftOut,
+      label: "token",
+      order: "given",
+      features: [feature],
+      warnings: [],
+    });
+    const line = text.split("\n").at(-1)!;
+    expect(line).toContain("\\u001b[2Jred\\u000anext\\u009bxxx");
+    expect(line).toMatch(/x…$/);
+    expect(line.length).toBeLessThan(150);
+  });
+
+  it("shows latents that are named, in the order given, and no others", async () => {
+    const options = { features: 1, top: 3, rows: 3000, workers: 2 };
+    const report = await inspect(at("run"), [corpus], { ...options, latents: [7, 2] });
+    expect(report.features.map(({ latent }) => latent)).toEqual([7, 2]);
+    expect(describeFeatures(report)).toMatch(/^2 of \d+ features \(/);
+    const beyond = ["inspect", at("run"), corpus, "--latents", `1,${report.latents}`];
+    expect((await runCli(beyond)).stderr).toBe(
+      `error: --latents must be below the model's ${report.latents} latents, got ${report.latents}\n`,
     );
   });
 });

@@ -224,6 +224,42 @@ describe("a run directory", () => {
     expect(existsSync(out)).toBe(false);
   });
 
+  it.each([
+    ["config.json", "null"],
+    ["config.json", '{"setup":{},"corpus":{}}'],
+    ["result.json", "{"],
+    ["result.json", "{}"],
+  ])("with a damaged %s (%s) is refused in one line", async (name, text) => {
+    const out = at(`damaged-${name}-${text.length}`);
+    await train([corpus], { ...OPTIONS, stopAt: 2 }, out);
+    await writeFile(join(out, name), text);
+    const { status, stderr } = spawnSync(process.execPath, [CLI, "train", "--resume", out], {
+      encoding: "utf8",
+    });
+    expect([status, stderr.trim().split("\n")]).toEqual([
+      2,
+      [expect.stringMatching(new RegExp(`^error: .*${name} is damaged`))],
+    ]);
+  });
+
+  it("goes on when its log cannot be written", () => {
+    const out = at("full-log");
+    const command = `"${process.execPath}" "${CLI}" train "${corpus}" --latents 20 --k 3 --batch 64 --examples 640 --out "${out}" 2>/dev/full`;
+    const { status, stdout } = spawnSync("bash", ["-c", command], { encoding: "utf8" });
+    expect([status, stdout]).toEqual([0, expect.stringMatching(/^trained 10 steps/)]);
+  });
+
+  it("says in one line that its result cannot be printed, and has it all the same", () => {
+    const out = at("full-stdout");
+    const command = `"${process.execPath}" "${CLI}" train "${corpus}" --latents 20 --k 3 --batch 64 --examples 640 --out "${out}" >/dev/full`;
+    const { status, stderr } = spawnSync("bash", ["-c", command], { encoding: "utf8" });
+    expect([status, stderr.trim().split("\n").at(-1)]).toEqual([
+      1,
+      "error: stdout cannot be written (ENOSPC)",
+    ]);
+    expect(existsSync(join(out, "result.json"))).toBe(true);
+  });
+
   it("whose checkpoint cannot be written ends the run in one line, with the checkpoints before intact", async () => {
     const out = at("full disk");
     await train([corpus], { ...OPTIONS, latents: 400, stopAt: 30 }, out);

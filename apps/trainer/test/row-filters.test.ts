@@ -83,10 +83,41 @@ describe("row filters", () => {
     const other = await evaluation("all", { request: { where: "position in (1, 2)" }, useModels: true });
     expect([other.rows, other.filteredRows]).toEqual([2 * SINKS, ROWS - 2 * SINKS]);
 
+    const sinks = { request: { where: "position < 2" }, useModels: true };
+    expect((await evaluation("all", sinks)).rows).toBe(SINKS);
+    expect((await evaluation("all", { ...sinks, useModels: false })).rows).toBe(2 * SINKS);
+
     const options = { features: 3, top: 2, rows: 1e6, workers: 1 };
     const report = await inspect(at("run-0"), [corpus], options);
     expect(report).toMatchObject({ rows: ROWS - SINKS, filteredRows: SINKS });
     expect(describeFeatures(report)).toMatch(/1,900 rows, 100 left out by the row filters/);
+  });
+
+  it("given beside the model's own hold together with them, whatever their sort", async () => {
+    const filtersOf = async (name: string, request: FilterRequest): Promise<object | null> => {
+      const filters = { request, useModels: true };
+      const result = await evaluateModel(at(name), [corpus], {
+        split: "all",
+        rows: 1e6,
+        workers: 1,
+        filters,
+      });
+      return result.filters;
+    };
+    expect(await filtersOf("run-0", { excludePositions: [0, 3], excludeTokens: ["t1"] })).toEqual({
+      excludePositions: [0, 3],
+      excludeTokens: ["t1"],
+    });
+    expect(await filtersOf("run-2", { where: "document < 9 or position = 3" })).toEqual({
+      where: "(position > 0 and token != '<bos>') and (document < 9 or position = 3)",
+    });
+    const { maxNorm } = (await filtersOf("run-3", {})) as { maxNorm: number };
+    const narrower = (await filtersOf("run-3", { maxNormMultiple: 1.5 })) as { maxNorm: number };
+    expect(narrower.maxNorm).toBeCloseTo((1.5 / 10) * maxNorm, 1);
+    expect(await filtersOf("run-3", { maxNormMultiple: 20 })).toMatchObject({ maxNorm });
+    await expect(filtersOf("run-0", { excludePositions: [7], positionColumn: "document" })).rejects.toThrow(
+      "the model's own row filters take positions from another column: add --no-filters to leave them out",
+    );
   });
 
   it("survive stopping and resuming to the bit", async () => {
@@ -140,7 +171,7 @@ describe("row filters", () => {
     expect([status, stderr]).toEqual([
       2,
       expect.stringMatching(
-        /row filters that this corpus cannot have .*"position".* or --no-filters for all rows/,
+        /row filters that this corpus cannot have .*"position".*: add --no-filters to leave them out/,
       ),
     ]);
     const all = await runCli(["eval", at("run-0"), plain, "--no-filters", "--json"]);

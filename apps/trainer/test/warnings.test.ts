@@ -76,6 +76,20 @@ describe("a warning", () => {
       [expect.stringMatching(/^warning: the threshold will be calibrated on \d\d held-out rows: /) as string],
     ],
     [
+      "of a sparse start that is none",
+      { arch: "relu", initEncoderBias: "sparse" },
+      [
+        "warning: --init-encoder-bias sparse does nothing for 20 latents, of which half are to be active by default: give --init-rate",
+      ],
+    ],
+    ["none of a sparse start with a rate", { arch: "relu", initEncoderBias: "sparse", initRate: 0.1 }, []],
+    [
+      "of a share that holds nobody out",
+      { k: 3, heldOut: 1e-9 },
+      [expect.stringMatching(/^warning: no row is held out: 1e-7 % of so few documents are none/) as string],
+    ],
+    ["none where nobody is to be held out", { k: 3, heldOut: 0 }, []],
+    [
       "of a run of a single step",
       { k: 3, examples: 50, lrWarmup: 2, lrDecay: 0 },
       ["warning: the learning rate warms up for 2 steps, the run's 1 step ends before"],
@@ -117,6 +131,26 @@ it("warns of an audit when a run of the exact encoder is resumed", async () => {
   expect(notices).toEqual([
     "warning: --audit does nothing: rows are encoded exactly, by --encoder exact; --encoder screened can be audited",
   ]);
+});
+
+it("warns of rows so large that few hold most of the squares, in train and in corpus info", async () => {
+  const sinks = at("sinks.arrow");
+  const values = Float32Array.from({ length: 4000 * 8 }, (_, i) => Math.sin(i * i));
+  for (let row = 0; row < 4000; row += 100) values.fill(17, row * 8, (row + 1) * 8);
+  await writeCorpus(sinks, { dIn: 8, type: "float32" }, [{ values }]);
+  const warning =
+    /^warning: rows with norms up to 2\d times the median hold \d\d\.\d % of the sum of squares, or more \(attention sinks\?\): .* --max-norm-multiple 10/;
+  const notices: string[] = [];
+  const train1 = async (request: TrainRequest): Promise<unknown> =>
+    await train([sinks], checkTrainRequest({ ...BASE, k: 3, ...request }), at(`sinks-${notices.length}`), {
+      onNotice: (line) => notices.push(line),
+    });
+  await train1({});
+  expect(notices).toEqual([expect.stringMatching(warning)]);
+  await train1({ maxNormMultiple: 10 });
+  expect(notices).toHaveLength(1);
+  const { stderr } = await runCli(["corpus", "info", sinks]);
+  expect(stderr).toMatch(/rows with norms up to 2\d times the median/);
 });
 
 it("one of a thing is named in the singular", async () => {

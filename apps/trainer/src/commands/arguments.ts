@@ -12,6 +12,16 @@ export function parseCount(text: string): number {
   return value;
 }
 
+/** Numbers of latents, the first one 0. */
+export function parseLatents(text: string): number[] {
+  return text.split(",").map((part) => {
+    const value = Number(part);
+    if (part.trim() === "" || !Number.isSafeInteger(value) || value < 0)
+      throw new InvalidArgumentError("expected whole numbers of at least 0, with commas between.");
+    return value;
+  });
+}
+
 /** A number of worker threads. */
 export function parseWorkers(text: string): number {
   const value = parseCount(text);
@@ -56,7 +66,7 @@ export function addColumnFlags(command: Command, byDefault = "the only one there
     .option("--column <name>", `vector column (default: ${byDefault})`)
     .option(
       "--columns <name,name,…>",
-      "instead: several vector columns, whose vectors make a row side by side",
+      "instead: several vector columns, whose vectors make a row side by side; of a transcoder what it reads, then what it rebuilds",
       (text) => text.split(","),
     );
 }

@@ -12,7 +12,7 @@ export function defineEval(command: Command): void {
   command
     .argument("<model>", "model folder (SAELens format) or run directory")
     .argument("<corpus...>", "Arrow files, folders or globs");
-  addColumnFlags(command, "those of a model that reads several, else the only one there is")
+  addColumnFlags(command, "the model's own, or the only one there is")
     .addOption(
       new Option("--split <split>", "which rows, by the seed and share in the model's metadata")
         .choices(["all", "train", "held-out"])
@@ -28,7 +28,7 @@ export function defineEval(command: Command): void {
     .option("--json", "print one JSON object");
   addFlags(command, filterShape);
   command
-    .option("--no-filters", "measure all rows, whatever the model was trained without")
+    .option("--no-filters", "without the model's own row filters; those given here still hold")
     .action(
       async (
         model: string,

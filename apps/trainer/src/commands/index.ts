@@ -32,6 +32,11 @@ export const COMMANDS: readonly LazyCommand[] = [
     load: async () => (await import("./inspect.ts")).defineInspect,
   },
   {
+    name: "encode",
+    description: "write the active features of each row of a corpus, as an Arrow file",
+    load: async () => (await import("./encode.ts")).defineEncode,
+  },
+  {
     name: "compare",
     description:
       "match the latents of sparse models: what they share, and how stable each latent is across seeds",

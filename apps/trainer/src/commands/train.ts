@@ -42,7 +42,10 @@ export function defineTrain(command: Command): void {
       "--resume <run directory>",
       "continue a run from its newest checkpoint; bit for bit as if it had not stopped",
     )
-    .option("--config <file.json>", "options from a file; flags override them")
+    .option(
+      "--config <file.json>",
+      "options from a file, which may be the config.json of a run; flags override them",
+    )
     .option("--json", "print the result as one JSON object");
   addTrainFlags(command);
   command.addHelpText("after", WHICH);
@@ -208,6 +211,11 @@ export function describeResult(result: TrainResult, model: ModelSetup): string {
     ...(result.heldOut === undefined
       ? []
       : [`${set("held-out rows", result.heldOut)} (${counted(result.heldOut.rows, "row")})`]),
+    ...(result.complete && result.fvu > 1
+      ? [
+          `an FVU above 1 is worse than giving the mean for every row: the run had ${counted(result.steps, "step")}; try more --epochs, a smaller --batch, another --lr`,
+        ]
+      : []),
     ...(sparse
       ? [
           ...describeScreening(result.screening === undefined ? [] : [result.screening]),

@@ -36,6 +36,8 @@ export interface ModelPair {
   readonly matched: number;
   /** Of these, with both cosines at least {@link SHARED_COSINE}. */
   readonly shared: number;
+  /** Of these, those with one index in both models: by chance about none, but models of one seed begin alike. */
+  readonly sharedAtSameIndex: number;
   /** Shared latents divided by all latents of the model, dead ones included. */
   readonly shareOfA: number;
   readonly shareOfB: number;
@@ -146,13 +148,15 @@ async function comparePair(
     const encoder = cosine(a.parts.encoder, pair.a, b.parts.encoder, pair.b, a.dIn);
     return [pair.a, pair.b, pair.cosine, encoder];
   });
-  const shared = matches.filter(isShared).length;
+  const sharedMatches = matches.filter(isShared);
+  const shared = sharedMatches.length;
   const mean = (at: 2 | 3): number | null =>
     matches.length === 0 ? null : matches.reduce((sum, match) => sum + match[at], 0) / matches.length;
   return {
     ...names,
     matched: matches.length,
     shared,
+    sharedAtSameIndex: sharedMatches.filter(([one, other]) => one === other).length,
     shareOfA: shared / a.latents,
     shareOfB: shared / b.latents,
     decoderCosine: mean(2),

@@ -1,7 +1,7 @@
 /** A comparison of models as tables for people. */
 import { formatCount } from "../progress.ts";
 import { formatTable } from "../table.ts";
-import type { Comparison } from "./compare-models.ts";
+import type { Comparison, ModelPair } from "./compare-models.ts";
 
 const BAR = 30;
 
@@ -27,6 +27,12 @@ export function describeComparison({ sharedCosine, over, models, pairs }: Compar
         mean(pair.encoderCosine),
       ]),
     ),
+    ...pairs
+      .filter(beganAlike)
+      .map(
+        ({ a, b, shared, sharedAtSameIndex }) =>
+          `${a} ~ ${b}: ${formatCount(sharedAtSameIndex)} of ${formatCount(shared)} shared latents have one index in both: models of one seed begin alike, and what training hardly moved is shared without meaning`,
+      ),
     "",
     `stability of a latent: the share of ${what} that have it, too`,
     formatTable(
@@ -41,6 +47,11 @@ export function describeComparison({ sharedCosine, over, models, pairs }: Compar
     ),
     ...histogram(models.flatMap(({ latentStability }) => latentStability)),
   ].join("\n");
+}
+
+/** Whether so many shared latents have one index in both models that they did not come by chance. */
+function beganAlike({ shared, sharedAtSameIndex }: ModelPair): boolean {
+  return sharedAtSameIndex >= 5 && sharedAtSameIndex > 0.1 * shared;
 }
 
 /** Latents of all models by their stability. */

@@ -11,9 +11,9 @@ import {
 import { RequestError } from "../errors.ts";
 import { evaluate } from "../evaluate.ts";
 import { startModelTeam, transformOfModel } from "../model-team.ts";
-import { openInput } from "../open-corpus.ts";
+import { openForModel } from "../open-corpus.ts";
 import { filtersForModel, type ModelFilterOptions, type RecordedFilters } from "../row-filters.ts";
-import { columnFor, columnsOf, columnWarnings, type LoadedModel, readModel } from "../run/model-folder.ts";
+import { columnsOf, columnWarnings, type LoadedModel, readModel } from "../run/model-folder.ts";
 import { partOfRows } from "../slot-rows.ts";
 import { type DeadReport, DeadSample } from "./dead-sample.ts";
 import { findGroundTruth } from "./ground-truth.ts";
@@ -45,7 +45,7 @@ export interface EvalResult extends Quality {
 
 /** Options of {@link evaluateModel}. */
 export interface EvalOptions {
-  /** Default: those of a model that reads several, else the only one there is. */
+  /** Default: the model's own, or the only one there is. */
   readonly column?: string | readonly string[] | undefined;
   readonly split: Split;
   /** Rows at most. */
@@ -66,9 +66,7 @@ export async function evaluateModel(
   options: EvalOptions,
 ): Promise<EvalResult> {
   const loaded = await readModel(path);
-  await using corpus = await openInput(patterns, options.workers, {
-    column: columnFor(loaded, options.column),
-  });
+  await using corpus = await openForModel(loaded, patterns, options.workers, options.column);
   const { seed, heldOut, documentColumn } = recordOf(loaded);
   const unfiltered = {
     seed,

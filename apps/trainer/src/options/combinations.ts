@@ -31,10 +31,13 @@ const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOption
   l1: ["relu", "gated"],
   l1Warmup: ["relu", "gated", "autoencoder"],
   pAnnealStart: ["relu"],
+  modelName: SPARSE,
+  hookName: SPARSE,
   decoder: SPARSE,
   applyBDecToInput: SPARSE,
   encoder: SPARSE,
   audit: SPARSE,
+  initFrom: SPARSE,
   init: SPARSE,
   decoderNorm: ["relu"],
   initEncoder: SPARSE,
@@ -97,6 +100,11 @@ export function checkCombinations(
   }
   if (options.decoderNorm !== undefined && options.decoder === "unit")
     throw new RequestError("--decoder-norm is for a free decoder: rows of --decoder unit have norm 1");
+  if (options.initFrom !== undefined) {
+    const other = INITIAL.find((key) => given[key] !== undefined);
+    if (other !== undefined)
+      throw new RequestError(`--init-from gives all first parameters: leave out ${flagOf(other)}`);
+  }
   if (options.initRate !== undefined && options.initEncoderBias !== "sparse")
     throw new RequestError("--init-rate is for --init-encoder-bias sparse");
   checkSchedule(options);
@@ -178,6 +186,17 @@ function checkTarget(options: TrainOptions, given: Readonly<Record<string, unkno
   options.applyBDecToInput = false;
   if (given["initBias"] === undefined) options.initBias = "mean";
 }
+
+/** What first parameters otherwise follow from. */
+const INITIAL = [
+  "init",
+  "decoderNorm",
+  "initBias",
+  "initEncoder",
+  "initEncoderBias",
+  "initRate",
+  "initThreshold",
+] as const;
 
 const RESAMPLING = [
   "resampleAt",

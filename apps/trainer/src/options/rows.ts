@@ -21,12 +21,18 @@ export const ROW_OPTIONS = {
     .enum(["none", "sqrt-d", "unit-mean-square"])
     .optional()
     .describe(
-      "scaling in whose units --l1, --l0, --bandwidth, --init-threshold, --tanh-scale and --clip-norm are meant (default: that of --normalize)",
+      "scaling in whose units --l1, --bottleneck-l1, --l0, --bandwidth, --init-threshold, --tanh-scale, --pre-act-loss and --clip-norm are meant (default: that of --normalize)",
     ),
   center: z
     .boolean()
     .default(true)
     .describe("subtract the corpus's mean from rows (with --normalize layer-norm not done)"),
+  initFrom: z
+    .string()
+    .optional()
+    .describe(
+      "first parameters from this model folder (SAELens format) or run, of the same sizes, instead of random ones; optimiser and schedules begin anew",
+    ),
   init: z
     .enum(["random", "uniform", "data"])
     .default("random")

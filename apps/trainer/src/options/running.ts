@@ -46,6 +46,14 @@ export const RUNNING_OPTIONS = {
       "instead of the seed, decides who is held out, which rows samples take and the order of rows: runs with other seeds then see the same data (default: the seed)",
     ),
   out: z.string().optional().describe("run directory (default runs/<arch>-<time>)"),
+  modelName: z
+    .string()
+    .optional()
+    .describe("language model that the activations are of, for the model's cfg.json (SAELens's model_name)"),
+  hookName: z
+    .string()
+    .optional()
+    .describe("place in that model, such as blocks.6.hook_resid_pre, likewise (hook_name)"),
   logEvery: whole(1).default(10).describe("steps between two lines of metrics.jsonl"),
   checkpointEvery: whole(1).default(1000).describe("steps between two checkpoints"),
   keepCheckpoints: whole(1).default(3).describe("newest checkpoints that are kept"),

@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type RowTransform, type Setup, transformMean } from "@sparseloom/core";
 import type { CorpusColumn, CorpusStatistics, WindowPlan } from "@sparseloom/data";
-import { RequestError, RunError } from "../errors.ts";
+import { RequestError } from "../errors.ts";
 import type { TrainOptions } from "../options.ts";
 import type { Resampling } from "../resample.ts";
 import type { RecordedFilters } from "../row-filters.ts";
@@ -93,10 +93,13 @@ export function trainingMean(config: RunConfig): Float32Array {
   return transformMean((config.normalisedStatistics ?? config.statistics).mean, transformOf(config));
 }
 
+/** What may be there of a file that may be damaged. */
+type PartOf<T> = { readonly [Key in keyof T]?: Partial<T[Key]> };
+
 /**
  * Reads a run directory's configuration.
  *
- * @throws RequestError if there is none, RunError if it is not ours
+ * @throws RequestError if there is none, or it is damaged
  */
 export async function readRunConfig(runDirectory: string): Promise<RunConfig> {
   const path = join(runDirectory, "config.json");
@@ -105,12 +108,13 @@ export async function readRunConfig(runDirectory: string): Promise<RunConfig> {
     throw new RequestError(`${runDirectory} is not a run directory: it has no config.json`);
   });
   try {
-    const config = JSON.parse(text) as RunConfig;
-    if (config.setup === undefined || config.corpus === undefined) throw new Error("keys are missing");
-    return config;
+    const config = JSON.parse(text) as PartOf<RunConfig> | null;
+    const { setup, corpus, options, statistics, transform } = config ?? {};
+    const needed = [setup?.model, setup?.training, corpus?.files, corpus?.windows];
+    if ([...needed, options, statistics, transform].some((one) => typeof one !== "object" || one === null))
+      throw new Error("keys are missing");
+    return config as RunConfig;
   } catch (error) {
-    throw new RunError(`${path} is damaged: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
+    throw new RequestError(`${path} is damaged: ${(error as Error).message}`, { cause: error });
   }
 }

@@ -63,10 +63,24 @@ export async function writeResult(runDirectory: string, result: TrainResult): Pr
 
 /** The result of a complete run; undefined while it is not. */
 export async function readResult(runDirectory: string): Promise<TrainResult | undefined> {
+  const path = join(runDirectory, "result.json");
+  let text: string;
   try {
-    return JSON.parse(await readFile(join(runDirectory, "result.json"), "utf8")) as TrainResult;
+    text = await readFile(path, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
+  const damaged = (cause: unknown): RequestError =>
+    new RequestError(`${path} is damaged: remove it, and the run is measured again by --resume`, { cause });
+  let result: Partial<TrainResult> | null;
+  try {
+    result = JSON.parse(text) as Partial<TrainResult> | null;
+  } catch (error) {
+    throw damaged(error);
+  }
+  const { steps, examples, seconds, complete } = result ?? {};
+  if (complete !== true || ![steps, examples, seconds].every((one) => typeof one === "number"))
+    throw damaged(undefined);
+  return result as TrainResult;
 }

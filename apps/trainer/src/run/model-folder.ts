@@ -85,8 +85,11 @@ export async function writeModel(
     b_dec,
     ...(parts.layerNorm === true ? { layerNorm: true } : {}),
   };
+  const { modelName, hookName } = config.options;
   const metadata: SaeLensMetadata = {
     trainingArchitecture: arena.model.architecture,
+    ...(modelName === undefined ? {} : { modelName }),
+    ...(hookName === undefined ? {} : { hookName }),
     l0: quality.l0,
     deadLatents: quality.dead,
     sparseloom: {
@@ -180,6 +183,13 @@ function transcoderColumns({ model, cfg }: LoadedModel): readonly string[] | und
   const metadata = (cfg["metadata"] ?? {}) as Record<string, unknown>;
   const { columns } = (metadata["sparseloom"] ?? {}) as { columns?: unknown };
   return Array.isArray(columns) && columns.length === 2 ? columns.map(String) : undefined;
+}
+
+/** Name of the one column that a model was trained on, where its metadata say so. */
+export function onlyColumnOf({ cfg }: LoadedModel): string | undefined {
+  const metadata = (cfg["metadata"] ?? {}) as Record<string, unknown>;
+  const { column, columns } = (metadata["sparseloom"] ?? {}) as { column?: unknown; columns?: unknown };
+  return typeof column === "string" && columns === undefined ? column : undefined;
 }
 
 /** Names of the columns that a model was trained on, in its order, where it has several. */

@@ -1,4 +1,5 @@
 /** From options and a corpus to a run's configuration: what is read of the corpus before training, and what follows from it. */
+import { resolve } from "node:path";
 import {
   columnsTransform,
   convertUnits,
@@ -130,7 +131,8 @@ function configOf(
   return {
     version: VERSION,
     kernelVariant,
-    options,
+    // A run that is resumed before its first checkpoint may be so from another folder.
+    options: options.initFrom === undefined ? options : { ...options, initFrom: resolve(options.initFrom) },
     corpus: {
       patterns,
       files: corpus.files.map(({ path, format }) => (format === "synthetic" ? path : absolutePath(path))),

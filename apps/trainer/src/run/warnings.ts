@@ -2,9 +2,10 @@
  * What is likely to disappoint in a new run, though it is what was asked for. Numbers that published recipes give for
  * long runs (warm-ups, dead windows) come to nothing in short ones.
  */
-import { canScreen, type KernelVariant, type Plan } from "@sparseloom/core";
+import { canScreen, defaultInitialRate, type KernelVariant, type Plan } from "@sparseloom/core";
 import type { TrainOptions } from "../options.ts";
 import { counted, formatCount } from "../progress.ts";
+import { sinkWarnings } from "../sink-warnings.ts";
 import type { RunConfig } from "./config.ts";
 
 /** Rows held out below which a mean over them is off by more than about a tenth. */
@@ -12,9 +13,15 @@ const FEW_ROWS = 100;
 
 /** One line for each reason to be careful, of the run `config`. */
 export function warningsOf(config: RunConfig): string[] {
-  return [...ofSchedules(config), ...ofModel(config), ...ofThreshold(config)].map(
-    (line) => `warning: ${line}`,
-  );
+  return [
+    ...ofSchedules(config),
+    ...ofModel(config),
+    ...ofStart(config),
+    ...ofHeldOut(config),
+    // LayerNorm takes the size from every row.
+    ...(config.options.normalize === "layer-norm" ? [] : sinkWarnings(config.statistics)),
+    ...ofThreshold(config),
+  ].map((line) => `warning: ${line}`);
 }
 
 /**
@@ -83,9 +90,36 @@ function ofModel({ setup: { model }, options }: RunConfig): string[] {
       ];
 }
 
+/** A sparse start that, for so few latents, is the usual one: half of them active. */
+function ofStart({ setup: { model }, options }: RunConfig): string[] {
+  if (model.kind === "deep" || options.initEncoderBias !== "sparse" || options.initRate !== undefined)
+    return [];
+  return defaultInitialRate(model) < 0.5
+    ? []
+    : [
+        `--init-encoder-bias sparse does nothing for ${counted(model.latents, "latent")}, of which half are to be active by default: give --init-rate`,
+      ];
+}
+
+/** Rows held out of the training split, filtered ones included. */
+function heldOutRows({ corpus }: RunConfig): number {
+  return corpus.rows - corpus.trainRows - corpus.filteredRows;
+}
+
+function ofHeldOut(config: RunConfig): string[] {
+  const { heldOut } = config.options;
+  return heldOut === 0 || heldOutRows(config) > 0
+    ? []
+    : [
+        `no row is held out: ${Number((100 * heldOut).toPrecision(3))} % of so few documents are none; the result is of training rows alone; hold out more (--held-out)`,
+      ];
+}
+
 /** A threshold calibrated on few rows gives another L0 on others. */
-function ofThreshold({ setup: { model }, options, corpus }: RunConfig): string[] {
-  const heldOut = corpus.rows - corpus.trainRows - corpus.filteredRows;
+function ofThreshold(config: RunConfig): string[] {
+  const { setup, options } = config;
+  const { model } = setup;
+  const heldOut = heldOutRows(config);
   if (model.kind === "deep" || options.threshold === "ema") return [];
   if (model.architecture !== "batch-topk" && model.architecture !== "matryoshka") return [];
   return heldOut === 0 || heldOut >= FEW_ROWS

@@ -2,11 +2,8 @@
 import { basename } from "node:path";
 import type { CorpusStatistics } from "@sparseloom/data";
 import { counted, formatCount } from "../../progress.ts";
+import { sinkWarnings } from "../../sink-warnings.ts";
 
-/** Share of the total variance in 0.1 % of the rows from which on they spoil training. */
-const TOP_SHARE = 0.2;
-/** Rows below which 0.1 % of them are so few that their share says nothing. */
-const LEAST_ROWS = 1000;
 /** γ above which the mean stands out more than the rows vary. */
 const HIGH_GAMMA = 1;
 
@@ -44,13 +41,8 @@ function describeOutliers({ outlierDimensions, mean, variance }: CorpusStatistic
 
 /** What a user should know before training on such rows; one line each. */
 export function statisticsWarnings(statistics: CorpusStatistics): string[] {
-  const { topVarianceShare, gamma, nonFiniteRows, nonFinitePlaces } = statistics;
-  const warnings: string[] = [];
-  if (statistics.sampledRows >= LEAST_ROWS && topVarianceShare > TOP_SHARE) {
-    warnings.push(
-      `0.1 % of the rows hold ${percent(topVarianceShare)} of the total variance (attention sinks?): they cost explained variance, spike the loss and kill latents; leave them out with --max-norm-multiple 10, or --exclude-positions 0`,
-    );
-  }
+  const { gamma, nonFiniteRows, nonFinitePlaces } = statistics;
+  const warnings = sinkWarnings(statistics);
   if (gamma > HIGH_GAMMA) {
     warnings.push(
       `γ = ${short(gamma)} is high: centre the rows (--center, the default of train), or latents will die`,

@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { splitCorpus } from "@sparseloom/data";
 import type { Command } from "commander";
+import { RequestError } from "../../errors.ts";
 import { openInput } from "../../open-corpus.ts";
 import { counted } from "../../progress.ts";
 import { TaskProgress } from "../../task-progress.ts";
@@ -40,7 +41,9 @@ interface SplitFlags extends ColumnFlags {
 
 async function runSplit(patterns: string[], flags: SplitFlags): Promise<void> {
   await using corpus = await openInput(patterns, availableParallelism(), { column: columnOf(flags) });
-  await mkdir(flags.out, { recursive: true });
+  await mkdir(flags.out, { recursive: true }).catch((error: Error) => {
+    throw new RequestError(`--out ${flags.out} cannot be made a folder: ${error.message}`, { cause: error });
+  });
   using progress = new TaskProgress(`splitting into ${flags.out}`);
   const result = await splitCorpus(corpus, flags.out, {
     seed: flags.seed,

@@ -1,0 +1,51 @@
+/** `sparseloom encode <model> <corpus...>`: the active latents of each row, as an Arrow file. */
+import { availableParallelism } from "node:os";
+import type { Command } from "commander";
+import { encodeCorpus, type EncodeOptions } from "../encode.ts";
+import { addFlags, givenFilters } from "../flags.ts";
+import { counted } from "../progress.ts";
+import { describeFiltered, filterShape } from "../row-filters.ts";
+import { TaskProgress } from "../task-progress.ts";
+import { addColumnFlags, type ColumnFlags, columnOf, parseCount, parseWorkers } from "./arguments.ts";
+
+/** Adds arguments, options and the action to `command`. */
+export function defineEncode(command: Command): void {
+  command
+    .argument("<model>", "model folder (SAELens format) or run directory")
+    .argument("<corpus...>", "Arrow files, folders or globs");
+  addColumnFlags(command, "the model's own, or the only one there is")
+    .requiredOption(
+      "--out <file.arrow>",
+      "file to write: row, latents and values (lists, by row, latents ascending), and the labels",
+    )
+    .option("--labels <name,name,…>", "label columns to copy (default: all)", (text) => text.split(","))
+    .option("--rows <n>", "rows at most, from the first on", parseCount)
+    .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
+    .option("--overwrite", "replace an existing file")
+    .option("--json", "print one JSON object");
+  addFlags(command, filterShape);
+  command
+    .option("--no-filters", "without the model's own row filters; those given here still hold")
+    .action(
+      async (
+        model: string,
+        patterns: string[],
+        flags: Omit<EncodeOptions, "filters" | "column" | "onProgress"> &
+          ColumnFlags & { json?: boolean; filters: boolean },
+      ) => {
+        using progress = new TaskProgress(`encoding into ${flags.out}`);
+        const report = await encodeCorpus(model, patterns, {
+          ...flags,
+          column: columnOf(flags),
+          filters: { request: givenFilters(command), useModels: flags.filters },
+          onProgress: (rows, ofRows) => progress.update(rows, ofRows),
+        });
+        for (const warning of report.warnings) process.stderr.write(`warning: ${warning}\n`);
+        process.stdout.write(
+          flags.json
+            ? `${JSON.stringify(report, undefined, 2)}\n`
+            : `${report.out}: ${counted(report.rows, "row")}${describeFiltered(report.filteredRows)}, L0 ${report.l0.toFixed(1)}, ${(report.bytes / 1e6).toFixed(1)} MB\n`,
+        );
+      },
+    );
+}

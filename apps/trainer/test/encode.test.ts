@@ -1,0 +1,121 @@
+/** Features of a corpus as a file: those of the model's own arithmetic, row by row, with the rows' labels. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { SparseAutoencoder } from "@sparseloom/core";
+import { tableFromIPC } from "apache-arrow";
+import { createSynthetic, writeCorpus } from "@sparseloom/data";
+import { beforeAll, describe, expect, it } from "vitest";
+import { encodeCorpus } from "../src/encode.ts";
+import { checkTrainRequest } from "../src/options.ts";
+import { readModel } from "../src/run/model-folder.ts";
+import { train } from "../src/train.ts";
+import { runCli, temporaryFolder } from "./support.ts";
+
+const folder = temporaryFolder();
+const at = (name: string): string => join(folder, name);
+const corpus = at("corpus.arrow");
+const ROWS = 3000;
+const D = 12;
+const values = new Float32Array(ROWS * D);
+
+beforeAll(async () => {
+  createSynthetic({
+    dIn: D,
+    features: 24,
+    seed: 5,
+    active: { kind: "bernoulli", probability: 0.15 },
+    magnitude: { kind: "normal", mean: 1, sd: 0.3 },
+  }).fill(values, 0, ROWS);
+  const rows = [...Array(ROWS).keys()];
+  const labels = { position: rows.map((row) => row % 10), token: rows.map((row) => `t${row % 7}`) };
+  await writeCorpus(
+    corpus,
+    { dIn: D, type: "float32", labels: { position: "int32", token: "utf8" }, rowsPerBatch: 700 },
+    [{ values, labels }],
+  );
+  const options = { batch: 100, workers: 1, latents: 30 };
+  await train([corpus], checkTrainRequest({ ...options, k: 4 }), at("topk"));
+  await train(
+    [corpus],
+    checkTrainRequest({ ...options, arch: "batch-topk", k: 4, excludePositions: [0] }),
+    at("batch"),
+  );
+});
+
+interface EncodedRow {
+  readonly row: number;
+  readonly latents: number[];
+  readonly values: number[];
+  readonly position?: number;
+  readonly token?: string;
+}
+
+async function read(path: string): Promise<EncodedRow[]> {
+  return tableFromIPC(await readFile(path))
+    .toArray()
+    .map((row) => ({ ...(JSON.parse(JSON.stringify(row, toNumber)) as EncodedRow) }));
+}
+
+function toNumber(_: string, value: unknown): unknown {
+  return typeof value === "bigint" ? Number(value) : value;
+}
+
+describe("encode", () => {
+  it("writes each row's active latents as the model gives them, with all labels, in the order of the corpus", async () => {
+    const report = await encodeCorpus(at("topk"), [corpus], { out: at("all.arrow"), workers: 2 });
+    expect(report).toMatchObject({ rows: ROWS, filteredRows: 0, warnings: [] });
+    const rows = await read(at("all.arrow"));
+    const { model } = await readModel(at("topk"));
+    if (!(model instanceof SparseAutoencoder)) throw new Error("not sparse");
+    const features = model.encode(values);
+    expect(report.entries).toBe(features.values.length);
+    expect(report.l0).toBe(features.values.length / ROWS);
+    for (const [row, found] of rows.entries()) {
+      const [begin, end] = [features.offsets[row], features.offsets[row + 1]];
+      expect([found.row, found.position, found.token]).toEqual([row, row % 10, `t${row % 7}`]);
+      expect(found.latents).toEqual([...features.latents.subarray(begin, end)]);
+      for (const [i, value] of found.values.entries())
+        expect(value).toBeCloseTo(features.values[begin! + i]!, 4);
+    }
+  });
+
+  it("leaves out the rows that the model was trained without, and labels that are not wanted", async () => {
+    const out = at("filtered.arrow");
+    const flags = ["--out", out, "--labels", "position", "--rows", "600", "--json"];
+    const { status, stdout } = await runCli(["encode", at("batch"), corpus, ...flags]);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ rows: 600, out });
+    const rows = await read(out);
+    const kept = [...Array(ROWS).keys()].filter((row) => row % 10 !== 0).slice(0, 600);
+    expect(rows.map(({ row }) => row)).toEqual(kept);
+    expect(rows.map(({ position }) => position)).toEqual(kept.map((row) => row % 10));
+    expect(rows[0]).not.toHaveProperty("token");
+    expect(rows.every((row) => row.values.every((value) => value > 0))).toBe(true);
+    const all = ["encode", at("batch"), corpus, "--no-filters", "--out", out];
+    expect((await runCli(all)).stderr).toMatch(
+      /^error: .*filtered\.arrow: the file exists.*\(--overwrite\)\n$/,
+    );
+    expect((await runCli([...all, "--overwrite"])).stdout).toMatch(
+      /^.*filtered\.arrow: 3,000 rows, L0 \d\.\d, /,
+    );
+  });
+
+  it.each([
+    [
+      "a label that is not there",
+      ["--labels", "position,page"],
+      /--labels: the corpus has no label column page; it has position, token/,
+    ],
+    ["a folder that is not there", ["--out", at("none/f.arrow")], /its folder does not exist/],
+  ])("refuses %s", async (_, flags, message) => {
+    const { status, stderr } = await runCli([
+      "encode",
+      at("topk"),
+      corpus,
+      "--out",
+      at("never.arrow"),
+      ...flags,
+    ]);
+    expect([status, stderr.trim().split("\n")]).toEqual([2, [expect.stringMatching(message)]]);
+  });
+});
