@@ -1,5 +1,6 @@
 /** Files cut short and files with flipped bytes: refused by name or read, never a crash or a hang. */
 import { writeFile } from "node:fs/promises";
+import { Field, Int32, Map_, Schema, Table, tableToIPC } from "apache-arrow";
 import { describe, expect, it } from "vitest";
 import { arrowBytes, textColumn, vectorColumn } from "../test/arrow-files.ts";
 import { readSpecimens, writeDamaged } from "../test/mutations.ts";
@@ -62,6 +63,16 @@ describe("a file cut short", () => {
     expect(String(await tryRead(path("cut")))).toContain(
       "batch 1 needs 2048 bytes, but only 1948 are left: the file was not written to its end",
     );
+  });
+});
+
+describe("a map that does not say of what", () => {
+  it("is refused", async () => {
+    const field = new Field("m", new Map_(new Field("entries", new Int32(), false) as never), true);
+    await writeFile(path("map"), tableToIPC(new Table(new Schema([field])), "file"));
+    const error = await tryRead(path("map"));
+    expect(isCorpusError(error, "malformed")).toBe(true);
+    expect(String(error)).toContain("a map does not say of what");
   });
 });
 

@@ -189,14 +189,20 @@ function checkField(field: FlatTable, depth: number, budget: { fields: number })
   for (const child of field.tables(5)) checkField(child, depth + 1, budget);
 }
 
+/** The fields of a type that was decoded, which may lack them. */
+function childrenOf(type: DataType | undefined): readonly Field[] {
+  return (type?.children as readonly Field[] | null | undefined) ?? [];
+}
+
 /** What apache-arrow takes for granted of a schema that it decoded: columns have names, lists and maps have one element. */
 function checkDecoded(schema: Schema): Schema {
   const check = (field: Field): void => {
     const type: DataType = field.type;
-    const children = (type.children as readonly Field[] | null | undefined) ?? [];
+    const children = childrenOf(type);
     const isList = DataType.isList(type) || DataType.isLargeList(type) || DataType.isFixedSizeList(type);
-    if ((isList || DataType.isMap(type)) && children.length !== 1)
-      throw new RangeError("a list does not say of what");
+    if (isList && children.length !== 1) throw new RangeError("a list does not say of what");
+    if (DataType.isMap(type) && childrenOf(children[0]?.type).length !== 2)
+      throw new RangeError("a map does not say of what");
     for (const child of children) check(child);
     if (DataType.isDictionary(type)) check(new Field("values", type.dictionary as DataType));
   };
