@@ -59,6 +59,8 @@ export async function resumeGroup(
   const group = await readGroup(directory);
   const open: { name: string; runDirectory: string; config: RunConfig }[] = [];
   const results: TrainResult[] = [];
+  const [{ name: first }] = group.members;
+  const { workers = (await readRunConfig(join(directory, first))).options.workers } = overrides;
   for (const { name } of group.members) {
     if (name in group.diverged) continue;
     const runDirectory = join(directory, name);
@@ -71,7 +73,7 @@ export async function resumeGroup(
     throw new RequestError(`all runs of ${directory} diverged: nothing to resume`);
   if (open.length === 0) {
     hooks.onNotice?.(`${directory} is complete: nothing to resume`);
-    return await finish(directory, group, results, [], overrides.workers ?? 1);
+    return await finish(directory, group, results, [], workers);
   }
   const [{ config }] = open;
   const ends = await resumeTogether(open, overrides, hooks, {
@@ -82,7 +84,7 @@ export async function resumeGroup(
     },
   });
   results.push(...ends.map(({ result }) => result));
-  return await finish(directory, group, results, ends, overrides.workers ?? config.options.workers);
+  return await finish(directory, group, results, ends, workers);
 }
 
 /** Records what diverged, compares what is complete, and marks the group as complete if all of it is. */
