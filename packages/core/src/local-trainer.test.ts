@@ -4,7 +4,7 @@ import { parametersOf } from "./arena.ts";
 import { DeepAutoencoder } from "./deep-autoencoder.ts";
 import { OptionError } from "./errors.ts";
 import { geometricMedian } from "./initialise.ts";
-import { LocalTrainer, type LocalTrainerOptions } from "./local-trainer.ts";
+import { LocalTrainer, type LocalTrainerOptions, type StepReport } from "./local-trainer.ts";
 import { meanMaximumCosine } from "./metrics/cosines.ts";
 import { PURPOSE, uniform } from "./random.ts";
 import type { DeepModelSetup } from "./setup.ts";
@@ -168,6 +168,35 @@ describe("LocalTrainer's numbers", () => {
     const losses = [1, 1, 2].map((seed) => new LocalTrainer({ ...random, seed }).step(toyRows(0)).loss);
     expect(losses[0]).toBe(losses[1]);
     expect(losses[0]).not.toBe(losses[2]);
+  });
+});
+
+describe("LocalTrainer with AuxK", () => {
+  it("adds the loss of dead latents, and checks its options", () => {
+    const dIn = 8;
+    // Eight kinds of rows have no use for sixty-four latents.
+    const rows = normals(64 * dIn, 3, 0.05).map((noise, i) => noise + (i % dIn === (i >> 3) % dIn ? 2 : 0));
+    const lastOf = (more: Partial<LocalTrainerOptions>): StepReport => {
+      const trainer = new LocalTrainer({
+        model: sparseModel({ dIn, latents: 64, k: 1 }),
+        batchRows: 64,
+        totalSteps: 50,
+        deadWindow: 640,
+        seed: 0,
+        ...more,
+      });
+      return Array.from({ length: 50 }, () => trainer.step(rows)).at(-1)!;
+    };
+    const auxK = { coefficient: 1 / 32, k: 4, mode: "variance", totalVariance: dIn } as const;
+    const without = lastOf({});
+    expect(without.dead).toBeGreaterThan(0);
+    expect(without.loss).toBe(without.mse);
+    const beside = lastOf({ auxK });
+    expect(beside.dead).toBeGreaterThan(0);
+    expect(beside.loss).toBeGreaterThan(1.001 * beside.mse);
+    expect(() => lastOf({ auxK: { ...auxK, k: 65 } })).toThrow(
+      "auxK.k must be at most the number of latents (64), got 65",
+    );
   });
 });
 

@@ -23,9 +23,9 @@ import {
   defaultDeadWindow,
   inputDimension,
   type ModelSetup,
-  type OptimizerSetup,
   outputDimension,
   type Setup,
+  type TrainingSetup,
 } from "./setup.ts";
 import { foldedModel } from "./folding.ts";
 import { initialiseFrom } from "./unfolding.ts";
@@ -33,8 +33,29 @@ import type { SparseAutoencoder } from "./sparse-autoencoder.ts";
 import type { StepProgram } from "./stage.ts";
 import { createProgram, runStep } from "./stages.ts";
 
-/** Options of {@link LocalTrainer}. */
-export interface LocalTrainerOptions {
+/** What {@link LocalTrainer} takes of a training as it is. */
+type Taken =
+  | "optimizer"
+  | "clipNorm"
+  | "ema"
+  | "auxK"
+  | "preActCoefficient"
+  | "kAnneal"
+  | "pAnneal"
+  | "multiTopK";
+const TAKEN: readonly Taken[] = [
+  "optimizer",
+  "clipNorm",
+  "ema",
+  "auxK",
+  "preActCoefficient",
+  "kAnneal",
+  "pAnneal",
+  "multiTopK",
+];
+
+/** Options of {@link LocalTrainer}; optimiser, clipping, averages, auxiliary losses and annealing as in {@link TrainingSetup}. */
+export interface LocalTrainerOptions extends Pick<TrainingSetup, Taken> {
   readonly model: ModelSetup;
   /** Rows of a mini-batch. */
   readonly batchRows: number;
@@ -52,12 +73,6 @@ export interface LocalTrainerOptions {
   readonly l1WarmupSteps?: number;
   /** @default torch's: β 0.9 and 0.999, ε 1e-8 */
   readonly adam?: AdamSetup;
-  /** What turns gradients into updates. @default Adam */
-  readonly optimizer?: OptimizerSetup;
-  /** Norm of all gradients together above which they are scaled down to it. @default none */
-  readonly clipNorm?: number;
-  /** Decay of a moving average of the parameters, which {@link LocalTrainer.model} then gives. @default none */
-  readonly ema?: number;
   /** Examples without activation after which a latent is dead. @default see defaultDeadWindow */
   readonly deadWindow?: number;
   readonly seed: number;
@@ -286,11 +301,8 @@ function localSetup(options: LocalTrainerOptions): Setup {
     decaySteps = 0,
     l1Coefficient = 0,
     l1WarmupSteps = 0,
-    optimizer,
-    clipNorm,
-    ema,
   } = options;
-  const peak = options.learningRate ?? automaticRate(model, optimizer?.name).rate;
+  const peak = options.learningRate ?? automaticRate(model, options.optimizer?.name).rate;
   const learningRate: Schedule = { peak, warmupSteps, decaySteps, totalSteps };
   return {
     model,
@@ -299,9 +311,9 @@ function localSetup(options: LocalTrainerOptions): Setup {
       learningRate,
       l1Coefficient: { peak: l1Coefficient, warmupSteps: l1WarmupSteps, decaySteps: 0, totalSteps },
       adam: options.adam ?? DEFAULT_ADAM,
-      ...(optimizer === undefined ? {} : { optimizer }),
-      ...(clipNorm === undefined ? {} : { clipNorm }),
-      ...(ema === undefined ? {} : { ema }),
+      ...Object.fromEntries(
+        TAKEN.flatMap((key) => (options[key] === undefined ? [] : [[key, options[key]]])),
+      ),
       deadWindow: options.deadWindow ?? defaultDeadWindow(batchRows, batchRows * totalSteps),
     },
   };
