@@ -501,7 +501,7 @@ describe("the WebAssembly kernels give the reference's bits", () => {
             batchRows: 1 + (seed % 50),
             seed,
             coarse,
-            auxK: { coefficient: 1, k, mode, totalVariance: dIn },
+            auxK: { coefficient: 1, k: Math.min(k, latents), mode, totalVariance: dIn },
           }),
       ),
       { numRuns: 100 },
