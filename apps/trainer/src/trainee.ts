@@ -4,7 +4,7 @@ import { type KernelVariant, SUMMARY, SUMMARY_FIELDS } from "@sparseloom/core";
 import type { Corpus, StreamPosition } from "@sparseloom/data";
 import { DivergedError } from "./errors.ts";
 import type { TrainOptions } from "./options.ts";
-import { type RunState, saveCheckpoint } from "./run/checkpoint.ts";
+import { type RunState, saveCheckpoint, variantsOf } from "./run/checkpoint.ts";
 import type { RunConfig } from "./run/config.ts";
 import type { RunLock } from "./run/lock.ts";
 import { MetricsLog, type StepMetrics } from "./run/metrics-log.ts";
@@ -79,8 +79,7 @@ export class Trainee implements AsyncDisposable {
   /** Kernel variants of all sessions of the run that took steps, in order. */
   get kernelVariants(): readonly string[] {
     const { start, config } = this.run;
-    const earlier =
-      start.step > 0 && start.kernelVariants.length === 0 ? [config.kernelVariant] : start.kernelVariants;
+    const earlier = variantsOf(start, config.kernelVariant);
     return this.step > start.step ? [...new Set([...earlier, this.#around.kernels])] : earlier;
   }
 

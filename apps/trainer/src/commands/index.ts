@@ -43,6 +43,11 @@ export const COMMANDS: readonly LazyCommand[] = [
     load: async () => (await import("./compare.ts")).defineCompare,
   },
   {
+    name: "export",
+    description: "write the model of a run's checkpoint, complete or not",
+    load: async () => (await import("./export.ts")).defineExport,
+  },
+  {
     name: "corpus",
     description: "look at corpora of activations, pack and split them, and make synthetic ones",
     load: async () => (await import("./corpus/index.ts")).defineCorpus,

@@ -49,6 +49,11 @@ export const RUN_START: RunState = {
   kernelVariants: [],
 };
 
+/** Kernel variants that a run's steps were taken with. @param first the one that it began with, which old checkpoints do not tell */
+export function variantsOf({ step, kernelVariants }: RunState, first: string): readonly string[] {
+  return step > 0 && kernelVariants.length === 0 ? [first] : kernelVariants;
+}
+
 const stateSchema = z.object({
   step: z.number(),
   examples: z.number(),

@@ -241,7 +241,7 @@ async function explainNoModel(path: string, file: string, error: NodeJS.ErrnoExc
       return `${path} holds several models: name one, for example ${join(path, name)}`;
     }
     if (await isFile(join(path, "config.json")))
-      return `${path} has no model yet: the run is not complete; go on with sparseloom train --resume ${shellQuoted(path)}`;
+      return `${path} has no model yet: the run is not complete; go on with sparseloom train --resume ${shellQuoted(path)}, or take a checkpoint's with sparseloom export`;
   }
   return `${path} is not a model: ${file} cannot be read (${error.code})`;
 }
