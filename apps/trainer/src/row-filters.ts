@@ -14,6 +14,7 @@ import {
 import { z } from "zod";
 import { RequestError } from "./errors.ts";
 import { formatCount } from "./progress.ts";
+import { trainingRecordOf } from "./run/model-folder.ts";
 
 /** The options, for whatever command reads rows. Names are the flags in camelCase. */
 export const filterShape = {
@@ -171,8 +172,6 @@ export function describeFiltered(filteredRows: number): string {
 
 /** The filters in a model's metadata. */
 function recordedFilters(cfg: Readonly<Record<string, unknown>>): RecordedFilters | undefined {
-  const metadata = (cfg["metadata"] ?? {}) as Record<string, unknown>;
-  const record = (metadata["sparseloom"] ?? {}) as Record<string, unknown>;
-  const filters = record["rowFilters"];
+  const filters = trainingRecordOf(cfg)["rowFilters"];
   return typeof filters === "object" && filters !== null ? (filters as RecordedFilters) : undefined;
 }

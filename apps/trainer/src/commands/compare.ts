@@ -1,6 +1,7 @@
 /** `sparseloom compare <runs...>`: which latents models have in common, and how stable each is across seeds. */
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
+import { printResult } from "../json.ts";
 import { compareModels } from "../compare/compare-models.ts";
 import { describeComparison } from "../compare/describe.ts";
 import { openModels } from "../compare/open-models.ts";
@@ -20,8 +21,6 @@ export function defineCompare(command: Command): void {
         workers: flags.workers,
         onPair: (done, all) => progress.update(done, all),
       });
-      process.stdout.write(
-        flags.json ? `${JSON.stringify(comparison, undefined, 2)}\n` : `${describeComparison(comparison)}\n`,
-      );
+      printResult(flags.json, comparison, describeComparison);
     });
 }

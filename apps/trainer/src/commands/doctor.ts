@@ -15,6 +15,7 @@ import {
   type Setup,
 } from "@sparseloom/core";
 import { type Command, Option } from "commander";
+import { printResult } from "../json.ts";
 import type { TrainOptions } from "../options.ts";
 import { counted, formatCount } from "../progress.ts";
 import { describeOptimizer, updatesOf } from "../run/learning-rate.ts";
@@ -94,9 +95,7 @@ export function defineDoctor(command: Command): void {
     .option("--json", "print one JSON object")
     .action(async (flags: DoctorFlags) => {
       const report = await examine(flags);
-      process.stdout.write(
-        flags.json ? `${JSON.stringify(report, undefined, 2)}\n` : `${describe(report)}\n`,
-      );
+      printResult(flags.json, report, describe);
     });
 }
 

@@ -1,8 +1,9 @@
 /** `sparseloom encode <model> <corpus...>`: the active latents of each row, as an Arrow file. */
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
-import { encodeCorpus, type EncodeOptions } from "../encode.ts";
+import { encodeCorpus, type EncodeOptions, type EncodeReport } from "../encode.ts";
 import { addFlags, givenFilters } from "../flags.ts";
+import { printResult } from "../json.ts";
 import { counted } from "../progress.ts";
 import { describeFiltered, filterShape } from "../row-filters.ts";
 import { TaskProgress } from "../task-progress.ts";
@@ -41,11 +42,11 @@ export function defineEncode(command: Command): void {
           onProgress: (rows, ofRows) => progress.update(rows, ofRows),
         });
         for (const warning of report.warnings) process.stderr.write(`warning: ${warning}\n`);
-        process.stdout.write(
-          flags.json
-            ? `${JSON.stringify(report, undefined, 2)}\n`
-            : `${report.out}: ${counted(report.rows, "row")}${describeFiltered(report.filteredRows)}, L0 ${report.l0.toFixed(1)}, ${(report.bytes / 1e6).toFixed(1)} MB\n`,
-        );
+        printResult(flags.json, report, describeEncoding);
       },
     );
+}
+
+function describeEncoding({ out, rows, filteredRows, l0, bytes }: EncodeReport): string {
+  return `${out}: ${counted(rows, "row")}${describeFiltered(filteredRows)}, L0 ${l0.toFixed(1)}, ${(bytes / 1e6).toFixed(1)} MB`;
 }

@@ -1,6 +1,7 @@
 /** `sparseloom eval <model> <corpus...>`: a model's metrics on a corpus. */
 import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
+import { printResult } from "../json.ts";
 import { describeEvaluation } from "../eval/describe.ts";
 import { type EvalOptions, evaluateModel } from "../eval/evaluate-model.ts";
 import { addFlags, givenFilters } from "../flags.ts";
@@ -38,9 +39,7 @@ export function defineEval(command: Command): void {
         const filters = { request: givenFilters(command), useModels: flags.filters };
         const result = await evaluateModel(model, patterns, { ...flags, column: columnOf(flags), filters });
         for (const warning of result.warnings) process.stderr.write(`warning: ${warning}\n`);
-        process.stdout.write(
-          flags.json ? `${JSON.stringify(result, undefined, 2)}\n` : `${describeEvaluation(result)}\n`,
-        );
+        printResult(flags.json, result, describeEvaluation);
       },
     );
 }

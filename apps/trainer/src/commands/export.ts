@@ -1,6 +1,7 @@
 /** `sparseloom export <run>`: the model of a checkpoint, of a run that need not be complete. */
 import type { Command } from "commander";
-import { exportCheckpoint } from "../export.ts";
+import { exportCheckpoint, type ExportReport } from "../export.ts";
+import { printResult } from "../json.ts";
 import { formatCount } from "../progress.ts";
 import { parseCount } from "./arguments.ts";
 
@@ -12,16 +13,14 @@ export function defineExport(command: Command): void {
     .option("--step <n>", "step of the checkpoint (default: the newest)", parseCount)
     .option("--json", "print one JSON object")
     .action(async (run: string, flags: { out: string; step?: number; json?: boolean }) => {
-      const report = await exportCheckpoint(run, flags.out, flags.step);
-      const { out, step, totalSteps, fvu, l0 } = report;
-      const figures =
-        fvu === undefined
-          ? ""
-          : `; last logged on training rows: FVU ${fvu.toFixed(3)}${l0 === undefined ? "" : `, L0 ${l0.toFixed(1)}`}`;
-      process.stdout.write(
-        flags.json
-          ? `${JSON.stringify(report, undefined, 2)}\n`
-          : `${out}: the model at step ${formatCount(step)} of ${formatCount(totalSteps)}${figures}\n`,
-      );
+      printResult(flags.json, await exportCheckpoint(run, flags.out, flags.step), describeExport);
     });
+}
+
+function describeExport({ out, step, totalSteps, fvu, l0 }: ExportReport): string {
+  const figures =
+    fvu === undefined
+      ? ""
+      : `; last logged on training rows: FVU ${fvu.toFixed(3)}${l0 === undefined ? "" : `, L0 ${l0.toFixed(1)}`}`;
+  return `${out}: the model at step ${formatCount(step)} of ${formatCount(totalSteps)}${figures}`;
 }

@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
+import { jsonParts, printResult } from "../json.ts";
 import { inspect, type InspectOptions, type InspectReport } from "../inspect.ts";
 import { addFlags, givenFilters } from "../flags.ts";
 import { counted, formatCount } from "../progress.ts";
@@ -52,9 +53,7 @@ export function defineInspect(command: Command): void {
         const report = await inspect(model, patterns, { ...flags, column: columnOf(flags), filters });
         await keepReport(model, report);
         for (const warning of report.warnings) process.stderr.write(`warning: ${warning}\n`);
-        process.stdout.write(
-          flags.json ? `${JSON.stringify(report, undefined, 2)}\n` : `${describeFeatures(report)}\n`,
-        );
+        printResult(flags.json, report, describeFeatures);
       },
     );
 }
@@ -62,9 +61,7 @@ export function defineInspect(command: Command): void {
 /** Keeps the report in the run directory, if `path` is one. */
 export async function keepReport(path: string, report: InspectReport): Promise<void> {
   if (!(await isFile(join(path, "config.json")))) return;
-  await writeFileWhole(join(path, "report", "features.json"), [
-    new TextEncoder().encode(`${JSON.stringify(report, undefined, 2)}\n`),
-  ]);
+  await writeFileWhole(join(path, "report", "features.json"), jsonParts(report));
 }
 
 /** Characters of a label that are shown. */

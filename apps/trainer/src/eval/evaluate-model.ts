@@ -13,7 +13,13 @@ import { evaluate } from "../evaluate.ts";
 import { startModelTeam, transformOfModel } from "../model-team.ts";
 import { openForModel } from "../open-corpus.ts";
 import { filtersForModel, type ModelFilterOptions, type RecordedFilters } from "../row-filters.ts";
-import { columnsOf, columnWarnings, type LoadedModel, readModel } from "../run/model-folder.ts";
+import {
+  columnsOf,
+  columnWarnings,
+  type LoadedModel,
+  readModel,
+  trainingRecordOf,
+} from "../run/model-folder.ts";
 import { partOfRows } from "../slot-rows.ts";
 import { type DeadReport, DeadSample } from "./dead-sample.ts";
 import { findGroundTruth } from "./ground-truth.ts";
@@ -155,8 +161,7 @@ interface TrainingRecord {
 
 /** What the model says of its training; a model of another tool says nothing. */
 function recordOf({ cfg }: LoadedModel): TrainingRecord {
-  const metadata = (cfg["metadata"] ?? {}) as Record<string, unknown>;
-  const record = (metadata["sparseloom"] ?? {}) as Record<string, unknown>;
+  const record = trainingRecordOf(cfg);
   const scaling = (record["scaling"] ?? {}) as Record<string, unknown>;
   return {
     seed: [record["dataSeed"], record["seed"]].find((seed) => typeof seed === "number") ?? 0,

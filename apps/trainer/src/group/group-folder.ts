@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { jsonParts } from "../json.ts";
 import { RunError } from "../errors.ts";
 import { isFile } from "../run/entries.ts";
 import { writeFileWhole } from "../run/write-folder.ts";
@@ -46,5 +47,5 @@ export async function writeGroupResult(directory: string, result: object): Promi
 }
 
 async function writeJson(path: string, value: object): Promise<void> {
-  await writeFileWhole(path, [new TextEncoder().encode(`${JSON.stringify(value, undefined, 2)}\n`)]);
+  await writeFileWhole(path, jsonParts(value));
 }

@@ -15,6 +15,7 @@ import {
 } from "@sparseloom/core";
 import type { StreamPosition } from "@sparseloom/data";
 import { z } from "zod";
+import { jsonParts } from "../json.ts";
 import { DivergedError, RunError } from "../errors.ts";
 import { NOTHING_SCREENED, type ScreeningSums } from "../screening-log.ts";
 import { NOTHING_PENDING, type PendingMetrics } from "./metrics-log.ts";
@@ -123,7 +124,7 @@ export async function saveCheckpoint(
   }
   const files: Record<string, Uint8Array[]> = {
     "state.safetensors": safetensorsParts(tensors),
-    "state.json": [new TextEncoder().encode(`${JSON.stringify(state, undefined, 2)}\n`)],
+    "state.json": jsonParts(state),
   };
   const manifest: z.infer<typeof manifestSchema> = {};
   for (const [name, parts] of Object.entries(files)) {
@@ -134,7 +135,7 @@ export async function saveCheckpoint(
       sha256: hash.digest("hex"),
     };
   }
-  files["manifest.json"] = [new TextEncoder().encode(`${JSON.stringify(manifest, undefined, 2)}\n`)];
+  files["manifest.json"] = jsonParts(manifest);
   await writeFolder(path, files);
   for (const step of (await listCheckpoints(runDirectory)).filter((step) => step <= state.step).slice(keep)) {
     await rm(join(runDirectory, "checkpoints", String(step)), { recursive: true });

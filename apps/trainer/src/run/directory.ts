@@ -2,6 +2,7 @@
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { RequestError, shellQuoted } from "../errors.ts";
+import { jsonParts } from "../json.ts";
 import { LOCK_FILE, RunLock } from "./lock.ts";
 import type { TrainResult } from "./result.ts";
 import type { RunConfig } from "./config.ts";
@@ -48,17 +49,13 @@ export async function removeLeftovers(runDirectory: string): Promise<void> {
   }
 }
 
-function json(value: unknown): Uint8Array[] {
-  return [new TextEncoder().encode(`${JSON.stringify(value, undefined, 2)}\n`)];
-}
-
 export async function writeConfig(runDirectory: string, config: RunConfig): Promise<void> {
-  await writeFileWhole(join(runDirectory, "config.json"), json(config));
+  await writeFileWhole(join(runDirectory, "config.json"), jsonParts(config));
 }
 
 /** Marks a run as complete. */
 export async function writeResult(runDirectory: string, result: TrainResult): Promise<void> {
-  await writeFileWhole(join(runDirectory, "result.json"), json(result));
+  await writeFileWhole(join(runDirectory, "result.json"), jsonParts(result));
 }
 
 /** The result of a complete run; undefined while it is not. */

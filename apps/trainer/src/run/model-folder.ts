@@ -23,6 +23,7 @@ import {
   saeLensParts,
 } from "@sparseloom/interop";
 import type { Corpus } from "@sparseloom/data";
+import { jsonParts } from "../json.ts";
 import { RequestError, shellQuoted } from "../errors.ts";
 import { isGroup, readGroup } from "../group/group-folder.ts";
 import { type RunConfig, transformOf } from "./config.ts";
@@ -160,7 +161,7 @@ async function writeDeepModel(path: string, model: DeepAutoencoder, config: Comp
     metadata: { sparseloom: metadataOf(config) },
   };
   await writeFolder(path, {
-    "cfg.json": [new TextEncoder().encode(`${JSON.stringify(cfg, undefined, 2)}\n`)],
+    "cfg.json": jsonParts(cfg),
     "sae_weights.safetensors": safetensorsParts(tensors),
   });
 }
@@ -172,6 +173,12 @@ export interface LoadedModel {
   readonly cfg: Readonly<Record<string, unknown>>;
 }
 
+/** What a model of ours says of its training; nothing of another tool's. */
+export function trainingRecordOf(cfg: LoadedModel["cfg"]): Readonly<Record<string, unknown>> {
+  const metadata = (cfg["metadata"] ?? {}) as Record<string, unknown>;
+  return (metadata["sparseloom"] ?? {}) as Record<string, unknown>;
+}
+
 /** The corpus's columns that a model reads, where it reads several. */
 export function columnsOf({ model }: LoadedModel): readonly ModelColumn[] | undefined {
   return model instanceof DeepAutoencoder ? undefined : model.parts.columns;
@@ -180,15 +187,13 @@ export function columnsOf({ model }: LoadedModel): readonly ModelColumn[] | unde
 /** What a transcoder was trained on, its input and its target, where its metadata say so. */
 function transcoderColumns({ model, cfg }: LoadedModel): readonly string[] | undefined {
   if (model instanceof DeepAutoencoder || model.parts.dOut === undefined) return undefined;
-  const metadata = (cfg["metadata"] ?? {}) as Record<string, unknown>;
-  const { columns } = (metadata["sparseloom"] ?? {}) as { columns?: unknown };
+  const { columns } = trainingRecordOf(cfg);
   return Array.isArray(columns) && columns.length === 2 ? columns.map(String) : undefined;
 }
 
 /** Name of the one column that a model was trained on, where its metadata say so. */
 export function onlyColumnOf({ cfg }: LoadedModel): string | undefined {
-  const metadata = (cfg["metadata"] ?? {}) as Record<string, unknown>;
-  const { column, columns } = (metadata["sparseloom"] ?? {}) as { column?: unknown; columns?: unknown };
+  const { column, columns } = trainingRecordOf(cfg);
   return typeof column === "string" && columns === undefined ? column : undefined;
 }
 

@@ -1,6 +1,7 @@
 /** `sparseloom corpus check`: reads everything and names each fault. */
 import { checkCorpus, type CorpusError } from "@sparseloom/data";
 import type { Command } from "commander";
+import { printResult } from "../../json.ts";
 import { EXIT } from "../../errors.ts";
 import { counted, formatCount } from "../../progress.ts";
 import { TaskProgress } from "../../task-progress.ts";
@@ -46,9 +47,7 @@ async function runCheck(patterns: string[], flags: CheckFlags): Promise<void> {
       message,
     })),
   };
-  process.stdout.write(
-    flags.json ? `${JSON.stringify(report, undefined, 2)}\n` : `${describeCheck(report)}\n`,
-  );
+  printResult(flags.json, report, describeCheck);
   if (faults > 0) process.exitCode = EXIT.wrongRequest;
 }
 

@@ -11,6 +11,7 @@ import {
   writeStatistics,
 } from "@sparseloom/data";
 import type { Command } from "commander";
+import { jsonText } from "../../json.ts";
 import { addFlags, givenFilters } from "../../flags.ts";
 import { openInput } from "../../open-corpus.ts";
 import { DEFAULT_WINDOW_MB } from "../../options/rows.ts";
@@ -84,7 +85,7 @@ async function runInfo(patterns: string[], flags: InfoFlags, request: FilterRequ
       warnings,
       samples,
     };
-    process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
+    process.stdout.write(jsonText(report));
   } else {
     process.stdout.write(`${describeCorpus(corpus, windows, statistics, samples)}\n`);
   }

@@ -1,6 +1,7 @@
 /** `sparseloom corpus pack`: arrays, folders and corpora of any form into one Arrow file. */
 import { packCorpus } from "@sparseloom/data";
 import { type Command, Option } from "commander";
+import { jsonText } from "../../json.ts";
 import { counted, formatCount } from "../../progress.ts";
 import { TaskProgress } from "../../task-progress.ts";
 import { addColumnFlags, type ColumnFlags, columnOf } from "../arguments.ts";
@@ -47,7 +48,7 @@ async function runPack(path: string, inputs: string[], flags: PackFlags): Promis
     onProgress: (rows, ofRows) => progress.update(rows, ofRows),
   });
   if (flags.json) {
-    process.stdout.write(`${JSON.stringify({ path, ...result }, undefined, 2)}\n`);
+    process.stdout.write(jsonText({ path, ...result }));
     return;
   }
   const { rows, bytes, sources, resumedRows, statistics } = result;

@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { splitCorpus } from "@sparseloom/data";
 import type { Command } from "commander";
+import { jsonText } from "../../json.ts";
 import { RequestError } from "../../errors.ts";
 import { openInput } from "../../open-corpus.ts";
 import { counted } from "../../progress.ts";
@@ -52,7 +53,7 @@ async function runSplit(patterns: string[], flags: SplitFlags): Promise<void> {
     onProgress: (rows, ofRows) => progress.update(rows, ofRows),
   });
   if (flags.json) {
-    process.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
+    process.stdout.write(jsonText(result));
     return;
   }
   for (const { path, rows, bytes } of [result.train, result.heldOut]) {
