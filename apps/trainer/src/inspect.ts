@@ -2,7 +2,7 @@
  * What features respond to: the rows that activate each latent most, with their labels, and how alike these rows
  * are. A latent whose top rows point the same way is one that a person can read.
  */
-import { DeepAutoencoder, type RowTransform, transformRows } from "@sparseloom/core";
+import { DeepAutoencoder, type RowTransform, type SparseAutoencoder, transformRows } from "@sparseloom/core";
 import { type Block, type Corpus, estimateStatistics, readStatistics, RowStream } from "@sparseloom/data";
 import { RequestError } from "./errors.ts";
 import { evaluate } from "./evaluate.ts";
@@ -39,6 +39,8 @@ export interface FeatureReport {
   readonly density: number;
   /** Mean cosine between its top rows, about the corpus's mean: 1 when they all point the same way. */
   readonly coherence: number;
+  /** Of a crosscoder: norm of its decoder row's part of each column, raw; 0 in a column that it does not write to. */
+  readonly columnNorms?: Readonly<Record<string, number>>;
   readonly top: readonly { readonly row: number; readonly value: number; readonly label: string }[];
 }
 
@@ -144,12 +146,24 @@ export async function inspect(
       latent,
       density: found.fireCount[latent] / found.rows,
       coherence,
+      ...columnNormsOf(model, latent),
       top: tops
         .of(latent)
         .map(({ rowId, value }) => ({ row: rowId, value, label: labels.get(rowId) ?? `row ${rowId}` })),
     })),
     warnings: columnWarnings(loaded, corpus),
   };
+}
+
+/** Whether a feature is shared by the columns or one's own is told by these. */
+function columnNormsOf(
+  { parts: { columns, W_dec }, dOut }: SparseAutoencoder,
+  latent: number,
+): Pick<FeatureReport, "columnNorms"> {
+  if (columns === undefined) return {};
+  let at = latent * dOut;
+  const norms = columns.map(({ name, dIn }) => [name, Math.hypot(...W_dec.subarray(at, (at += dIn)))]);
+  return { columnNorms: Object.fromEntries(norms) as Record<string, number> };
 }
 
 /** The latents whose top rows are read, and how many others are active. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { SparseAutoencoder } from "@sparseloom/core";
 import { beforeAll, describe, expect, it } from "vitest";
 import { evaluateModel } from "../src/eval/evaluate-model.ts";
+import { describeFeatures } from "../src/commands/inspect.ts";
 import { inspect } from "../src/inspect.ts";
 import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
 import { readModel } from "../src/run/model-folder.ts";
@@ -65,6 +66,12 @@ it("a crosscoder's folder names the columns, is read again, and inspect shows it
   ]);
   const report = await inspect(runDirectory, [corpus], { features: 3, top: 4, rows: 4000, workers: 1 });
   expect(report.features.length).toBe(3);
+  for (const { latent, columnNorms } of report.features) {
+    const row = (model as SparseAutoencoder).parts.W_dec.subarray(latent * 21, (latent + 1) * 21);
+    expect(columnNorms?.["before"]).toBeCloseTo(Math.hypot(...row.subarray(0, 12)), 5);
+    expect(columnNorms?.["after"]).toBeCloseTo(Math.hypot(...row.subarray(12)), 5);
+  }
+  expect(describeFeatures(report)).toMatch(/coherence +‖W_dec‖ before +‖W_dec‖ after +top/);
   const options = { split: "all", rows: 100, workers: 1 } as const;
   await expect(evaluateModel(runDirectory, [corpus], { ...options, column: "before" })).rejects.toThrow(
     "reads 2 columns (before, after): give as many with --columns, or none",

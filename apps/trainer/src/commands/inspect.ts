@@ -90,9 +90,11 @@ export function describeFeatures(report: InspectReport): string {
     String(feature.latent),
     `${(100 * feature.density).toFixed(2)} %`,
     feature.coherence.toFixed(2),
+    ...Object.values(feature.columnNorms ?? {}).map((norm) => norm.toPrecision(2)),
     feature.top.map(({ label }) => shown(label)).join(", "),
   ]);
   const { latents, leftOut, neverActive, order } = report;
+  const norms = Object.keys(report.features[0]?.columnNorms ?? {}).map((name) => `‖W_dec‖ ${shown(name)}`);
   const of = `${report.features.length} of ${counted(latents, "feature")}${order === "coherence" ? ", the most coherent first" : ""}`;
   const head = `${of} (${counted(report.rows, "row")}${describeFiltered(report.filteredRows)}, ${formatCount(neverActive)} never active)`;
   const reasons = Object.entries(REASONS).flatMap(([reason, what]) => {
@@ -100,5 +102,5 @@ export function describeFeatures(report: InspectReport): string {
     return count > 0 ? [`${formatCount(count)} ${what}`] : [];
   });
   const others = reasons.length > 0 ? `left out: ${reasons.join("; ")}\n` : "";
-  return `${head}\n${others}${formatTable(["feature", "active", "coherence", `top ${report.label ?? "rows"}`], rows)}`;
+  return `${head}\n${others}${formatTable(["feature", "active", "coherence", ...norms, `top ${report.label ?? "rows"}`], rows)}`;
 }
