@@ -65,6 +65,7 @@ const GRIDS = {
     targetL0: [2, 5],
     bandwidth: 0.5,
   },
+  "topk by learning rate": { ...COMMON, k: 4, lr: [1e-3, 5e-3], ema: 0.9, seed: 3 },
   "relu by λ": { ...COMMON, arch: "relu", l1: [0.1, 0.5, 2], seed: 2 },
 } as const;
 

@@ -1,5 +1,5 @@
 /**
- * Lists of option values: `--k 8,16,32`, `--l1 0.5,1,2`, `--seeds 0,1,2` and the like. Every combination of them is a model, and all
+ * Lists of option values: `--k 8,16,32`, `--l1 0.5,1,2`, `--lr 1e-3,3e-3`, `--seeds 0,1,2`. Every combination of them is a model, and all
  * are trained in one pass over the data.
  */
 import { RequestError } from "../errors.ts";
@@ -8,7 +8,7 @@ import { flagOf } from "../options/describe-issue.ts";
 import { MOST_MODELS } from "../team/protocol.ts";
 
 /** Options of a training run that take a list. What they decide is the model's alone, and changes nothing about the data. */
-export const LIST_OPTIONS = ["k", "l1", "l0", "targetL0"] as const;
+export const LIST_OPTIONS = ["k", "l1", "l0", "targetL0", "lr"] as const;
 
 /** A list's option, and the option of a single run that its values are for. */
 const AXES = [...LIST_OPTIONS.map((key) => ({ list: key, key })), { list: "seeds", key: "seed" }] as const;
