@@ -378,3 +378,26 @@ describe("memory", () => {
     expect(() => checkMemory(models, 12e6, 1e8)).toThrow(/: train them one by one, or take fewer --latents/);
   });
 });
+
+describe("eval of runs that were trained together", () => {
+  it("measures each as it would alone, and shows them side by side", async () => {
+    const group = at("measured");
+    await trainGroup([corpus], expandGrid({ ...COMMON, k: [2, 5], workers: 1 }), group);
+    const { status, stdout } = await runCli(["eval", group, corpus, "--json"]);
+    expect(status).toBe(0);
+    const results = JSON.parse(stdout) as { model: string; mse: number; l0: number }[];
+    expect(results.map(({ model, l0 }) => [model, l0])).toEqual([
+      [join(group, "k-2", "model"), 2],
+      [join(group, "k-5", "model"), 5],
+    ]);
+    const alone = await runCli(["eval", join(group, "k-5"), corpus, "--json"]);
+    expect(JSON.parse(alone.stdout)).toEqual(results[1]);
+    const text = (await runCli(["eval", group, corpus])).stdout;
+    expect(text).toMatch(
+      /^2 models on [\d,]+ rows \(all\)\n {2}L0 +FVU +MSE +cosine +dead +\|cosine\| +model\n.*\n2\.00 .* k-2\n5\.00 .* k-5\n$/,
+    );
+    expect((await runCli(["eval", group, corpus, "--dead"])).stderr).toBe(
+      `error: --dead is for one model: name one in ${group}\n`,
+    );
+  });
+});

@@ -1,17 +1,28 @@
 /** `sparseloom eval <model> <corpus...>`: a model's metrics on a corpus. */
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import { type Command, Option } from "commander";
+import { isGroup, readGroup } from "../group/group-folder.ts";
 import { printResult } from "../json.ts";
-import { describeEvaluation } from "../eval/describe.ts";
-import { type EvalOptions, evaluateModel } from "../eval/evaluate-model.ts";
+import { RequestError } from "../errors.ts";
+import { describeEvaluation, describeEvaluations } from "../eval/describe.ts";
+import { type EvalOptions, type EvalResult, evaluateModel } from "../eval/evaluate-model.ts";
 import { addFlags, givenFilters } from "../flags.ts";
 import { filterShape } from "../row-filters.ts";
 import { addColumnFlags, type ColumnFlags, columnOf, parseCount, parseWorkers } from "./arguments.ts";
 
+/** The models that were trained together in a directory; undefined where there is one. */
+async function namesOf(path: string, { dead = false }: EvalOptions): Promise<string[] | undefined> {
+  if (!(await isGroup(path))) return undefined;
+  if (dead) throw new RequestError(`--dead is for one model: name one in ${path}`);
+  const { members, diverged } = await readGroup(path);
+  return members.map(({ name }) => name).filter((name) => !(name in diverged));
+}
+
 /** Adds arguments, options and the action to `command`. */
 export function defineEval(command: Command): void {
   command
-    .argument("<model>", "model folder (SAELens format) or run directory")
+    .argument("<model>", "model folder (SAELens format), run directory, or that of several runs")
     .argument("<corpus...>", "Arrow files, folders or globs");
   addColumnFlags(command, "the model's own, or the only one there is")
     .addOption(
@@ -37,9 +48,17 @@ export function defineEval(command: Command): void {
         flags: Omit<EvalOptions, "filters" | "column"> & ColumnFlags & { json?: boolean; filters: boolean },
       ) => {
         const filters = { request: givenFilters(command), useModels: flags.filters };
-        const result = await evaluateModel(model, patterns, { ...flags, column: columnOf(flags), filters });
-        for (const warning of result.warnings) process.stderr.write(`warning: ${warning}\n`);
-        printResult(flags.json, result, describeEvaluation);
+        const options = { ...flags, column: columnOf(flags), filters };
+        const names = await namesOf(model, options);
+        const results: EvalResult[] = [];
+        for (const name of names ?? ["."]) {
+          const result = await evaluateModel(join(model, name), patterns, options);
+          const of = names === undefined ? "" : `${name}: `;
+          for (const warning of result.warnings) process.stderr.write(`warning: ${of}${warning}\n`);
+          results.push(result);
+        }
+        if (names === undefined) printResult(flags.json, results[0], describeEvaluation);
+        else printResult(flags.json, results, (all) => describeEvaluations(all, names));
       },
     );
 }

@@ -17,6 +17,37 @@ export function describeEvaluation(result: EvalResult): string {
   ].join("\n");
 }
 
+/** The results of models that were trained together, side by side. */
+export function describeEvaluations(results: readonly EvalResult[], names: readonly string[]): string {
+  const [first] = results;
+  const sparse = first.latents > 0;
+  const known = results.every(({ truth }) => truth !== null);
+  const head = `${counted(results.length, "model")} on ${counted(first.rows, "row")} (${first.split})${describeFiltered(first.filteredRows)}`;
+  const table = formatTable(
+    [
+      ...(sparse ? ["L0"] : []),
+      "FVU",
+      "MSE",
+      "cosine",
+      ...(sparse ? ["dead", "|cosine|"] : []),
+      ...(known ? ["MCC", "MMCS"] : []),
+      "model",
+    ],
+    results.map(({ l0, fvu, mse, cosineSimilarity, dead, decoder, truth }, i) => [
+      ...(sparse ? [l0.toFixed(2)] : []),
+      fvu.toFixed(4),
+      mse.toPrecision(5),
+      cosineSimilarity.toFixed(4),
+      ...(sparse ? [formatCount(dead), decoder?.meanAbsolute.toFixed(4) ?? "–"] : []),
+      ...(known && truth !== null
+        ? [truth.meanCorrelation.toFixed(4), truth.meanMaximumCosine.toFixed(4)]
+        : []),
+      names[i],
+    ]),
+  );
+  return `${head}\n${table}`;
+}
+
 type Row = readonly [measure: string, value: string, meaning: string];
 
 function measures(result: EvalResult): Row[] {
@@ -27,7 +58,11 @@ function measures(result: EvalResult): Row[] {
     Number.isFinite(fvu)
       ? ["FVU", fvu.toFixed(4), `share of variance unexplained (explained ${(1 - fvu).toFixed(4)})`]
       : ["FVU", "–", "share of variance unexplained; these rows have no variance"],
-    ["cosine", cosineSimilarity.toFixed(4), "between a row and its reconstruction, mean over rows"],
+    [
+      "cosine",
+      cosineSimilarity.toFixed(4),
+      "between a row and its reconstruction, about zero, mean over rows",
+    ],
     ["shrinkage", shrinkage.toFixed(4), "length of reconstruction / row, mean over rows; 1: none"],
     ["bias γ", relativeBias.toFixed(4), "mean ‖x̂‖² / mean x·x̂; 1: none"],
   ];
