@@ -66,6 +66,21 @@ describe("a file cut short", () => {
   });
 });
 
+describe("two streams in one file", () => {
+  it("are refused, not read by half", async () => {
+    const one = arrowBytes(columns, [3, 4], "stream");
+    await writeFile(path("two"), Buffer.concat([one, one]));
+    const error = await tryRead(path("two"));
+    expect(isCorpusError(error, "unsupported")).toBe(true);
+    expect(String(error)).toContain(
+      `another stream begins after 2 record batches, at byte ${one.length}: give each a file of its own`,
+    );
+    // What else follows a stream is none of ours.
+    await writeFile(path("padded"), Buffer.concat([one, Buffer.alloc(64)]));
+    expect(await tryRead(path("padded"))).toBe("read");
+  });
+});
+
 describe("a map that does not say of what", () => {
   it("is refused", async () => {
     const field = new Field("m", new Map_(new Field("entries", new Int32(), false) as never), true);

@@ -34,6 +34,7 @@ export interface IpcIndex {
 }
 
 const MAGIC = "ARROW1";
+const END_MARK_BYTES = 8;
 /** No sane header is larger; the check keeps a damaged length from allocating gigabytes. */
 const MAX_METADATA_BYTES = 256 * 1024 * 1024;
 /** Headers of batches read at a time: on a server each costs a round trip. */
@@ -129,7 +130,10 @@ async function indexStream(file: RangeReader, signal: AbortSignal | undefined): 
   let position = first.end;
   while (position < size) {
     const message = await headers.read(position, `batch ${batches.length}`);
-    if (message === undefined) break;
+    if (message === undefined) {
+      await requireLast(file, position, batches.length, signal);
+      break;
+    }
     const { header, bodyPosition } = message;
     if (header.kind === "batch") batches.set(batches.length, header.batch, bodyPosition);
     else if (header.kind === "dictionary") {
@@ -145,6 +149,22 @@ async function indexStream(file: RangeReader, signal: AbortSignal | undefined): 
     dictionaries,
     metadataBytes: first.metadata,
   };
+}
+
+/** Of streams one after the other in a file, as `cat` makes, only the first would be read. */
+async function requireLast(
+  file: RangeReader,
+  endMark: number,
+  batches: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const next = new Uint8Array(4);
+  const position = endMark + END_MARK_BYTES;
+  if (position + next.length > file.size) return;
+  await file.read(next, position, signal);
+  if (next.some((byte) => byte !== 0xff)) return;
+  const what = `another stream begins after ${batches} record batches, at byte ${position}: give each a file of its own`;
+  throw new CorpusError("unsupported", what, { path: file.path });
 }
 
 interface PlacedHeader {
