@@ -493,9 +493,12 @@ describe("corpus", () => {
       "500",
       "--active",
       "2",
+      "--json",
     ]);
     expect(made.status).toBe(0);
-    expect(existsSync(`${path}.features.safetensors`)).toBe(true);
+    const features = `${path}.features.safetensors`;
+    expect(JSON.parse(made.stdout)).toMatchObject({ path, rows: 500, dIn: 16, features });
+    expect(existsSync(features)).toBe(true);
     const { stdout } = await runCli(["corpus", "info", path, "--json"]);
     expect(JSON.parse(stdout)).toMatchObject({
       rows: 500,

@@ -81,6 +81,23 @@ describe("two streams in one file", () => {
   });
 });
 
+describe("two columns of one name", () => {
+  it("are not told apart by it", async () => {
+    const { x } = columns;
+    const bytes = arrowBytes({ x, y: x }, [3], "file");
+    // The names are one byte long: wherever the schema says y it then says x.
+    const renamed = Buffer.from(
+      Buffer.from(bytes).toString("latin1").replaceAll("y\0\0\0", "x\0\0\0"),
+      "latin1",
+    );
+    await writeFile(path("same-names"), renamed);
+    await expect(openCorpus([path("same-names")], { column: "x" })).rejects.toMatchObject({
+      kind: "no-vector-column",
+      message: `${path("same-names")}, column "x": several columns have this name; rename all but one`,
+    });
+  });
+});
+
 describe("a map that does not say of what", () => {
   it("is refused", async () => {
     const field = new Field("m", new Map_(new Field("entries", new Int32(), false) as never), true);

@@ -94,6 +94,10 @@ export function chooseVectorColumn(schema: Schema, name: string | undefined, pat
         path,
       });
     }
+    if (fields.filter((candidate) => candidate.name === name).length > 1) {
+      const what = "several columns have this name; rename all but one";
+      throw new CorpusError("no-vector-column", what, { path, column: name });
+    }
     if (vectorTypeOf(field) === undefined) {
       throw new CorpusError("no-vector-column", refusal(field), { path, column: name });
     }

@@ -14,6 +14,7 @@ import {
 } from "@sparseloom/data";
 import { type Command, Option } from "commander";
 import { RequestError } from "../../errors.ts";
+import { printResult } from "../../json.ts";
 import { counted } from "../../progress.ts";
 import { writeFileWhole } from "../../run/write-folder.ts";
 import { TaskProgress } from "../../task-progress.ts";
@@ -55,6 +56,7 @@ export function addCorpusGenerate(corpus: Command): void {
         .default("float32"),
     )
     .option("--overwrite", "replace an existing file")
+    .option("--json", "print one JSON object")
     .addHelpText("after", () => `\nPresets:\n${presetLines().join("\n")}`)
     .action(runGenerate);
 }
@@ -80,6 +82,7 @@ interface GenerateFlags {
   readonly noise: number;
   readonly type: "float32" | "float16";
   readonly overwrite?: boolean;
+  readonly json?: boolean;
 }
 
 /** What is written: rows in any order and number, and the truth about them. */
@@ -111,8 +114,12 @@ async function runGenerate(path: string, flags: GenerateFlags): Promise<void> {
   const written = await writeCorpus(path, { dIn, type, overwrite }, batches());
   const truth = `${path}.features.safetensors`;
   await writeFileWhole(truth, [encodeSafetensors(source.truth, source.metadata)]);
-  process.stdout.write(
-    `${path}: ${counted(written.rows, "row")} × ${dIn}, ${(written.bytes / 1e6).toFixed(1)} MB; true features in ${truth}\n`,
+  const { rows, bytes } = written;
+  printResult(
+    flags.json,
+    { path, rows, dIn, bytes, features: truth },
+    () =>
+      `${path}: ${counted(rows, "row")} × ${dIn}, ${(bytes / 1e6).toFixed(1)} MB; true features in ${truth}`,
   );
 }
 
