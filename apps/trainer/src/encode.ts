@@ -5,6 +5,7 @@ import {
   type Corpus,
   type LabelValue,
   type LabelValues,
+  requireOther,
   RowStream,
   type SparseRowResult,
   type SparseRows,
@@ -52,8 +53,8 @@ export interface EncodeReport extends SparseRowResult {
 /**
  * Writes the active latents of each row of a corpus, in the order of its rows, with their labels.
  *
- * @throws RequestError if the model has no latents, or a label is missing or has a name that is taken; CorpusError where
- * the corpus cannot be read, or the file not written
+ * @throws RequestError if the model has no latents, a label is missing, or no row is left; CorpusError where the corpus cannot be
+ * read, a label has the name of a column of features, or the file cannot be written
  */
 export async function encodeCorpus(
   path: string,
@@ -70,6 +71,10 @@ export async function encodeCorpus(
       `--labels: the corpus has no label column ${missing}; it has ${corpus.labels.map(({ name }) => name).join(", ") || "none"}`,
     );
   const labels = writtenLabels(corpus, names, out);
+  await requireOther(
+    out,
+    corpus.files.map((file) => file.path),
+  );
   const filters = await filtersForModel(loaded.cfg, corpus, options.filters, { seed: 0 });
   await using writer = await SparseRowWriter.open(out, {
     labels,
@@ -89,6 +94,10 @@ export async function encodeCorpus(
     },
   });
   await team.stop();
+  if (done === 0)
+    throw new RequestError(
+      `the row filters leave out all ${stream.filteredRows} rows: there is nothing to write`,
+    );
   const result = await writer.finish();
   return {
     model: loaded.path,

@@ -1,10 +1,18 @@
 /** The model of a run as it stood at a checkpoint, so that a run need not be complete to be looked at. */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { allocateMemory, BATCH_THRESHOLD, openArena, planRun, takeAverages } from "@sparseloom/core";
+import {
+  allocateMemory,
+  BATCH_THRESHOLD,
+  metricsOf,
+  openArena,
+  planRun,
+  takeAverages,
+} from "@sparseloom/core";
 import { selectsOverBatch } from "./calibrate-threshold.ts";
 import { RequestError } from "./errors.ts";
-import { listCheckpoints, loadCheckpoint, variantsOf } from "./run/checkpoint.ts";
+import { isGroup, readGroup } from "./group/group-folder.ts";
+import { listCheckpoints, loadCheckpoint, type RunState, variantsOf } from "./run/checkpoint.ts";
 import { readRunConfig } from "./run/config.ts";
 import type { StepMetrics } from "./run/metrics-log.ts";
 import { writeModel } from "./run/model-folder.ts";
@@ -15,7 +23,7 @@ export interface ExportReport {
   /** Steps taken by the checkpoint, and by the whole run. */
   readonly step: number;
   readonly totalSteps: number;
-  /** Of the last line of the log up to there, on training rows; absent where there is none. */
+  /** On the training rows of the steps before the checkpoint, since the log's line before; absent where not known. */
   readonly fvu?: number;
   readonly l0?: number;
   readonly dead?: number;
@@ -33,6 +41,12 @@ export async function exportCheckpoint(
   out: string,
   step?: number,
 ): Promise<ExportReport> {
+  if (await isGroup(runDirectory)) {
+    const [{ name }] = (await readGroup(runDirectory)).members;
+    throw new RequestError(
+      `${runDirectory} holds several runs: name one, for example ${join(runDirectory, name)}`,
+    );
+  }
   const config = await readRunConfig(runDirectory);
   const steps = await listCheckpoints(runDirectory);
   const chosen = step ?? steps[0];
@@ -46,8 +60,9 @@ export async function exportCheckpoint(
   const arena = openArena(plan, allocateMemory(plan, { shared: false }).buffer);
   const state = await loadCheckpoint(runDirectory, chosen, arena);
   takeAverages(arena);
-  const metrics = await metricsUpTo(runDirectory, chosen);
-  const { fvu, l0, dead } = metrics ?? { fvu: NaN, l0: 0, dead: 0 };
+  const metrics = await metricsAt(runDirectory, state);
+  const { l0, dead } = metrics ?? {};
+  const quality = arena.kind === "sparse" && l0 !== undefined && dead !== undefined ? { l0, dead } : {};
   const threshold =
     arena.kind === "sparse" && selectsOverBatch(arena.model)
       ? ({ mode: "ema", value: arena.batchThreshold[BATCH_THRESHOLD.moving], rows: 0 } as const)
@@ -56,10 +71,9 @@ export async function exportCheckpoint(
   await writeModel(
     out,
     arena,
-    { ...config, kernelVariants },
+    { ...config, kernelVariants, step: chosen },
     {
-      l0,
-      dead,
+      ...quality,
       ...(threshold === undefined ? {} : { threshold }),
     },
   );
@@ -67,7 +81,8 @@ export async function exportCheckpoint(
     out,
     step: chosen,
     totalSteps: config.totalSteps,
-    ...(metrics === undefined ? {} : arena.kind === "sparse" ? { fvu, l0, dead } : { fvu }),
+    ...(metrics === undefined ? {} : { fvu: metrics.fvu }),
+    ...quality,
   };
 }
 
@@ -79,9 +94,18 @@ async function refuseTaken(path: string): Promise<void> {
   if (names.length > 0) throw new RequestError(`--out ${path} is not empty: give another folder`);
 }
 
-/** The last line of the log that is about no step after `step`. */
-async function metricsUpTo(runDirectory: string, step: number): Promise<StepMetrics | undefined> {
-  const text = await readFile(join(runDirectory, "metrics.jsonl"), "utf8").catch(() => "");
+/** Of the steps before the checkpoint: those that were in no line of the log yet, or else the line that ends there. */
+async function metricsAt(
+  runDirectory: string,
+  { step, pending }: RunState,
+): Promise<Pick<StepMetrics, "fvu" | "l0" | "dead"> | undefined> {
+  if (pending.steps > 0) return { ...metricsOf(pending.sums), dead: pending.dead };
+  const text = await readFile(join(runDirectory, "metrics.jsonl"), "utf8").catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return "";
+      throw error;
+    },
+  );
   return text
     .split("\n")
     .flatMap((line) => {
@@ -92,5 +116,5 @@ async function metricsUpTo(runDirectory: string, step: number): Promise<StepMetr
         return [];
       }
     })
-    .findLast((metrics) => metrics.step <= step);
+    .find((metrics) => metrics.step === step);
 }

@@ -19,7 +19,7 @@ import {
 import { type Corpus, sampleRows } from "@sparseloom/data";
 import { RequestError } from "./errors.ts";
 import { type RunConfig, splitOptions, trainingMean, transformOf } from "./run/config.ts";
-import { readModel } from "./run/model-folder.ts";
+import { columnFor, readModel } from "./run/model-folder.ts";
 import { isTranscoder, partOfRows } from "./slot-rows.ts";
 
 /** Rows at most for the geometric median, which passes over them many times, and their bytes at most. */
@@ -92,7 +92,15 @@ export async function initialiseArenas(
 /** @throws RequestError where there is no such model, or the run cannot begin with it */
 async function takeFrom(path: string | undefined, arena: SparseArena, config: RunConfig): Promise<void> {
   if (path === undefined) throw new Error("internal: no model to begin with");
-  const { model } = await readModel(path);
+  const loaded = await readModel(path);
+  const { model } = loaded;
+  // Names in another order would go unnoticed where widths are the same.
+  const { columns } = config.corpus;
+  if (columns !== undefined)
+    columnFor(
+      loaded,
+      columns.map(({ name }) => name),
+    );
   if (model instanceof DeepAutoencoder)
     throw new RequestError(`--init-from ${path} is a deep autoencoder, and the run trains a sparse one`);
   try {

@@ -87,12 +87,15 @@ export async function resolveFilterRequest(
   if (positionColumn !== undefined && excludePositions === undefined)
     throw new RequestError("--position-column goes with --exclude-positions, which is missing");
   if (!asksForFilters(request)) return besides;
-  const asked = { excludeTokens, excludePositions, where, tokenColumn, positionColumn };
-  const byLabel = besides === undefined ? withoutUndefined(asked) : joined(besides, asked);
+  const asked = withoutUndefined({ excludeTokens, excludePositions, where, tokenColumn, positionColumn });
+  // By itself: joined, half a condition could undo the other filters.
+  checkFilters(corpus, asked);
+  const byLabel: RecordedFilters = besides === undefined ? asked : joined(besides, asked);
   if (maxNormMultiple === undefined) return byLabel;
+  const { maxNorm: _, ...ofAllNorms } = byLabel;
   const statistics =
-    (await readStatistics(corpus, byLabel)) ??
-    (await estimateStatistics(corpus, { ...options, filters: byLabel }));
+    (await readStatistics(corpus, ofAllNorms)) ??
+    (await estimateStatistics(corpus, { ...options, filters: ofAllNorms }));
   const medianNorm = statistics.columns?.[0]?.medianNorm ?? statistics.normQuantiles.p50;
   if (medianNorm === 0)
     throw new RequestError("--max-norm-multiple cannot be used: the median norm of the rows is 0");
@@ -133,7 +136,7 @@ function withoutUndefined(filters: RowFilters): RowFilters {
   return Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== undefined));
 }
 
-/** Which rows of a corpus a finished model is measured on: options of `eval` and `inspect`. */
+/** Which rows of a corpus a finished model is used on: options of `eval`, `inspect` and `encode`. */
 export interface ModelFilterOptions {
   /** Beside the model's own. */
   readonly request: FilterRequest;

@@ -112,8 +112,8 @@ export async function runToEnd(session: Session): Promise<RunEnd[]> {
       dead,
       ...(threshold === undefined ? {} : { threshold }),
     };
-    const { kernelVariants } = end.result;
-    await writeModel(join(runDirectory, "model"), model.arena, { ...config, kernelVariants }, quality);
+    const { kernelVariants, steps: step } = end.result;
+    await writeModel(join(runDirectory, "model"), model.arena, { ...config, kernelVariants, step }, quality);
     await writeResult(runDirectory, end.result);
   }
   return ends.map(({ result, diverged }) => ({

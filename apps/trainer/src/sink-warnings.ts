@@ -13,19 +13,25 @@ export function sinkWarnings(statistics: CorpusStatistics): string[] {
   const { sampledRows, topVarianceShare, normQuantiles, meanSquareNorm } = statistics;
   if (sampledRows < LEAST_ROWS) return [];
   const { p50, p90, p999, greatest } = normQuantiles;
-  const multiple = SINK_MULTIPLES.find((one) => p999 > one * p50) ?? SINK_MULTIPLES[0];
+  // Of several columns the option is about the first, and norms here are of all.
+  const multiple =
+    p50 === 0 || statistics.columns !== undefined
+      ? undefined
+      : (SINK_MULTIPLES.find((one) => p999 > one * p50) ??
+        SINK_MULTIPLES.find((one) => greatest > one * p50));
+  const remedy = multiple === undefined ? "" : `--max-norm-multiple ${multiple}, or `;
   // Of the mean square, rows up to the 90 % quantile have at most its square.
   const beyond = 1 - p90 ** 2 / meanSquareNorm;
   const found =
     topVarianceShare > TOP_SHARE
       ? `0.1 % of the rows hold ${percent(topVarianceShare)} of the total variance`
-      : greatest > Math.min(...SINK_MULTIPLES) * p50 && beyond > TOP_SHARE
+      : p50 > 0 && greatest > Math.min(...SINK_MULTIPLES) * p50 && beyond > TOP_SHARE
         ? `rows with norms up to ${(greatest / p50).toPrecision(2)} times the median hold ${percent(beyond)} of the sum of squares, or more`
         : undefined;
   return found === undefined
     ? []
     : [
-        `${found} (attention sinks?): they cost explained variance, spike the loss and kill latents; leave them out with --max-norm-multiple ${multiple}, or --exclude-positions 0`,
+        `${found} (attention sinks?): they cost explained variance, spike the loss and kill latents; leave them out with ${remedy}--exclude-positions 0`,
       ];
 }
 

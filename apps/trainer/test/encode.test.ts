@@ -1,5 +1,6 @@
 /** Features of a corpus as a file: those of the model's own arithmetic, row by row, with the rows' labels. */
-import { readFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { copyFile, link, readFile, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { SparseAutoencoder } from "@sparseloom/core";
 import { tableFromIPC } from "apache-arrow";
@@ -98,6 +99,44 @@ describe("encode", () => {
     expect((await runCli([...all, "--overwrite"])).stdout).toMatch(
       /^.*filtered\.arrow: 3,000 rows, L0 \d\.\d, /,
     );
+  });
+
+  it("refuses to write over its corpus, under whatever name, and writes no empty file; labels can be left out", async () => {
+    await copyFile(corpus, at("own.arrow"));
+    await link(at("own.arrow"), at("other-name.arrow"));
+    const over = await runCli([
+      "encode",
+      at("topk"),
+      at("own.arrow"),
+      "--out",
+      at("other-name.arrow"),
+      "--overwrite",
+    ]);
+    expect([over.status, over.stderr]).toEqual([
+      2,
+      `error: ${at("other-name.arrow")}: is one of the files that are read; choose another name\n`,
+    ]);
+    expect(await readFile(at("own.arrow"))).toEqual(await readFile(corpus));
+    await symlink(at("elsewhere"), at("a-link.arrow"));
+    const linked = await runCli(["encode", at("topk"), corpus, "--out", at("a-link.arrow"), "--overwrite"]);
+    expect(linked.stderr).toMatch(/is there and is not a regular file/);
+    const none = await runCli([
+      "encode",
+      at("topk"),
+      corpus,
+      "--where",
+      "position > 99",
+      "--out",
+      at("none.arrow"),
+    ]);
+    expect([none.status, none.stderr]).toEqual([
+      2,
+      expect.stringMatching(/^error: the row filters leave out all 3000 rows: there is nothing to write\n$/),
+    ]);
+    expect(existsSync(at("none.arrow"))).toBe(false);
+    const bare = await runCli(["encode", at("topk"), corpus, "--no-labels", "--out", at("bare.arrow")]);
+    expect(bare.status).toBe(0);
+    expect(Object.keys((await read(at("bare.arrow")))[0]!)).toEqual(["row", "latents", "values"]);
   });
 
   it.each([

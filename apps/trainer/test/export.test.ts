@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { evaluateModel } from "../src/eval/evaluate-model.ts";
 import { exportCheckpoint } from "../src/export.ts";
 import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
+import { readModel } from "../src/run/model-folder.ts";
 import { train } from "../src/train.ts";
 import { runCli, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
@@ -26,6 +27,15 @@ const weightsOf = async (path: string): Promise<Buffer> =>
   await readFile(join(path, "sae_weights.safetensors"));
 
 describe("export", () => {
+  it("tells L0 of the steps before the checkpoint, also where the log has no line yet", async () => {
+    const run = at("no-log");
+    await train([corpus], checkTrainRequest({ ...BASE, latents: 30, k: 3, logEvery: 100, stopAt: 10 }), run);
+    const { l0 } = await exportCheckpoint(run, at("no-log-model"));
+    expect(l0).toBeGreaterThan(2);
+    const { cfg } = await readModel(at("no-log-model"));
+    expect(cfg["metadata"]).toMatchObject({ l0, sparseloom: { steps: 10, stepsOfRun: 40 } });
+  });
+
   it.each<[string, TrainRequest]>([
     ["topk", { latents: 30, k: 3 }],
     ["a moving average of topk", { latents: 30, k: 3, ema: 0.9 }],
@@ -39,6 +49,8 @@ describe("export", () => {
     const report = await exportCheckpoint(run, at(`${name} exported`));
     expect(report).toMatchObject({ step: 40, totalSteps: 40 });
     expect(await weightsOf(at(`${name} exported`))).toEqual(await weightsOf(join(run, "model")));
+    const record = (await readModel(at(`${name} exported`))).cfg["metadata"];
+    expect(record).toMatchObject({ sparseloom: { steps: 40, stepsOfRun: 40 } });
   });
 
   it("of a run that is stopped gives the model of then, which gets better", async () => {

@@ -5,9 +5,10 @@ import { join, relative } from "node:path";
 import { decodeSafetensors } from "@sparseloom/core";
 import { beforeAll, describe, expect, it } from "vitest";
 import { evaluateModel } from "../src/eval/evaluate-model.ts";
-import { checkTrainRequest, type TrainRequest } from "../src/options.ts";
+import { checkTrainRequest, type TrainOptions, type TrainRequest } from "../src/options.ts";
 import { readRunConfig } from "../src/run/config.ts";
 import { resume, train } from "../src/train.ts";
+import { writePairedColumns } from "./paired-columns.ts";
 import { stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const folder = temporaryFolder();
@@ -131,6 +132,18 @@ describe("--init-from", () => {
       "--init-from gives all first parameters: leave out --init-bias",
     );
   });
+});
+
+it("--init-from of a crosscoder refuses its columns in another order", async () => {
+  const pair = join(folder, "pair.arrow");
+  await writePairedColumns(pair, 400, { before: "first", after: "second" }, { before: 12, after: 12 });
+  const request = (columns: string[], more: TrainRequest = {}): TrainOptions =>
+    checkTrainRequest({ ...COMMON, k: 4, columns, ...more });
+  const first = join(folder, "crosscoder");
+  await train([pair], request(["first", "second"]), first);
+  await expect(
+    train([pair], request(["second", "first"], { initFrom: first }), join(folder, "swapped")),
+  ).rejects.toThrow(/stands in another's place/);
 });
 
 describe("prefixes of a Matryoshka autoencoder", () => {

@@ -115,6 +115,9 @@ describe("row filters", () => {
     const narrower = (await filtersOf("run-3", { maxNormMultiple: 1.5 })) as { maxNorm: number };
     expect(narrower.maxNorm).toBeCloseTo((1.5 / 10) * maxNorm, 1);
     expect(await filtersOf("run-3", { maxNormMultiple: 20 })).toMatchObject({ maxNorm });
+    await expect(filtersOf("run-2", { where: "position > 7) or (position < 2" })).rejects.toThrow(
+      /wrong at character/,
+    );
     await expect(filtersOf("run-0", { excludePositions: [7], positionColumn: "document" })).rejects.toThrow(
       "the model's own row filters take positions from another column: add --no-filters to leave them out",
     );

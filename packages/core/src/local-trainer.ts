@@ -236,8 +236,12 @@ function checkStart({
   const refuse = (option: string, what: string): OptionError => new OptionError(option, `${option} ${what}`);
   if (initialModel !== undefined && model.kind === "deep")
     throw refuse("initialModel", "is for sparse models");
-  if (initialModel !== undefined && (initialRows !== undefined || Object.keys(start).length > 0))
-    throw refuse("initialModel", "gives all first parameters: leave out initialRows and start");
+  const others = [initialRows, initialTargets, ...Object.values(start)].some((one) => one !== undefined);
+  if (initialModel !== undefined && others)
+    throw refuse(
+      "initialModel",
+      "gives all first parameters: leave out initialRows, initialTargets and start",
+    );
   const dOut = model.kind === "sparse" ? model.dOut : undefined;
   if (dOut === undefined && initialTargets !== undefined)
     throw refuse("initialTargets", "is for a transcoder: the model has no dOut");

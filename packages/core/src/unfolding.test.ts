@@ -101,17 +101,27 @@ describe("initialiseFrom", () => {
   });
 
   it("keeps the initial row of a latent whose decoder row is zero", () => {
-    const source = arenaOf({}, 3);
+    const part = { architecture: "relu", k: 0 } as const;
+    const source = arenaOf(part, 3);
     const model = foldedModel(source, scaled, "scale");
     model.parts.W_dec.fill(0, 0, D);
-    const arena = arenaOf({}, 40);
+    const arena = arenaOf(part, 40);
     const before = arena.W_dec.value.slice(0, D);
     initialiseFrom(arena, model, scaled);
     const after = arena.W_dec.value.slice(0, D);
     after.forEach((value, j) => expect(value).toBeCloseTo(before[j]!, 6));
+    const x = normals(40 * D, 99, 2);
+    const [wanted, found] = [model, foldedModel(arena, scaled, "scale")].map((one) => one.reconstruct(x));
+    found!.forEach((value, i) => expect(value).toBeCloseTo(wanted![i]!, 4));
   });
 
   it.each<[string, Partial<SparseModelSetup>, RowTransform, string]>([
+    [
+      "columns",
+      { columns: [3, 4] },
+      scaled,
+      "the model to begin with reads rows of one vector, the new one of 3 + 4",
+    ],
     ["latents", { latents: 20 }, scaled, "the model to begin with has 19 latents, the new one 20"],
     ["dimensions", { dIn: 8 }, scaled, "the model to begin with has 7 dimensions, the new one 8"],
     [
@@ -153,7 +163,7 @@ describe("LocalTrainer with an initial model", () => {
   it("refuses other starts beside it, and deep models", () => {
     const initialModel = new LocalTrainer(options).model() as SparseAutoencoder;
     expect(() => new LocalTrainer({ ...options, initialModel, initialRows: rows })).toThrow(
-      "initialModel gives all first parameters: leave out initialRows and start",
+      "initialModel gives all first parameters: leave out initialRows, initialTargets and start",
     );
     const deep = {
       kind: "deep",

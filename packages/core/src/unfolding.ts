@@ -16,7 +16,7 @@ import type { Activation, SparseAutoencoder } from "./sparse-autoencoder.ts";
  * Sets an initialised arena's parameters to those of `model`, in the coordinates of the rows that it is trained on: for
  * x′ = s·(x − μ) the arena then computes what the model does of x, pre-activations times the norms that a unit
  * decoder gives to them. Where TopK chooses among latents whose decoder rows had different norms, it may so choose others.
- * A latent without a decoder row keeps the initial one of a unit decoder. Moments are left as they are.
+ * A latent whose decoder row is zero gives nothing: with a unit decoder, whose initial row it keeps, its encoder becomes zero. Moments are left as they are.
  *
  * @param transform how raw rows become those that the arena is trained on
  * @throws OptionError (initialModel) if sizes, LayerNorm or the skip map differ, or the architecture cannot go on from such a model
@@ -51,6 +51,10 @@ export function initialiseFrom(arena: SparseArena, model: SparseAutoencoder, tra
         const at = latent * dOut + j;
         arena.W_dec.value[at] = (W_dec[at] * scaleOf(transform, target + j)) / norm;
       }
+    if (square === 0 && decoder === "unit") {
+      silence(arena, latent);
+      continue;
+    }
     let shift = 0;
     let product = 0;
     for (let j = 0; j < dIn; j++) {
@@ -73,6 +77,12 @@ export function initialiseFrom(arena: SparseArena, model: SparseAutoencoder, tra
   for (const parameter of parametersOf(arena)) startCopies(parameter);
 }
 
+/** Leaves a latent without any pre-activation. */
+function silence({ model, W_enc, b_enc, r_mag, b_mag }: SparseArena, latent: number): void {
+  W_enc.value.fill(0, latent * model.dIn, (latent + 1) * model.dIn);
+  for (const { value } of [b_enc, r_mag, b_mag]) if (value.length > 0) value[latent] = 0;
+}
+
 /** The activations of models from which an architecture can go on. */
 function startsFrom(arena: SparseArena): readonly Activation["kind"][] {
   const kind = ARCHITECTURES[arena.model.architecture];
@@ -92,6 +102,13 @@ function requireAlike(arena: SparseArena, model: SparseAutoencoder, { layerNorm 
   ] as const;
   for (const [what, here, there] of sizes)
     if (here !== there) throw refuse(`the model to begin with has ${there} ${what}, the new one ${here}`);
+  const columnsOf = (widths: readonly number[] = []): string => widths.join(" + ") || "one vector";
+  const [here, there] = [
+    columnsOf(arena.model.columns),
+    columnsOf(model.parts.columns?.map((one) => one.dIn)),
+  ];
+  if (here !== there && arena.model.dOut === undefined && layerNorm === undefined)
+    throw refuse(`the model to begin with reads rows of ${there}, the new one of ${here}`);
   const { kind } = model.parts.activation;
   const possible = startsFrom(arena);
   if (!possible.includes(kind))

@@ -3,7 +3,8 @@
  * Used by the writers only.
  */
 import type { FileHandle } from "node:fs/promises";
-import { open, rename, stat } from "node:fs/promises";
+import { lstat, open, rename, stat } from "node:fs/promises";
+import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { CorpusError, isCorpusError } from "./errors.ts";
 import { errorCode, isMissing } from "./file-errors.ts";
@@ -29,9 +30,9 @@ export async function complete<Result>(
   } finally {
     await handle.close();
   }
-  if (!overwrite) await requireAbsent(path);
   if (!(await lock.isOurs()))
-    throw new CorpusError("busy", "another process has taken over writing this file", { path });
+    throw new CorpusError("changed", "another process has taken over writing this file", { path });
+  if (!overwrite) await requireAbsent(path);
   await rename(`${path}.partial`, path);
   await syncFolder(dirname(path));
   return result;
@@ -39,21 +40,47 @@ export async function complete<Result>(
 
 /** Of two processes that write one file, one would go on writing in what the other has finished. */
 export async function lockOutput(path: string): Promise<ProcessLock> {
+  await requireRegular(path);
   try {
     return await ProcessLock.acquire(`${path}.partial.lock`, {
-      refuse: ({ pid }) =>
-        new CorpusError(
-          "busy",
-          `is being written by process ${pid}: wait for it to end, or choose another name`,
-          {
-            path,
-          },
-        ),
+      refuse: ({ pid, host }) => {
+        const what =
+          host === hostname()
+            ? `is being written by process ${pid}: wait for it to end, or choose another name`
+            : `is being written by process ${pid} on ${host}: if that is gone, remove ${path}.partial.lock`;
+        return new CorpusError("busy", what, { path });
+      },
     });
   } catch (cause) {
     if (isCorpusError(cause)) throw cause;
     throw uncreatable(`${path}.partial`, cause);
   }
+}
+
+/** The place of a device or a link is not taken by a file. */
+async function requireRegular(path: string): Promise<void> {
+  const status = await lstat(path).catch(() => undefined);
+  if (status === undefined || status.isFile()) return;
+  throw new CorpusError("unwritable", "is there and is not a regular file; choose another name", { path });
+}
+
+/**
+ * An output must not take the place of what it is made from, whatever names both have.
+ * @throws CorpusError invalid-option
+ */
+export async function requireOther(path: string, sources: readonly string[]): Promise<void> {
+  const identityOf = async (name: string): Promise<string | undefined> =>
+    await stat(name, { bigint: true }).then(
+      ({ dev, ino }) => `${dev}:${ino}`,
+      () => undefined,
+    );
+  const own = await identityOf(path);
+  if (own === undefined) return;
+  for (const source of sources)
+    if ((await identityOf(source)) === own)
+      throw new CorpusError("invalid-option", "is one of the files that are read; choose another name", {
+        path,
+      });
 }
 
 /** @throws CorpusError exists, unwritable */

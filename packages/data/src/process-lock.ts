@@ -1,11 +1,16 @@
 /**
- * A file that names the process that works on something, so that a second one keeps off. The lock of a process that is gone,
- * or of another machine, whose processes cannot be seen from here, is taken over; who has lost it finds out by asking.
+ * A file that names the process that works on something, so that a second one keeps off. The lock of a process that is gone
+ * is taken over; that of another machine, whose processes cannot be seen from here, only where the caller says so. Who has
+ * lost a lock finds out by asking.
  */
 import { readFileSync } from "node:fs";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { link, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
+import { setTimeout } from "node:timers/promises";
 import { isMissing } from "./file-errors.ts";
+
+/** Milliseconds after which it is looked again for a lock that another process is about to remove. */
+const REMOVAL_MS = 5;
 
 /** Who holds a lock. */
 export interface LockHolder {
@@ -18,9 +23,9 @@ export interface LockHolder {
 
 /** What is to happen where a lock is not free. */
 export interface LockedOptions {
-  /** The error to throw while a living process of this machine holds it. */
+  /** The error to throw while a living process of this machine holds it, or, without `onTakenOver`, one of another. */
   readonly refuse: (holder: LockHolder) => Error;
-  /** Hears of a lock of another machine that is taken over. */
+  /** Hears of a lock of another machine that is taken over. Absent: it is not. */
   readonly onTakenOver?: ((holder: LockHolder) => void) | undefined;
 }
 
@@ -38,19 +43,15 @@ export class ProcessLock implements AsyncDisposable {
   static async acquire(path: string, { refuse, onTakenOver }: LockedOptions): Promise<ProcessLock> {
     const token = crypto.randomUUID();
     const text = JSON.stringify({ pid: process.pid, host: hostname(), started: startOf(process.pid), token });
-    // Each turn removes one abandoned lock; several processes doing so at once find out by `isOurs`.
-    for (;;) {
-      try {
-        await writeFile(path, text, { flag: "wx" });
-        return new ProcessLock(path, token);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-      }
+    // Each turn removes one abandoned lock.
+    while (!(await create(path, token, text))) {
       const holder = await readHolder(path);
-      if (holder !== undefined && isAlive(holder)) throw refuse(holder);
-      if (holder !== undefined && holder.host !== hostname()) onTakenOver?.(holder);
-      await rm(path, { force: true });
+      const isForeign = holder !== undefined && holder.host !== hostname();
+      if (holder !== undefined && (isForeign ? onTakenOver === undefined : isAlive(holder)))
+        throw refuse(holder);
+      if ((await removeAbandoned(path, holder, token, text)) && isForeign) onTakenOver?.(holder);
     }
+    return new ProcessLock(path, token);
   }
 
   /** Whether no other process has taken it over. */
@@ -60,6 +61,48 @@ export class ProcessLock implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (await this.isOurs()) await rm(this.path, { force: true });
+  }
+}
+
+/** Makes the file with its content at once: nobody finds it empty. Returns false where there is one. */
+async function create(path: string, token: string, text: string): Promise<boolean> {
+  const beside = `${path}.${token}`;
+  await writeFile(beside, text);
+  try {
+    await link(beside, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    return false;
+  } finally {
+    await rm(beside, { force: true });
+  }
+}
+
+/**
+ * Removes an abandoned lock, unless another process has done so: one at a time, by a lock for that, so that nobody removes the one
+ * that has come in its place. Returns whether it was removed.
+ */
+async function removeAbandoned(
+  path: string,
+  holder: LockHolder | undefined,
+  token: string,
+  text: string,
+): Promise<boolean> {
+  const guard = `${path}.removal`;
+  if (!(await create(guard, token, text))) {
+    const other = await readHolder(guard);
+    // Who is at it takes no longer than this, unless it died meanwhile.
+    if (other !== undefined && other.host === hostname() && !isAlive(other)) await rm(guard, { force: true });
+    await setTimeout(REMOVAL_MS);
+    return false;
+  }
+  try {
+    if ((await readHolder(path))?.token !== holder?.token) return false;
+    await rm(path, { force: true });
+    return true;
+  } finally {
+    await rm(guard, { force: true });
   }
 }
 

@@ -1,6 +1,6 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { tableFromIPC } from "apache-arrow";
 import { afterAll, describe, expect, it } from "vitest";
@@ -106,7 +106,12 @@ describe("SparseRowWriter", () => {
 
   it("takes over the lock of a process that is gone", async () => {
     const file = path("left.arrow");
-    const gone = { pid: 2 ** 22 + 1, host: "elsewhere", started: "1", token: "theirs" };
+    const gone = { pid: 2 ** 22 + 1, host: hostname(), started: "1", token: "theirs" };
+    await writeFile(`${file}.partial.lock`, JSON.stringify({ ...gone, host: "elsewhere" }));
+    await expect(SparseRowWriter.open(file)).rejects.toMatchObject({
+      kind: "busy",
+      message: `${file}: is being written by process ${gone.pid} on elsewhere: if that is gone, remove ${file}.partial.lock`,
+    });
     await writeFile(`${file}.partial.lock`, JSON.stringify(gone));
     await using writer = await SparseRowWriter.open(file);
     expect(await writer.finish()).toMatchObject({ rows: 0, entries: 0 });

@@ -45,7 +45,9 @@ export interface SparseRows {
   readonly rowIds: Float64Array;
   /** Where each row's entries begin, and the end of the last, `[rows + 1]`. */
   readonly offsets: Int32Array;
+  /** Indices of the entries, ascending within a row, `[entries]`. */
   readonly latents: Uint32Array;
+  /** Their values, `[entries]`. */
   readonly values: Float32Array;
   /** Of each label column, `[rows]`; null where there is none. */
   readonly labels: ReadonlyMap<string, readonly LabelValue[]>;
@@ -137,9 +139,13 @@ export class SparseRowWriter implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#ended) await this.#output.handle.close();
-    if (await this.#output.lock.isOurs()) await rm(`${this.path}.partial`, { force: true });
-    await this.#output.lock[Symbol.asyncDispose]();
+    const { handle, lock } = this.#output;
+    try {
+      if (!this.#ended) await handle.close();
+    } finally {
+      if (await lock.isOurs()) await rm(`${this.path}.partial`, { force: true });
+      await lock[Symbol.asyncDispose]();
+    }
   }
 
   async #drain(): Promise<void> {

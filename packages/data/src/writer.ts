@@ -93,7 +93,7 @@ export async function writeCorpus(
       writeRows(handle, path, options, rowsPerBatch, batches, [], async () => {}),
     );
   } catch (error) {
-    await rm(partial, { force: true });
+    if (await lock.isOurs()) await rm(partial, { force: true });
     throw error;
   }
 }
@@ -126,7 +126,7 @@ export async function writeCorpusResumably(
     return { ...result, resumedRows };
   } catch (error) {
     // What was not yet noted cannot be gone on with.
-    if (!journal.isNoted) await rm(`${path}.partial`, { force: true });
+    if (!journal.isNoted && (await lock.isOurs())) await rm(`${path}.partial`, { force: true });
     throw error;
   }
 }

@@ -20,6 +20,7 @@ export function defineEncode(command: Command): void {
       "file to write: row, latents and values (lists, by row, latents ascending), and the labels",
     )
     .option("--labels <name,name,…>", "label columns to copy (default: all)", (text) => text.split(","))
+    .option("--no-labels", "copy no labels")
     .option("--rows <n>", "rows at most, from the first on", parseCount)
     .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
     .option("--overwrite", "replace an existing file")
@@ -31,13 +32,14 @@ export function defineEncode(command: Command): void {
       async (
         model: string,
         patterns: string[],
-        flags: Omit<EncodeOptions, "filters" | "column" | "onProgress"> &
-          ColumnFlags & { json?: boolean; filters: boolean },
+        flags: Omit<EncodeOptions, "filters" | "column" | "labels" | "onProgress"> &
+          ColumnFlags & { json?: boolean; filters: boolean; labels?: readonly string[] | boolean },
       ) => {
         using progress = new TaskProgress(`encoding into ${flags.out}`);
         const report = await encodeCorpus(model, patterns, {
           ...flags,
           column: columnOf(flags),
+          labels: flags.labels === false ? [] : flags.labels === true ? undefined : flags.labels,
           filters: { request: givenFilters(command), useModels: flags.filters },
           onProgress: (rows, ofRows) => progress.update(rows, ofRows),
         });

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { isGroup, readGroup } from "../group/group-folder.ts";
 import { printResult } from "../json.ts";
-import { RequestError } from "../errors.ts";
+import { isFolder } from "../run/entries.ts";
+import { RequestError, shellQuoted } from "../errors.ts";
 import { describeEvaluation, describeEvaluations } from "../eval/describe.ts";
 import { type EvalOptions, type EvalResult, evaluateModel } from "../eval/evaluate-model.ts";
 import { addFlags, givenFilters } from "../flags.ts";
@@ -16,7 +17,14 @@ async function namesOf(path: string, { dead = false }: EvalOptions): Promise<str
   if (!(await isGroup(path))) return undefined;
   if (dead) throw new RequestError(`--dead is for one model: name one in ${path}`);
   const { members, diverged } = await readGroup(path);
-  return members.map(({ name }) => name).filter((name) => !(name in diverged));
+  const names = members.map(({ name }) => name).filter((name) => !(name in diverged));
+  if (names.length === 0) throw new RequestError(`all runs of ${path} diverged: there is nothing to measure`);
+  for (const name of names)
+    if (!(await isFolder(join(path, name, "model"))))
+      throw new RequestError(
+        `${join(path, name)} has no model yet: go on with sparseloom train --resume ${shellQuoted(path)}`,
+      );
+  return names;
 }
 
 /** Adds arguments, options and the action to `command`. */
@@ -37,7 +45,7 @@ export function defineEval(command: Command): void {
     .option("--dead", "find the cause of each dead latent, and what to try")
     .option("--rows <n>", "rows at most", parseCount, 1_000_000)
     .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
-    .option("--json", "print one JSON object");
+    .option("--json", "print one JSON object; of several runs an array");
   addFlags(command, filterShape);
   command
     .option("--no-filters", "without the model's own row filters; those given here still hold")

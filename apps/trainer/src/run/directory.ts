@@ -15,7 +15,7 @@ export async function refuseTakenDirectory(path: string): Promise<void> {
     if (error.code === "ENOTDIR") throw new RequestError(`${path} is a file: give another --out`);
     throw new RequestError(`${path} cannot be made a run directory: ${error.message}`, { cause: error });
   });
-  if (names.some((name) => name !== LOCK_FILE)) {
+  if (names.some((name) => name !== LOCK_FILE && !name.startsWith(`${LOCK_FILE}.`))) {
     throw new RequestError(
       `${path} is not empty: give another --out, or continue the run with --resume ${shellQuoted(path)}`,
     );

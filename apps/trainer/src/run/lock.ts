@@ -9,6 +9,7 @@ import { RequestError, RunError } from "../errors.ts";
 /** Name of the lock in a run directory. */
 export const LOCK_FILE = "lock";
 
+/** The lock of a run directory, while this process writes it. */
 export class RunLock implements AsyncDisposable {
   readonly #lock: ProcessLock;
 

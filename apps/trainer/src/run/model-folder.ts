@@ -31,15 +31,18 @@ import type { ThresholdReport } from "./result.ts";
 import { isFile, isFolder } from "./entries.ts";
 import { writeFolder } from "./write-folder.ts";
 
-/** A run that is complete. */
-export interface CompleteRun extends RunConfig {
+/** A run as it stands when its model is written. */
+export interface ModelRun extends RunConfig {
   readonly kernelVariants: readonly string[];
+  /** Steps taken. */
+  readonly step: number;
 }
 
 /** What evaluation found, for the model's metadata. */
 export interface ModelQuality {
-  readonly l0: number;
-  readonly dead: number;
+  /** Absent where not known, as the next. */
+  readonly l0?: number;
+  readonly dead?: number;
   /** Of a BatchTopK autoencoder. */
   readonly threshold?: ThresholdReport;
 }
@@ -51,7 +54,7 @@ export interface ModelQuality {
 export async function writeModel(
   path: string,
   arena: Arena,
-  config: CompleteRun,
+  config: ModelRun,
   quality: ModelQuality,
 ): Promise<void> {
   const transform = transformOf(config);
@@ -91,8 +94,8 @@ export async function writeModel(
     trainingArchitecture: arena.model.architecture,
     ...(modelName === undefined ? {} : { modelName }),
     ...(hookName === undefined ? {} : { hookName }),
-    l0: quality.l0,
-    deadLatents: quality.dead,
+    ...(quality.l0 === undefined ? {} : { l0: quality.l0 }),
+    ...(quality.dead === undefined ? {} : { deadLatents: quality.dead }),
     sparseloom: {
       ...metadataOf(config),
       fold,
@@ -107,11 +110,13 @@ export async function writeModel(
   await writeFolder(path, files);
 }
 
-function metadataOf(config: CompleteRun) {
+function metadataOf(config: ModelRun) {
   const { options, statistics, setup } = config;
   return {
     version: config.version,
     kernelVariants: config.kernelVariants,
+    steps: config.step,
+    stepsOfRun: config.totalSteps,
     seed: options.seed,
     // Who is held out follows from it.
     dataSeed: options.dataSeed ?? options.seed,
@@ -141,7 +146,7 @@ function metadataOf(config: CompleteRun) {
   };
 }
 
-async function writeDeepModel(path: string, model: DeepAutoencoder, config: CompleteRun): Promise<void> {
+async function writeDeepModel(path: string, model: DeepAutoencoder, config: ModelRun): Promise<void> {
   const { layers, outputActivation, transform } = model.parts;
   const tensors: Record<string, SafetensorsInput> = {};
   layers.forEach((layer, index) => {

@@ -16,6 +16,7 @@ import { StatisticsAccumulator } from "../statistics-accumulator.ts";
 import { Storage } from "../storage.ts";
 import { writeCorpusResumably } from "../writer.ts";
 import type { RowsToWrite, WriteResult } from "../writer.ts";
+import { requireOther } from "../output-file.ts";
 import { openSources } from "./inputs.ts";
 import type { InputOptions } from "./inputs.ts";
 import type { RowSource } from "./row-source.ts";
@@ -58,6 +59,7 @@ export async function packCorpus(
   const opened: Corpus[] = [];
   try {
     const sources = await openSources(inputs, options, storage, opened);
+    await requireOther(path, [...new Set(sources.map((source) => source.path))]);
     const { widths, labels } = commonShape(sources, options.labels);
     const columns = columnNames(options.column).map((name, i) => ({
       name: name ?? "activation",
