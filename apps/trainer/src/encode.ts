@@ -34,6 +34,8 @@ export interface EncodeOptions {
   readonly filters?: ModelFilterOptions | undefined;
   /** Replace an existing file. Default: no. */
   readonly overwrite?: boolean | undefined;
+  /** Stops it: its reason is thrown, and nothing is left of the file. */
+  readonly signal?: AbortSignal | undefined;
   /** Told how many of how many rows are encoded. */
   readonly onProgress?: ((rows: number, ofRows: number) => void) | undefined;
 }
@@ -87,6 +89,7 @@ export async function encodeCorpus(
   const reader = new LabelReader(corpus, Object.keys(labels));
   let done = 0;
   await evaluate(team, stream, rows, {
+    signal: options.signal,
     onRows: async (arena, rowIds, count) => {
       await writer.add({ ...activeOf(sparse(arena), rowIds, count), labels: await reader.of(rowIds) });
       done += count;
@@ -94,6 +97,7 @@ export async function encodeCorpus(
     },
   });
   await team.stop();
+  options.signal?.throwIfAborted();
   if (done === 0)
     throw new RequestError(
       `the row filters leave out all ${stream.filteredRows} rows: there is nothing to write`,

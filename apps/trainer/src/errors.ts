@@ -23,8 +23,9 @@ export class InterruptedError extends Error {
   override readonly name = "InterruptedError";
   readonly status: number;
 
-  constructor(signal: NodeJS.Signals, status: number) {
-    super(`${signal} before the first step: nothing was written`);
+  /** @param when what had not come yet */
+  constructor(signal: NodeJS.Signals, status: number, when = "before the first step") {
+    super(`${signal} ${when}: nothing was written`);
     this.status = status;
   }
 }

@@ -7,17 +7,26 @@ export interface Interrupts extends Disposable {
   status(): number | undefined;
 }
 
+/** What a command does about the first signal, and what had not come yet where that leaves nothing. */
+const TRAINING = {
+  does: "finishing the step and saving a checkpoint",
+  before: "before the first step",
+} as const;
+
 /** Listens until disposed. `announce` tells the user what is happening. */
-export function listenForInterrupts(announce: (line: string) => void): Interrupts {
+export function listenForInterrupts(
+  announce: (line: string) => void,
+  { does, before }: Readonly<Record<keyof typeof TRAINING, string>> = TRAINING,
+): Interrupts {
   const controller = new AbortController();
   let status: number | undefined;
   const listener = (signal: NodeJS.Signals): void => {
     const wanted = signal === "SIGTERM" ? EXIT.terminated : EXIT.interrupted;
     if (status !== undefined) process.exit(wanted);
     status = wanted;
-    announce(`${signal}: finishing the step and saving a checkpoint (once more to stop at once)`);
+    announce(`${signal}: ${does} (once more to stop at once)`);
     // Whoever waits for data before the first step throws the reason; the training loop only looks at `aborted`.
-    controller.abort(new InterruptedError(signal, wanted));
+    controller.abort(new InterruptedError(signal, wanted, before));
   };
   process.on("SIGINT", listener);
   process.on("SIGTERM", listener);

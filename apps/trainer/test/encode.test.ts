@@ -1,5 +1,5 @@
 /** Features of a corpus as a file: those of the model's own arithmetic, row by row, with the rows' labels. */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { copyFile, link, readFile, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { SparseAutoencoder } from "@sparseloom/core";
@@ -99,6 +99,19 @@ describe("encode", () => {
     expect((await runCli([...all, "--overwrite"])).stdout).toMatch(
       /^.*filtered\.arrow: 3,000 rows, L0 \d\.\d, /,
     );
+  });
+
+  it("leaves nothing of a file when it is interrupted", async () => {
+    const controller = new AbortController();
+    const out = at("interrupted.arrow");
+    const options = {
+      out,
+      workers: 1,
+      signal: controller.signal,
+      onProgress: () => controller.abort(new Error("stop")),
+    };
+    await expect(encodeCorpus(at("topk"), [corpus], options)).rejects.toThrow("stop");
+    expect(readdirSync(folder).filter((name) => name.startsWith("interrupted"))).toEqual([]);
   });
 
   it("refuses to write over its corpus, under whatever name, and writes no empty file; labels can be left out", async () => {

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { encodeCorpus, type EncodeOptions, type EncodeReport } from "../encode.ts";
 import { addFlags, givenFilters } from "../flags.ts";
+import { listenForInterrupts } from "../interrupts.ts";
 import { printResult } from "../json.ts";
 import { counted } from "../progress.ts";
 import { describeFiltered, filterShape } from "../row-filters.ts";
@@ -32,14 +33,19 @@ export function defineEncode(command: Command): void {
       async (
         model: string,
         patterns: string[],
-        flags: Omit<EncodeOptions, "filters" | "column" | "labels" | "onProgress"> &
+        flags: Omit<EncodeOptions, "filters" | "column" | "labels" | "onProgress" | "signal"> &
           ColumnFlags & { json?: boolean; filters: boolean; labels?: readonly string[] | boolean },
       ) => {
         using progress = new TaskProgress(`encoding into ${flags.out}`);
+        using interrupts = listenForInterrupts((line) => process.stderr.write(`${line}\n`), {
+          does: "stopping",
+          before: "before the last row",
+        });
         const report = await encodeCorpus(model, patterns, {
           ...flags,
           column: columnOf(flags),
           labels: flags.labels === false ? [] : flags.labels === true ? undefined : flags.labels,
+          signal: interrupts.signal,
           filters: { request: givenFilters(command), useModels: flags.filters },
           onProgress: (rows, ofRows) => progress.update(rows, ofRows),
         });
