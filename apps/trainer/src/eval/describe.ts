@@ -61,7 +61,7 @@ function measures(result: EvalResult): Row[] {
     [
       "cosine",
       cosineSimilarity.toFixed(4),
-      "between a row and its reconstruction, about zero, mean over rows",
+      "row with reconstruction, about zero, mean over rows",
     ],
     ["shrinkage", shrinkage.toFixed(4), "length of reconstruction / row, mean over rows; 1: none"],
     ["bias γ", relativeBias.toFixed(4), "mean ‖x̂‖² / mean x·x̂; 1: none"],
