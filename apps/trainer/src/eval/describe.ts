@@ -58,11 +58,7 @@ function measures(result: EvalResult): Row[] {
     Number.isFinite(fvu)
       ? ["FVU", fvu.toFixed(4), `share of variance unexplained (explained ${(1 - fvu).toFixed(4)})`]
       : ["FVU", "–", "share of variance unexplained; these rows have no variance"],
-    [
-      "cosine",
-      cosineSimilarity.toFixed(4),
-      "row with reconstruction, about zero, mean over rows",
-    ],
+    ["cosine", cosineSimilarity.toFixed(4), "row with reconstruction, about zero, mean over rows"],
     ["shrinkage", shrinkage.toFixed(4), "length of reconstruction / row, mean over rows; 1: none"],
     ["bias γ", relativeBias.toFixed(4), "mean ‖x̂‖² / mean x·x̂; 1: none"],
   ];
