@@ -6,7 +6,7 @@ import { RequestError } from "./errors.ts";
 import { LIST_OPTIONS } from "./group/grid.ts";
 import { trainSchema } from "./options.ts";
 import { describeIssue, flagOf } from "./options/describe-issue.ts";
-import { type FilterRequest, filterShape } from "./row-filters.ts";
+import { type FilterRequest, filterShape, type ModelFilterOptions } from "./row-filters.ts";
 
 type Kind = "number" | "numbers" | "texts" | "boolean" | "string";
 
@@ -141,6 +141,17 @@ export function givenFlags(command: Command, shape: Shape): Record<string, unkno
   const flags = command.opts<Record<string, unknown>>();
   const given = Object.keys(shape).filter((key) => command.getOptionValueSource(key) === "cli");
   return Object.fromEntries(given.map((key) => [key, flags[key]]));
+}
+
+/** Adds the row filters of a command that takes a finished model, and `--no-filters`. */
+export function addFilterFlags(command: Command): Command {
+  addFlags(command, filterShape);
+  return command.option("--no-filters", "without the model's own row filters; those given here still hold");
+}
+
+/** What {@link addFilterFlags} was given. @throws RequestError naming the first filter that is wrong */
+export function modelFiltersOf(command: Command): ModelFilterOptions {
+  return { request: givenFilters(command), useModels: command.opts<{ filters: boolean }>().filters };
 }
 
 /**

@@ -59,7 +59,10 @@ export async function lockOutput(path: string): Promise<ProcessLock> {
 
 /** The place of a device or a link is not taken by a file. */
 async function requireRegular(path: string): Promise<void> {
-  const status = await lstat(path).catch(() => undefined);
+  const status = await lstat(path).catch((cause: unknown) => {
+    if (isMissing(cause)) return undefined;
+    throw uncreatable(path, cause);
+  });
   if (status === undefined || status.isFile()) return;
   throw new CorpusError("unwritable", "is there and is not a regular file; choose another name", { path });
 }
@@ -72,6 +75,7 @@ export async function requireOther(path: string, sources: readonly string[]): Pr
   const identityOf = async (name: string): Promise<string | undefined> =>
     await stat(name, { bigint: true }).then(
       ({ dev, ino }) => `${dev}:${ino}`,
+      // An address, or not there: none that could be written over.
       () => undefined,
     );
   const own = await identityOf(path);

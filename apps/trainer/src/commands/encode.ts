@@ -2,11 +2,11 @@
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { encodeCorpus, type EncodeOptions, type EncodeReport } from "../encode.ts";
-import { addFlags, givenFilters } from "../flags.ts";
+import { addFilterFlags, modelFiltersOf } from "../flags.ts";
 import { listenForInterrupts } from "../interrupts.ts";
 import { printResult } from "../json.ts";
 import { counted } from "../progress.ts";
-import { describeFiltered, filterShape } from "../row-filters.ts";
+import { describeFiltered } from "../row-filters.ts";
 import { TaskProgress } from "../task-progress.ts";
 import { addColumnFlags, type ColumnFlags, columnOf, parseCount, parseWorkers } from "./arguments.ts";
 
@@ -26,33 +26,30 @@ export function defineEncode(command: Command): void {
     .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
     .option("--overwrite", "replace an existing file")
     .option("--json", "print one JSON object");
-  addFlags(command, filterShape);
-  command
-    .option("--no-filters", "without the model's own row filters; those given here still hold")
-    .action(
-      async (
-        model: string,
-        patterns: string[],
-        flags: Omit<EncodeOptions, "filters" | "column" | "labels" | "onProgress" | "signal"> &
-          ColumnFlags & { json?: boolean; filters: boolean; labels?: readonly string[] | boolean },
-      ) => {
-        using progress = new TaskProgress(`encoding into ${flags.out}`);
-        using interrupts = listenForInterrupts((line) => process.stderr.write(`${line}\n`), {
-          does: "stopping",
-          before: "before the last row",
-        });
-        const report = await encodeCorpus(model, patterns, {
-          ...flags,
-          column: columnOf(flags),
-          labels: flags.labels === false ? [] : flags.labels === true ? undefined : flags.labels,
-          signal: interrupts.signal,
-          filters: { request: givenFilters(command), useModels: flags.filters },
-          onProgress: (rows, ofRows) => progress.update(rows, ofRows),
-        });
-        for (const warning of report.warnings) process.stderr.write(`warning: ${warning}\n`);
-        printResult(flags.json, report, describeEncoding);
-      },
-    );
+  addFilterFlags(command).action(
+    async (
+      model: string,
+      patterns: string[],
+      flags: Omit<EncodeOptions, "filters" | "column" | "labels" | "onProgress" | "signal"> &
+        ColumnFlags & { json?: boolean; labels?: readonly string[] | boolean },
+    ) => {
+      using progress = new TaskProgress(`encoding into ${flags.out}`);
+      using interrupts = listenForInterrupts((line) => process.stderr.write(`${line}\n`), {
+        does: "stopping",
+        before: "before the last row",
+      });
+      const report = await encodeCorpus(model, patterns, {
+        ...flags,
+        column: columnOf(flags),
+        labels: flags.labels === false ? [] : flags.labels === true ? undefined : flags.labels,
+        signal: interrupts.signal,
+        filters: modelFiltersOf(command),
+        onProgress: (rows, ofRows) => progress.update(rows, ofRows),
+      });
+      for (const warning of report.warnings) process.stderr.write(`warning: ${warning}\n`);
+      printResult(flags.json, report, describeEncoding);
+    },
+  );
 }
 
 function describeEncoding({ out, rows, filteredRows, l0, bytes }: EncodeReport): string {

@@ -8,8 +8,7 @@ import { isFolder } from "../run/entries.ts";
 import { RequestError, shellQuoted } from "../errors.ts";
 import { describeEvaluation, describeEvaluations } from "../eval/describe.ts";
 import { type EvalOptions, type EvalResult, evaluateModel } from "../eval/evaluate-model.ts";
-import { addFlags, givenFilters } from "../flags.ts";
-import { filterShape } from "../row-filters.ts";
+import { addFilterFlags, modelFiltersOf } from "../flags.ts";
 import { addColumnFlags, type ColumnFlags, columnOf, parseCount, parseWorkers } from "./arguments.ts";
 
 /** The models that were trained together in a directory; undefined where there is one. */
@@ -46,27 +45,24 @@ export function defineEval(command: Command): void {
     .option("--rows <n>", "rows at most", parseCount, 1_000_000)
     .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
     .option("--json", "print one JSON object; of several runs an array");
-  addFlags(command, filterShape);
-  command
-    .option("--no-filters", "without the model's own row filters; those given here still hold")
-    .action(
-      async (
-        model: string,
-        patterns: string[],
-        flags: Omit<EvalOptions, "filters" | "column"> & ColumnFlags & { json?: boolean; filters: boolean },
-      ) => {
-        const filters = { request: givenFilters(command), useModels: flags.filters };
-        const options = { ...flags, column: columnOf(flags), filters };
-        const names = await namesOf(model, options);
-        const results: EvalResult[] = [];
-        for (const name of names ?? ["."]) {
-          const result = await evaluateModel(join(model, name), patterns, options);
-          const of = names === undefined ? "" : `${name}: `;
-          for (const warning of result.warnings) process.stderr.write(`warning: ${of}${warning}\n`);
-          results.push(result);
-        }
-        if (names === undefined) printResult(flags.json, results[0], describeEvaluation);
-        else printResult(flags.json, results, (all) => describeEvaluations(all, names));
-      },
-    );
+  addFilterFlags(command).action(
+    async (
+      model: string,
+      patterns: string[],
+      flags: Omit<EvalOptions, "filters" | "column"> & ColumnFlags & { json?: boolean },
+    ) => {
+      const filters = modelFiltersOf(command);
+      const options = { ...flags, column: columnOf(flags), filters };
+      const names = await namesOf(model, options);
+      const results: EvalResult[] = [];
+      for (const name of names ?? ["."]) {
+        const result = await evaluateModel(join(model, name), patterns, options);
+        const of = names === undefined ? "" : `${name}: `;
+        for (const warning of result.warnings) process.stderr.write(`warning: ${of}${warning}\n`);
+        results.push(result);
+      }
+      if (names === undefined) printResult(flags.json, results[0], describeEvaluation);
+      else printResult(flags.json, results, (all) => describeEvaluations(all, names));
+    },
+  );
 }

@@ -4,12 +4,12 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { jsonParts, printResult } from "../json.ts";
 import { inspect, type InspectOptions, type InspectReport } from "../inspect.ts";
-import { addFlags, givenFilters } from "../flags.ts";
+import { addFilterFlags, modelFiltersOf } from "../flags.ts";
 import { counted, formatCount } from "../progress.ts";
 import { isFile } from "../run/entries.ts";
 import { writeFileWhole } from "../run/write-folder.ts";
 import { formatTable } from "../table.ts";
-import { describeFiltered, filterShape } from "../row-filters.ts";
+import { describeFiltered } from "../row-filters.ts";
 import {
   addColumnFlags,
   type ColumnFlags,
@@ -39,23 +39,19 @@ export function defineInspect(command: Command): void {
     .option("--rows <n>", "rows to look at, at most", parseCount, 1_000_000)
     .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
     .option("--json", "print one JSON object");
-  addFlags(command, filterShape);
-  command
-    .option("--no-filters", "without the model's own row filters; those given here still hold")
-    .action(
-      async (
-        model: string,
-        patterns: string[],
-        flags: Omit<InspectOptions, "filters" | "column"> &
-          ColumnFlags & { json?: boolean; filters: boolean },
-      ) => {
-        const filters = { request: givenFilters(command), useModels: flags.filters };
-        const report = await inspect(model, patterns, { ...flags, column: columnOf(flags), filters });
-        await keepReport(model, report);
-        for (const warning of report.warnings) process.stderr.write(`warning: ${warning}\n`);
-        printResult(flags.json, report, describeFeatures);
-      },
-    );
+  addFilterFlags(command).action(
+    async (
+      model: string,
+      patterns: string[],
+      flags: Omit<InspectOptions, "filters" | "column"> & ColumnFlags & { json?: boolean },
+    ) => {
+      const filters = modelFiltersOf(command);
+      const report = await inspect(model, patterns, { ...flags, column: columnOf(flags), filters });
+      await keepReport(model, report);
+      for (const warning of report.warnings) process.stderr.write(`warning: ${warning}\n`);
+      printResult(flags.json, report, describeFeatures);
+    },
+  );
 }
 
 /** Keeps the report in the run directory, if `path` is one. */
