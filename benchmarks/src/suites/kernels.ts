@@ -302,7 +302,14 @@ function* deepKernels(shape: Shape, variant: Variant, problem: Problem<DeepArena
     name: "forward and deltas (deep)",
     // Deltas go back through all layers but the first; those that are zero are skipped but counted.
     work: 2 * rows * (2 * weights - first.inputs * first.outputs),
-    run: () => inBlocks(rows, DEEP_ROW_BLOCK, (from, to) => deep.propagateRows(arena, step, from, to)),
+    run() {
+      arena.layers
+        .slice(1)
+        .forEach(({ outputs }, index) =>
+          inBlocks(outputs, UNIT_BLOCK, (from, to) => deep.packUnits?.(arena, index + 1, from, to)),
+        );
+      inBlocks(rows, DEEP_ROW_BLOCK, (from, to) => deep.propagateRows(arena, step, from, to));
+    },
   };
   yield {
     ...common,

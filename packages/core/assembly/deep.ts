@@ -1,7 +1,7 @@
 /** What only the deep autoencoder needs: panels back to rows, masks, and transposed columns. */
 
-/** Writes z [panel][unit][8] to rows [rows, units]; `relu`: negative values become 0, NaN stays. */
-export function unpackPanels(out: usize, z: usize, rows: usize, units: usize, relu: bool): void {
+/** Writes z [panel][unit][8] to rows [rows, units]. */
+export function unpackPanels(out: usize, z: usize, rows: usize, units: usize): void {
   const stride = units << 2;
   const whole = units & ~3;
   for (let row: usize = 0; row < rows; row += 8, out += stride << 3, z += stride << 3) {
@@ -9,13 +9,12 @@ export function unpackPanels(out: usize, z: usize, rows: usize, units: usize, re
     for (let unit: usize = 0; unit < whole; unit += 4) {
       const from = z + (unit << 5);
       const to = out + (unit << 2);
-      unpackFour(to, from, stride, min<usize>(4, count), relu);
-      if (count > 4) unpackFour(to + (stride << 2), from + 16, stride, count - 4, relu);
+      unpackFour(to, from, stride, min<usize>(4, count));
+      if (count > 4) unpackFour(to + (stride << 2), from + 16, stride, count - 4);
     }
     for (let unit = whole; unit < units; unit++) {
       for (let lane: usize = 0; lane < count; lane++) {
-        const value = load<f32>(z + (unit << 5) + (lane << 2));
-        store<f32>(out + lane * stride + (unit << 2), relu && value < 0 ? 0 : value);
+        store<f32>(out + lane * stride + (unit << 2), load<f32>(z + (unit << 5) + (lane << 2)));
       }
     }
   }
@@ -23,11 +22,11 @@ export function unpackPanels(out: usize, z: usize, rows: usize, units: usize, re
 
 /** Four units of up to four rows: a transposition in registers. */
 @inline
-function unpackFour(to: usize, from: usize, stride: usize, rows: usize, relu: bool): void {
-  const a = rectified(v128.load(from), relu);
-  const b = rectified(v128.load(from, 32), relu);
-  const c = rectified(v128.load(from, 64), relu);
-  const d = rectified(v128.load(from, 96), relu);
+function unpackFour(to: usize, from: usize, stride: usize, rows: usize): void {
+  const a = v128.load(from);
+  const b = v128.load(from, 32);
+  const c = v128.load(from, 64);
+  const d = v128.load(from, 96);
   const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
   const ab1 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
   const cd0 = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
@@ -38,9 +37,12 @@ function unpackFour(to: usize, from: usize, stride: usize, rows: usize, relu: bo
   if (rows > 3) v128.store(to + 3 * stride, v128.shuffle<f64>(ab1, cd1, 1, 3));
 }
 
-@inline
-function rectified(v: v128, relu: bool): v128 {
-  return relu ? v128.andnot(v, f32x4.lt(v, f32x4.splat(0))) : v;
+/** Negative values of `length` numbers, a multiple of four, become 0; NaN stays. */
+export function rectify(values: usize, length: usize): void {
+  for (const end = values + (length << 2); values < end; values += 16) {
+    const v = v128.load(values);
+    v128.store(values, v128.andnot(v, f32x4.lt(v, f32x4.splat(0))));
+  }
 }
 
 /** out[j] = a[j] − b[j]. */

@@ -4,7 +4,7 @@
  */
 export { collectAbove, copyAbove, countAbove, keepAbove } from "./above";
 export { keepLargestSigned } from "./auxiliary";
-export { combine } from "./columns";
+export { addColumnProducts, combine, packPanels, unpackColumns } from "./columns";
 export { multiplyAdds } from "./limit";
 export { groupCount, packRow, packRows, product } from "./product";
 export { chains } from "./chains";
@@ -21,4 +21,4 @@ export { adam, divideRow, project, rowNorm, subtractRows, sumRows } from "./late
 export { gatherPulls } from "./pulls";
 export { addRows, axpy, clear, laneDot, maddScalar } from "./simd";
 export { mix, signStep } from "./update";
-export { difference, maskByPositive, transposeColumns, unpackPanels } from "./deep";
+export { difference, maskByPositive, rectify, transposeColumns, unpackPanels } from "./deep";

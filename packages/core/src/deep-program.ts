@@ -1,6 +1,6 @@
 /**
- * The stages of a deep autoencoder's step: rows → units, or rows → gradients → units where gradients are clipped
- * by their norm, with Muon's stages before the last.
+ * The stages of a deep autoencoder's step: (weights →) rows → units, or (weights →) rows → gradients → units where gradients
+ * are clipped by their norm, with Muon's stages before the last.
  */
 import type { DeepArena } from "./arena-deep.ts";
 import { CONTROL } from "./control.ts";
@@ -8,13 +8,34 @@ import { measureGradients } from "./gradient-norm.ts";
 import type { Kernels } from "./kernels.ts";
 import { muonStages } from "./optimizers/muon.ts";
 import { hasMuon } from "./plan-parts.ts";
-import { DEEP_ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
+import { UNIT_BLOCK } from "./block-sizes.ts";
+import { blockCount, blockStart, DEEP_ROWS } from "./row-blocks.ts";
 import { blocksOf, PHASE, type Stage, type StepProgram } from "./stage.ts";
 import { emptyContext, setContext, summarise } from "./step-context.ts";
+
+/** Output units [first, last) of a layer. */
+interface UnitBlock {
+  readonly layer: number;
+  readonly first: number;
+  readonly last: number;
+}
+
+/** All layers' output units in blocks; those of most weights first, so that small ones fill the gaps at the end. */
+function unitBlocks({ layers }: DeepArena): UnitBlock[] {
+  const blocks = layers.flatMap(({ outputs }, layer) =>
+    Array.from({ length: blocksOf(outputs, UNIT_BLOCK) }, (_, block): UnitBlock => {
+      const first = block * UNIT_BLOCK;
+      return { layer, first, last: Math.min(first + UNIT_BLOCK, outputs) };
+    }),
+  );
+  const weightsOf = ({ layer, first, last }: UnitBlock): number => (last - first) * layers[layer].inputs;
+  return blocks.sort((a, b) => weightsOf(b) - weightsOf(a));
+}
 
 /** The program of one thread for a deep autoencoder. */
 export function deepProgram(arena: DeepArena, { deep, updates }: Kernels, rank: number): StepProgram {
   const { control } = arena;
+  const { workers } = arena.plan;
   const context = emptyContext(rank, arena.plan.setup);
   const gradientsFirst = arena.gradientNorm.length > 0;
   const matrices = hasMuon(arena.plan) ? muonStages(arena, updates, context) : [];
@@ -23,8 +44,8 @@ export function deepProgram(arena: DeepArena, { deep, updates }: Kernels, rank: 
     name: "rows",
     blocks: 0,
     run(block) {
-      const first = block * DEEP_ROW_BLOCK;
-      deep.propagateRows(arena, context, first, Math.min(first + DEEP_ROW_BLOCK, context.rows));
+      const start = (index: number): number => blockStart(index, context.rows, workers, DEEP_ROWS);
+      deep.propagateRows(arena, context, start(block), start(block + 1));
     },
     finish() {
       if (!gradientsFirst || !context.train) summarise(arena, context);
@@ -32,36 +53,40 @@ export function deepProgram(arena: DeepArena, { deep, updates }: Kernels, rank: 
       control[CONTROL.phase] = context.train ? next : PHASE.done;
     },
   };
-  // Blocks of all layers' output units, one after the other.
-  const starts = [0];
-  for (const layer of arena.layers)
-    starts.push((starts.at(-1) as number) + blocksOf(layer.outputs, UNIT_BLOCK));
-  type Work = (layer: number, first: number, last: number) => void;
-  const unitRange = (block: number, work: Work): void => {
-    let layer = 0;
-    while (block >= starts[layer + 1]) layer++;
-    const first = (block - starts[layer]) * UNIT_BLOCK;
-    work(layer, first, Math.min(first + UNIT_BLOCK, arena.layers[layer].outputs));
+  const blocks = unitBlocks(arena);
+  // Nothing flows back through the first layer.
+  const packed = deep.packUnits === undefined ? [] : blocks.filter(({ layer }) => layer > 0);
+  const weights: Stage = {
+    name: "weights",
+    blocks: packed.length,
+    run(block) {
+      const { layer, first, last } = packed[block];
+      deep.packUnits?.(arena, layer, first, last);
+    },
+    finish() {
+      control[CONTROL.phase] = PHASE.rows;
+    },
   };
-  const gather: Work = (layer, first, last) => deep.gatherUnits(arena, context, layer, first, last);
+  const gather = ({ layer, first, last }: UnitBlock): void =>
+    deep.gatherUnits(arena, context, layer, first, last);
   const gradients: Stage = {
     name: "gradients",
-    blocks: starts.at(-1) as number,
-    run: (block) => unitRange(block, gather),
+    blocks: blocks.length,
+    run: (block) => gather(blocks[block]),
     finish() {
       measureGradients(arena);
       summarise(arena, context);
       control[CONTROL.phase] = matrices.length > 0 ? PHASE.matrices : PHASE.update;
     },
   };
-  const update: Work = (layer, first, last) => {
-    if (!gradientsFirst) gather(layer, first, last);
-    deep.updateUnits(arena, context, layer, first, last);
-  };
   const units: Stage = {
     name: "units",
-    blocks: gradients.blocks,
-    run: (block) => unitRange(block, update),
+    blocks: blocks.length,
+    run(block) {
+      if (!gradientsFirst) gather(blocks[block]);
+      const { layer, first, last } = blocks[block];
+      deep.updateUnits(arena, context, layer, first, last);
+    },
     finish() {
       control[CONTROL.phase] = PHASE.done;
     },
@@ -74,9 +99,10 @@ export function deepProgram(arena: DeepArena, { deep, updates }: Kernels, rank: 
     next() {
       if (!started) {
         started = true;
-        rows.blocks = blocksOf(context.rows, DEEP_ROW_BLOCK);
-        return rows;
+        rows.blocks = blockCount(context.rows, workers, DEEP_ROWS);
+        return context.train && packed.length > 0 ? weights : rows;
       }
+      if (control[CONTROL.phase] === PHASE.rows) return rows;
       if (control[CONTROL.phase] === PHASE.gradients) return gradients;
       if (control[CONTROL.phase] === PHASE.matrices) return matrices[control[CONTROL.matrixStage]];
       return control[CONTROL.phase] === PHASE.update ? units : undefined;

@@ -133,6 +133,8 @@ export interface ScreeningKernels {
 
 /** The stages of a deep autoencoder. */
 export interface DeepKernels {
+  /** Lays down the weights of output units [first, last) of a layer as what flows back through it takes them, if need be. */
+  readonly packUnits?: (arena: DeepArena, layer: number, first: number, last: number) => void;
   /** Forward pass, row metrics and, when training, deltas of all layers for rows [first, last). */
   propagateRows(arena: DeepArena, step: StepContext, first: number, last: number): void;
   /** Gradients of output units [first, last) (at most UNIT_BLOCK, starting at a multiple) of a layer. */

@@ -2,7 +2,7 @@
 import { DEEP_ROW_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
 import { tiedTo } from "./deep-options.ts";
 import type { PlanOptions } from "./plan.ts";
-import { DEPTH } from "./tiles.ts";
+import { DEPTH, PANEL } from "./tiles.ts";
 import { type Add, addParameter, COMBINE_SCRATCH, type Detail, gradientsFirst } from "./plan-parts.ts";
 
 /** Adds the regions of a deep autoencoder. */
@@ -24,6 +24,9 @@ export function addDeep(add: Add, options: PlanOptions): Detail {
     if (purpose === "train") {
       add(`delta.${layer}`, "rows", "float", batchRows, outputs);
       const gradientRows = storeGradients ? outputs : workers * UNIT_BLOCK;
+      add(`inputColumns.${layer - 1}`, "rows", "float", panelsOf(inputs), batchRows, PANEL);
+      if (layer > 1)
+        add(`layers.${layer - 1}.weight.columns`, "parameters", "float", panelsOf(inputs), outputs, PANEL);
       if (!tied) add(`layers.${layer - 1}.weight.gradient`, "gradients", "float", gradientRows, inputs);
       add(`layers.${layer - 1}.bias.gradient`, "gradients", "float", outputs);
     }
@@ -31,10 +34,18 @@ export function addDeep(add: Add, options: PlanOptions): Detail {
   // Last, and with room to spare: the kernels fill up tiles with what lies behind the rows of a block.
   const widest = Math.max(...widths);
   add("packedRows", "scratch", "float", workers, Math.max(DEEP_ROW_BLOCK * widest, COMBINE_SCRATCH));
-  if (purpose === "train")
+  if (purpose === "train") {
     add("packedDeltas", "scratch", "float", workers, UNIT_BLOCK, packedDeltaLength(batchRows));
+    const units = Math.max(DEEP_ROW_BLOCK, UNIT_BLOCK);
+    add("columnSums", "scratch", "float", workers, panelsOf(widest), units, PANEL);
+  }
   add("preActivations", "scratch", "float", workers, DEEP_ROW_BLOCK, widest);
   return { storeGradients, recordCapacity: 0 };
+}
+
+/** Panels of eight columns that hold `columns`. */
+function panelsOf(columns: number): number {
+  return Math.ceil(columns / PANEL);
 }
 
 /** Rows whose deltas are gathered at a time. */

@@ -35,7 +35,7 @@ import { latentPasses } from "./latent-passes.ts";
 import { gatheredLatents, hasAuxiliary, hasPreActLoss, hasWide } from "./plan-sparse.ts";
 import { muonStages } from "./optimizers/muon.ts";
 import { hasMuon } from "./plan-parts.ts";
-import { blockCount, blockStart } from "./row-blocks.ts";
+import { blockCount, blockStart, SPARSE_ROWS } from "./row-blocks.ts";
 import { outputDimension } from "./setup.ts";
 import { checkUnscreened, equalise, startScreening } from "./screening.ts";
 import { blocksOf, PHASE, type Stage, type StepProgram } from "./stage.ts";
@@ -89,10 +89,11 @@ export function sparseProgram(
   const rowRange = (block: number, run: (first: number, last: number) => void): void => {
     const begin = control[CONTROL.chunkFirst];
     const count = control[CONTROL.chunkEnd] - begin;
-    run(begin + blockStart(block, count, plan.workers), begin + blockStart(block + 1, count, plan.workers));
+    const start = (index: number): number => begin + blockStart(index, count, plan.workers, SPARSE_ROWS);
+    run(start(block), start(block + 1));
   };
   const chunkBlocks = (): number =>
-    blockCount(control[CONTROL.chunkEnd] - control[CONTROL.chunkFirst], plan.workers);
+    blockCount(control[CONTROL.chunkEnd] - control[CONTROL.chunkFirst], plan.workers, SPARSE_ROWS);
   const encodeRange = (first: number, last: number): void => {
     // Once a block did not fit, the whole chunk is worked off again: spare the rest of it.
     if (Atomics.load(control, CONTROL.overflow) === 0 && sparse.encodeRows(arena, context, first, last))

@@ -38,24 +38,35 @@ export function wasmDeepKernels(
     bias: parameterPointers(plan, `layers.${index}.bias`),
     activation: at(`activation.${index + 1}`),
     delta: training ? at(`delta.${index + 1}`) : 0,
+    inputColumns: training ? at(`inputColumns.${index}`) : 0,
+    weightColumns: training && index > 0 ? at(`layers.${index}.weight.columns`) : 0,
   }));
   const packedRows = at("packedRows");
+  const packedBytes = (4 * regionOf(plan, "packedRows").length) / plan.workers;
+  const preActivations = at("preActivations");
   const packedDeltas = training ? at("packedDeltas") : 0;
   const deltaBytes = 4 * packedDeltaLength(plan.setup.training.batchRows);
-  const packedBytes = (4 * regionOf(plan, "packedRows").length) / plan.workers;
-  const packedOf = (step: StepContext): number => packedRows + step.rank * packedBytes;
-  const addGradients = unitGradients(wasm, plan.setup.training.batchRows, wide);
+  const columnSums = training ? at("columnSums") : 0;
+  const sumBytes = training ? (4 * regionOf(plan, "columnSums").length) / plan.workers : 0;
+  const panelBytes = 4 * PANEL * plan.setup.training.batchRows;
+  const gradients = unitGradients(wasm, plan.setup.training.batchRows, wide);
   const inputOf = (step: StepContext, index: number): number =>
     index === 0 ? slots + step.slot * slotBytes : layers[index - 1].activation;
 
   const forward = (arena: DeepArena, step: StepContext, first: number, last: number): void => {
     const rows = last - first;
-    const packed = packedOf(step);
-    const z = at("preActivations") + step.rank * DEEP_ROW_BLOCK * widest * 4;
-    layers.forEach(({ inputs, outputs, weight, bias, activation }, index) => {
-      wasm.packRows(packed, inputOf(step, index) + first * inputs * 4, 0, 0, rows, inputs);
-      wasm.product(z, packed, Math.ceil(rows / PANEL), bias.value, weight.value, outputs, inputs, 0, 1, wide);
-      wasm.unpackPanels(activation + first * outputs * 4, z, rows, outputs, arena.layers[index].relu ? 1 : 0);
+    const panels = Math.ceil(rows / PANEL);
+    let packed = packedRows + step.rank * packedBytes;
+    let z = preActivations + step.rank * DEEP_ROW_BLOCK * widest * 4;
+    layers.forEach(({ inputs, outputs, weight, bias, activation, inputColumns }, index) => {
+      const input = inputOf(step, index) + first * inputs * 4;
+      if (index === 0) wasm.packRows(packed, input, 0, 0, rows, inputs);
+      if (step.train) wasm.packPanels(inputColumns + first * PANEL * 4, panelBytes, input, inputs, rows);
+      wasm.product(z, packed, panels, bias.value, weight.value, outputs, inputs, 0, 1, wide);
+      if (arena.layers[index].relu) wasm.rectify(z, panels * PANEL * outputs);
+      wasm.unpackPanels(activation + first * outputs * 4, z, rows, outputs);
+      // A layer's panels of outputs are the next one's panels of inputs.
+      [packed, z] = [z, packed];
     });
   };
 
@@ -78,36 +89,43 @@ export function wasmDeepKernels(
   };
 
   const backward = (arena: DeepArena, step: StepContext, first: number, last: number): void => {
-    const scratch = packedOf(step);
+    const rows = last - first;
+    const sums = columnSums + step.rank * sumBytes;
     for (let index = layers.length - 1; index > 0; index--) {
       const above = layers[index];
       const below = layers[index - 1];
-      const delta = below.delta + first * below.outputs * 4;
+      const { inputs, outputs } = above;
+      const delta = below.delta + first * inputs * 4;
       // The weights of an output are a row: what flows back is a sum of rows, weighted by the deltas above.
-      wasm.combine(
-        delta,
-        above.delta + first * above.outputs * 4,
-        above.outputs * 4,
-        last - first,
-        above.weight.value,
-        above.inputs,
-        above.outputs,
-        scratch,
+      const deltas = above.delta + first * outputs * 4;
+      const columnBytes = 4 * PANEL * outputs;
+      wasm.addColumnProducts(
+        sums,
+        deltas,
+        4 * outputs,
+        rows,
+        above.weightColumns,
+        columnBytes,
+        inputs,
+        outputs,
         wide,
         1,
       );
+      wasm.unpackColumns(delta, sums, inputs, rows);
       if (arena.layers[index - 1].relu) {
-        wasm.maskByPositive(
-          delta,
-          below.activation + first * below.outputs * 4,
-          (last - first) * below.outputs,
-        );
+        wasm.maskByPositive(delta, below.activation + first * inputs * 4, rows * inputs);
       }
       pullBottleneck(arena, step, index - 1, first, last, Math.fround);
     }
   };
 
   return {
+    packUnits(_, layer, first, last) {
+      const { inputs, outputs, weight, weightColumns } = layers[layer];
+      const from = weight.value + first * inputs * 4;
+      wasm.packPanels(weightColumns + first * PANEL * 4, 4 * PANEL * outputs, from, inputs, last - first);
+    },
+
     propagateRows(arena, step, first, last) {
       forward(arena, step, first, last);
       measure(arena, step, first, last);
@@ -116,7 +134,7 @@ export function wasmDeepKernels(
     },
 
     gatherUnits(arena, step, layerIndex, first, last) {
-      const { inputs, outputs, weight, bias, delta, tied } = layers[layerIndex];
+      const { inputs, outputs, weight, bias, delta, tied, inputColumns } = layers[layerIndex];
       const gradientRow = plan.storeGradients ? first : step.rank * UNIT_BLOCK;
       const work = {
         gradient: weight.gradient + gradientRow * inputs * 4,
@@ -126,18 +144,18 @@ export function wasmDeepKernels(
         length: inputs,
         rows: step.rows,
         columns: packedDeltas + step.rank * UNIT_BLOCK * deltaBytes,
-        scratch: packedOf(step),
       };
       if (tied) wasm.sumRows(bias.gradient, delta, step.rows, outputs, first, last);
       else {
+        const scratch = columnSums + step.rank * sumBytes;
         const sums = bias.gradient + 4 * first;
-        wasm.clear(sums, 4 * (last - first));
-        addGradients({ ...work, deltas: delta, inputs: inputOf(step, layerIndex), fresh: true, sums });
+        gradients.write({ ...work, deltas: delta, inputs: inputColumns, scratch, sums });
       }
       const mirror = mirrorOf(model, layerIndex);
       if (mirror !== undefined) {
-        const back = layers[mirror].delta;
-        addGradients({ ...work, deltas: inputOf(step, mirror), inputs: back, fresh: false, sums: 0 });
+        const scratch = packedRows + step.rank * packedBytes;
+        const [deltas, inputsOfMirror] = [inputOf(step, mirror), layers[mirror].delta];
+        gradients.add({ ...work, deltas, inputs: inputsOfMirror, scratch, fresh: false });
       }
       completeUnits(updates, arena, layerIndex, first, last);
     },

@@ -302,7 +302,8 @@ export interface KernelExports {
   addRows(out: number, factors: number, rows: number, count: number, length: number): void;
   clear(pointer: number, bytes: number): void;
   laneDot(a: number, b: number, length: number): number;
-  unpackPanels(out: number, z: number, rows: number, units: number, relu: number): void;
+  unpackPanels(out: number, z: number, rows: number, units: number): void;
+  rectify(values: number, length: number): void;
   difference(out: number, a: number, b: number, length: number): void;
   maskByPositive(values: number, gate: number, length: number): void;
   combine(
@@ -317,6 +318,20 @@ export interface KernelExports {
     wide: 0 | 1,
     fresh: 0 | 1,
   ): void;
+  addColumnProducts(
+    sums: number,
+    weights: number,
+    weightStride: number,
+    units: number,
+    x: number,
+    panelBytes: number,
+    length: number,
+    depth: number,
+    wide: 0 | 1,
+    fresh: 0 | 1,
+  ): void;
+  packPanels(panels: number, panelBytes: number, from: number, length: number, count: number): void;
+  unpackColumns(out: number, sums: number, length: number, units: number): void;
   subtractRow(residual: number, x: number, dIn: number): number;
   collectRow(gradients: number, z: number, lane: number, latents: number, count: number): void;
   transposeColumns(

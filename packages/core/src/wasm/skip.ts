@@ -36,7 +36,7 @@ export function wasmSkip(plan: Plan, model: SparseModelSetup, wasm: KernelExport
   const [deltasOf, combineOf] = training ? [at("skipDeltas"), at("skipCombine")] : [0, 0];
   const deltaBytes = 4 * packedDeltaLength(plan.setup.training.batchRows);
   const combineBytes = training ? (4 * regionOf(plan, "skipCombine").length) / plan.workers : 0;
-  const addGradients = unitGradients(wasm, plan.setup.training.batchRows, wide);
+  const gradients = unitGradients(wasm, plan.setup.training.batchRows, wide);
   return {
     unskipped,
     subtract(step, first, last, x, y) {
@@ -46,12 +46,12 @@ export function wasmSkip(plan: Plan, model: SparseModelSetup, wasm: KernelExport
       const out = unskipped + first * dOut * 4;
       wasm.packRows(packed, x + first * dIn * 4, 0, 0, rows, dIn);
       wasm.product(z, packed, Math.ceil(rows / PANEL), zeros, W_skip.value, dOut, dIn, 0, 1, wide);
-      wasm.unpackPanels(out, z, rows, dOut, 0);
+      wasm.unpackPanels(out, z, rows, dOut);
       wasm.difference(out, y + first * dOut * 4, out, rows * dOut);
     },
     gather(step, first, last, x, errors) {
       errors.forEach((deltas, set) =>
-        addGradients({
+        gradients.add({
           gradient: W_skip.gradient + first * dIn * 4,
           deltas,
           width: dOut,
@@ -63,7 +63,6 @@ export function wasmSkip(plan: Plan, model: SparseModelSetup, wasm: KernelExport
           columns: deltasOf + step.rank * UNIT_BLOCK * deltaBytes,
           scratch: combineOf + step.rank * combineBytes,
           fresh: set === 0,
-          sums: 0,
         }),
       );
     },
