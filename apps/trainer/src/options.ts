@@ -49,5 +49,24 @@ export function checkTrainRequest(request: unknown): TrainOptions {
   const parsed = trainSchema.safeParse(given);
   if (!parsed.success) throw new RequestError(describeIssue(parsed.error, given));
   checkCombinations(parsed.data, given, request as TrainRequest);
-  return parsed.data;
+  return settleOptions(parsed.data, given);
+}
+
+/**
+ * Options with those set that follow from others. A transcoder's b_dec is of its target, so it is not taken off the
+ * input, and begins at the target's mean, as sparsify's does; LayerNorm takes off each row's own mean, not the corpus's.
+ *
+ * @param given options as they were given, a preset's among them
+ */
+function settleOptions(
+  options: Readonly<TrainOptions>,
+  given: Readonly<Record<string, unknown>>,
+): TrainOptions {
+  const transcoder = options.target !== undefined;
+  return {
+    ...options,
+    ...(transcoder && { applyBDecToInput: false }),
+    ...(transcoder && given["initBias"] === undefined && { initBias: "mean" }),
+    ...(options.normalize === "layer-norm" && { center: false }),
+  };
 }

@@ -45,6 +45,20 @@ const RECIPES: Record<string, TrainRequest> = {
   jumprelu: { arch: "jumprelu", l0: 0.05, bandwidth: 0.5, initThreshold: 0.5 },
 };
 
+describe("options of a transcoder", () => {
+  it("follow from its target where they are not given", () => {
+    const request: TrainRequest = { ...COMMON, k: 4 };
+    expect(checkTrainRequest(request)).toMatchObject({
+      applyBDecToInput: false,
+      initBias: "mean",
+      center: true,
+    });
+    expect(checkTrainRequest({ ...request, initBias: "zero" }).initBias).toBe("zero");
+    const { column: _, target: __, ...autoencoder } = request;
+    expect(checkTrainRequest(autoencoder)).toMatchObject({ applyBDecToInput: true, initBias: "median" });
+  });
+});
+
 describe.each(Object.entries(RECIPES))("a transcoder, %s,", (name, recipe) => {
   const run = async (out: string, more: TrainRequest = {}) => {
     const request = checkTrainRequest({ ...COMMON, ...recipe, ...more });

@@ -56,14 +56,15 @@ const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOption
 };
 
 /**
- * Checks options against each other, and sets what follows from others.
+ * Checks options against each other; what follows from others is not set yet.
  *
+ * @param options with defaults filled in
  * @param given options as they were given, a preset's among them
  * @param request the same without the preset's
  * @throws RequestError naming the first option at fault and what would be right
  */
 export function checkCombinations(
-  options: TrainOptions,
+  options: Readonly<TrainOptions>,
   given: Readonly<Record<string, unknown>>,
   request: TrainRequest,
 ): void {
@@ -147,7 +148,7 @@ export function checkCombinations(
 }
 
 /** LayerNorm is by each row's own statistics: nothing of the corpus's goes with it, and no other scale converts to it. */
-function checkLayerNorm(options: TrainOptions, given: Readonly<Record<string, unknown>>): void {
+function checkLayerNorm(options: Readonly<TrainOptions>, given: Readonly<Record<string, unknown>>): void {
   if (options.normalize !== "layer-norm") return;
   if (given["center"] === true)
     throw new RequestError(
@@ -163,11 +164,10 @@ function checkLayerNorm(options: TrainOptions, given: Readonly<Record<string, un
     throw new RequestError(
       `what is meant for rows scaled by ${options.units} (by --units or --preset: λ, thresholds, --clip-norm) cannot be converted for --normalize layer-norm, whose rows have no scale in common`,
     );
-  options.center = false;
 }
 
-/** What a transcoder needs, and cannot have; its b_dec begins at its target's mean, as sparsify's does. */
-function checkTarget(options: TrainOptions, given: Readonly<Record<string, unknown>>): void {
+/** What a transcoder needs, and cannot have. */
+function checkTarget(options: Readonly<TrainOptions>, given: Readonly<Record<string, unknown>>): void {
   if (options.skip === true && options.target === undefined)
     throw new RequestError("--skip needs --target: it is a map from one column to another");
   if (options.target === undefined) return;
@@ -183,8 +183,6 @@ function checkTarget(options: TrainOptions, given: Readonly<Record<string, unkno
     throw new RequestError(`--init-encoder of a --target must be random, got ${options.initEncoder}`);
   if (given["applyBDecToInput"] === true)
     throw new RequestError("--apply-b-dec-to-input does not go with --target: b_dec is of the target");
-  options.applyBDecToInput = false;
-  if (given["initBias"] === undefined) options.initBias = "mean";
 }
 
 /** What first parameters otherwise follow from. */
@@ -207,7 +205,7 @@ const RESAMPLING = [
 ] as const;
 
 /** The procedure is for plain L1 with unit decoder rows; elsewhere there is something else against dead latents. */
-function checkResampling(options: TrainOptions): void {
+function checkResampling(options: Readonly<TrainOptions>): void {
   const given = RESAMPLING.find((key) => options[key] !== undefined);
   if (given === undefined) return;
   const { arch, decoder } = options;
@@ -234,7 +232,7 @@ function checkResampling(options: TrainOptions): void {
 }
 
 /** What belongs to a warm-up or a decay needs one. */
-function checkSchedule(options: TrainOptions): void {
+function checkSchedule(options: Readonly<TrainOptions>): void {
   const { lr, lrWarmup, lrSchedule, lrEnd } = options;
   for (const key of ["lrWarmupStart", "lrWarmupShape"] as const) {
     if (options[key] !== undefined && lrWarmup === 0)
@@ -249,7 +247,7 @@ function checkSchedule(options: TrainOptions): void {
 }
 
 /** What belongs to one optimiser is not for another. */
-function checkOptimizer(options: TrainOptions, given: Readonly<Record<string, unknown>>): void {
+function checkOptimizer(options: Readonly<TrainOptions>, given: Readonly<Record<string, unknown>>): void {
   const { optimizer, lrSchedule, ema } = options;
   for (const key of ["beta1", "beta2", "epsilon"] as const) {
     // Muon updates vectors by Adam.
