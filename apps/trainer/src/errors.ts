@@ -1,6 +1,7 @@
 /** The command's errors and the exit statuses they lead to. */
 import { OptionError } from "@sparseloom/core";
 import { isCorpusError } from "@sparseloom/data";
+import { flagOf } from "./options/describe-issue.ts";
 
 /** Exit statuses of the `sparseloom` process. */
 export const EXIT = { done: 0, failed: 1, wrongRequest: 2, interrupted: 130, terminated: 143 } as const;
@@ -42,11 +43,11 @@ function isSystemError(error: unknown): boolean {
 
 /** The flag or command that helps, where the packages below, which know neither, only say what is wrong. */
 export function hintOf(error: unknown): string {
-  if (isCorpusError(error, "ambiguous-column")) return " (--column)";
-  if (isCorpusError(error, "exists")) return " (--overwrite)";
-  return isCorpusError(error, "not-arrow") && error.message.endsWith("convert it first")
-    ? " (sparseloom corpus pack)"
-    : "";
+  if (isCorpusError(error) && error.option !== undefined) return ` (${flagOf(error.option)})`;
+  if (isCorpusError(error, "not-arrow") && error.message.endsWith("convert it first"))
+    return " (sparseloom corpus pack)";
+  // Thrown by a worker, of whose errors only the message arrives.
+  return error instanceof Error && error.message.endsWith("use a smaller mini-batch") ? " (--batch)" : "";
 }
 
 /** Codes of a system that has no more room, or whose disk fails. */

@@ -419,12 +419,16 @@ describe("corpus", () => {
     await using part = await openCorpus([at("split/held-out.arrow")]);
     const held = await countRowsOf(packed, 0.1);
     expect(part.rows).toBe(held);
-    for (const args of [
-      ["corpus", "pack", packed, "synth:toy-1@9"],
-      ["corpus", "split", packed, "--out", at("split")],
-      ["corpus", "pack", at("none.arrow"), at("nothing-*.npy")],
-    ]) {
-      expect(await runCli(args)).toMatchObject({ status: 2, stderr: expect.stringMatching(/^error: .*\n$/) });
+    for (const [args, line] of [
+      [["corpus", "pack", packed, "synth:toy-1@9"], /^error: .* \(--overwrite\)\n$/],
+      [["corpus", "split", packed, "--out", at("split")], /^error: .* \(--overwrite\)\n$/],
+      [
+        ["corpus", "split", "synth:toy-1@9", "--held-out", "0.01", "--out", at("no-part")],
+        /^error: no row would be in the part "held-out"; take another share \(--held-out\)\n$/,
+      ],
+      [["corpus", "pack", at("none.arrow"), at("nothing-*.npy")], /^error: .*\n$/],
+    ] as const) {
+      expect(await runCli(args)).toMatchObject({ status: 2, stderr: expect.stringMatching(line) });
     }
   });
 

@@ -79,7 +79,7 @@ export function lowerFloor(arena: SparseArena): void {
 
 function tooManyTies({ plan }: SparseArena): Error {
   return new Error(
-    `BatchTopK cannot order this mini-batch: more than ${plan.recordCapacity} of its pre-activations are equal; use a smaller --batch`,
+    `BatchTopK cannot order this mini-batch: more than ${plan.recordCapacity} of its pre-activations are equal; use a smaller mini-batch`,
   );
 }
 

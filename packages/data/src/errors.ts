@@ -48,7 +48,7 @@ export type CorpusErrorKind =
   /** An option has a value that makes no sense. */
   | "invalid-option";
 
-/** Where it was wrong; every field that is known is given. */
+/** Where it was wrong, and by which option it goes right; every field that is known is given. */
 export interface CorpusErrorPlace {
   /** Path of the file. */
   readonly path?: string | undefined;
@@ -60,6 +60,8 @@ export interface CorpusErrorPlace {
   readonly position?: number | undefined;
   /** Name of the column. */
   readonly column?: string | undefined;
+  /** The option, in camelCase, that says what would be right, e.g. `heldOut`; the message does not name it. */
+  readonly option?: string | undefined;
   /** The error that led to this one. */
   readonly cause?: unknown;
 }
@@ -74,6 +76,7 @@ export class CorpusError extends Error {
   readonly row: number | undefined;
   readonly position: number | undefined;
   readonly column: string | undefined;
+  readonly option: string | undefined;
 
   /** @param what the sentence after the place: what is wrong, and what would be right. */
   constructor(kind: CorpusErrorKind, what: string, place: CorpusErrorPlace = {}) {
@@ -88,6 +91,7 @@ export class CorpusError extends Error {
     this.row = place.row;
     this.position = place.position;
     this.column = place.column;
+    this.option = place.option;
   }
 }
 

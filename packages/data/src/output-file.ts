@@ -95,7 +95,10 @@ export async function requireAbsent(path: string): Promise<void> {
     if (isMissing(cause)) return;
     throw new CorpusError("unwritable", `cannot be written (${errorCode(cause)})`, { path, cause });
   }
-  throw new CorpusError("exists", "the file exists; choose another name, or ask to overwrite it", { path });
+  throw new CorpusError("exists", "the file exists; choose another name, or ask to overwrite it", {
+    path,
+    option: "overwrite",
+  });
 }
 
 /** Creates an empty partial file. @throws CorpusError not-found (its folder), unwritable */

@@ -16,7 +16,7 @@ import {
   type Plan,
 } from "@sparseloom/core";
 import { Piscina } from "piscina";
-import { RunError } from "../errors.ts";
+import { hintOf, RunError } from "../errors.ts";
 import {
   JOB_RING,
   type JoinTask,
@@ -220,7 +220,7 @@ export class Team implements AsyncDisposable, ModelAtWork {
       if (!this.#leaving) throw new Error("it left before the run was over");
     } catch (error) {
       if (this.#leaving) return;
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = error instanceof Error ? error.message + hintOf(error) : String(error);
       this.#fail(
         new RunError(`worker ${task.rank} of ${task.workers} was lost: ${reason}`, { cause: error }),
       );

@@ -110,7 +110,10 @@ export function chooseVectorColumn(schema: Schema, name: string | undefined, pat
   if (only !== undefined && candidates.length === 1) return only;
   if (only !== undefined) {
     const names = candidates.map((field) => `"${field.name}"`).join(", ");
-    throw new CorpusError("ambiguous-column", `several columns hold vectors (${names}); name one`, { path });
+    throw new CorpusError("ambiguous-column", `several columns hold vectors (${names}); name one`, {
+      path,
+      option: "column",
+    });
   }
   const near = fields.find(
     (field) => listLevel(field.type) !== undefined && innermost(field) === "integers16",

@@ -1,6 +1,6 @@
 /**
- * The language of `--where`: comparisons of label columns, joined by and, or, not. This file turns text into a tree;
- * it knows no columns and runs nothing. Mistakes name the character. Depends on errors only.
+ * The language of conditions on rows: comparisons of label columns, joined by and, or, not. This file turns text into
+ * a tree; it knows no columns and runs nothing. Mistakes name the character. Depends on errors only.
  *
  *   expression = conjunction { "or" conjunction }
  *   conjunction = negation { "and" negation }

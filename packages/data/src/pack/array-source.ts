@@ -133,6 +133,7 @@ function chooseVectors(
   if (others.length > 0) {
     throw new CorpusError("ambiguous-column", `several arrays hold vectors; name one; ${there}`, {
       path: file.path,
+      option: "column",
     });
   }
   return only;

@@ -147,11 +147,15 @@ function requireFinite(
   const value = given[bad]!;
   const dIn = rowWidth(columns.map((column) => column.dIn));
   const { column, index } = columnAt(columns, bad % dIn);
-  const what = Number.isFinite(value)
-    ? `${value} is too large for float16; take float32 (--type)`
+  const tooLarge = Number.isFinite(value);
+  const what = tooLarge
+    ? `${value} is too large for float16; take float32`
     : `number ${index} of ${column.dIn} is ${value}; remove the row, or find out what produced it`;
-  const place = source.place(firstRow + Math.floor(bad / dIn));
-  throw new CorpusError("non-finite", what, columns.length > 1 ? { ...place, column: column.name } : place);
+  throw new CorpusError("non-finite", what, {
+    ...source.place(firstRow + Math.floor(bad / dIn)),
+    ...(columns.length > 1 && { column: column.name }),
+    ...(tooLarge && { option: "type" }),
+  });
 }
 
 /** The numbers as float16 stores them. */

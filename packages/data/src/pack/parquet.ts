@@ -170,7 +170,10 @@ function chooseVectors(
     throw new CorpusError("no-vector-column", `${which} holds lists of floats; ${there}`, { path });
   }
   if (others.length === 0) return only;
-  throw new CorpusError("ambiguous-column", `several columns hold vectors; name one; ${there}`, { path });
+  throw new CorpusError("ambiguous-column", `several columns hold vectors; name one; ${there}`, {
+    path,
+    option: "column",
+  });
 }
 
 /** Of long sequences, 2,048 may be too many to hold. */
@@ -304,8 +307,8 @@ class PartBuilder {
       }
       const value = listed ? items?.[place.position] : whole;
       if (value === null || value === undefined) {
-        const what = "a label is null, which is not written; leave the column out (--labels)";
-        throw new CorpusError("nulls", what, this.#placeOf(place, name));
+        const what = "a label is null, which is not written; leave the column out";
+        throw new CorpusError("nulls", what, { ...this.#placeOf(place, name), option: "labels" });
       }
       this.#labels[name]?.push(value as WrittenLabel);
     }

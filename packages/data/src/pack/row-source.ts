@@ -64,10 +64,11 @@ export function corpusSource(corpus: Corpus, names: readonly string[] | undefine
           .slice(skip)
           .map((label, i) => {
             if (label !== null) return label;
-            const what = "a label is null, which is not written; leave the column out (--labels)";
+            const what = "a label is null, which is not written; leave the column out";
             throw new CorpusError("nulls", what, {
               ...corpus.locate(block.firstRow + skip + i),
               column: name,
+              option: "labels",
             });
           });
       }

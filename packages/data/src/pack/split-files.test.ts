@@ -64,7 +64,10 @@ describe("splitting a corpus into files", () => {
     await using corpus = await openCorpus(["synth:toy-1@50"]);
     await mkdir(at("empty"));
     const nothing = splitCorpus(corpus, at("empty"), { seed: 0, heldOut: { fraction: 0 } });
-    await expect(nothing).rejects.toThrow(/no row would be in the part "held-out"/);
+    await expect(nothing).rejects.toMatchObject({
+      message: 'no row would be in the part "held-out"; take another share',
+      option: "heldOut",
+    });
     expect(await readdir(at("empty"))).toEqual([]);
     const options = { seed: 0, heldOut: { fraction: 0.5 } };
     await splitCorpus(corpus, at("empty"), options);

@@ -54,7 +54,9 @@ export async function splitCorpus(
   const selection = { seed: options.seed, heldOut: options.heldOut };
   for (const split of ["train", "held-out"] as const) {
     if (await hasRows(corpus, { ...selection, split })) continue;
-    throw new CorpusError("empty", `no row would be in the part "${split}"; take another share (--held-out)`);
+    throw new CorpusError("empty", `no row would be in the part "${split}"; take another share`, {
+      option: "heldOut",
+    });
   }
   // The small part first: what is wrong with the place shows sooner.
   const heldOut = await write("held-out");
