@@ -2,7 +2,13 @@
  * What features respond to: the rows that activate each latent most, with their labels, and how alike these rows
  * are. A latent whose top rows point the same way is one that a person can read.
  */
-import { DeepAutoencoder, type RowTransform, type SparseAutoencoder, transformRows } from "@sparseloom/core";
+import {
+  DeepAutoencoder,
+  normaliseDirections,
+  type RowTransform,
+  type SparseAutoencoder,
+  transformRows,
+} from "@sparseloom/core";
 import { type Block, type Corpus, estimateStatistics, readStatistics, RowStream } from "@sparseloom/data";
 import { RequestError } from "./errors.ts";
 import { evaluate } from "./evaluate.ts";
@@ -204,9 +210,9 @@ function distinct<T extends { latent: number }>(ranked: readonly T[], tops: TopR
 /** Mean pairwise cosine of vectors about `mean`. */
 function coherenceOf(vectors: readonly Float32Array[], mean: readonly number[]): number {
   const units = vectors.map((vector) => {
-    const centred = Array.from(vector, (value, j) => value - mean[j]);
-    const norm = Math.sqrt(centred.reduce((sum, value) => sum + value * value, 0)) || 1;
-    return centred.map((value) => value / norm);
+    const unit = Float64Array.from(vector, (value, j) => value - mean[j]);
+    normaliseDirections(unit, unit.length);
+    return unit;
   });
   // ‖Σ u‖² = count + 2·Σ of all pairs' cosines.
   let square = 0;

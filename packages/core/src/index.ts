@@ -164,6 +164,7 @@ export {
   meanMaximumCosine,
   type Metrics,
   metricsOf,
+  normaliseDirections,
   type PairwiseCosines,
   pairwiseCosines,
   type ReconstructionMetrics,

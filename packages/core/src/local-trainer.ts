@@ -16,6 +16,7 @@ import { IDENTITY_TRANSFORM, type RowTransform, transformRows } from "./normalis
 import { type Encoder, planRun } from "./plan.ts";
 import type { Precision } from "./precision.ts";
 import { automaticRate } from "./automatic-rate.ts";
+import { meanOfRows } from "./rows.ts";
 import type { Schedule } from "./schedule.ts";
 import {
   type AdamSetup,
@@ -280,20 +281,13 @@ function fromData(
   const inputs = transformRows(initialRows, dIn, transform);
   const rebuilt = initialTargets ?? inputs;
   const width = model.kind === "sparse" ? outputDimension(model) : dIn;
-  const bias = { median: geometricMedian, mean: meanOf, zero: undefined }[which];
+  const bias = { median: geometricMedian, mean: meanOfRows, zero: undefined }[which];
   return {
     ...drawn,
     ...(bias === undefined ? {} : { decoderBias: Float32Array.from(bias(rebuilt, width)) }),
     ...(from === "random" ? {} : { decoderRows: rebuilt }),
-    ...(initialTargets === undefined ? {} : { inputMean: meanOf(inputs, dIn) }),
+    ...(initialTargets === undefined ? {} : { inputMean: meanOfRows(inputs, dIn) }),
   };
-}
-
-/** Mean of rows [any number, width]. */
-function meanOf(rows: Float32Array, width: number): Float64Array {
-  const mean = new Float64Array(width);
-  for (let i = 0; i < rows.length; i++) mean[i % width] += (rows[i] * width) / rows.length;
-  return mean;
 }
 
 function localSetup(options: LocalTrainerOptions): Setup {

@@ -69,6 +69,7 @@ it("the names that @sparseloom/core exports", () => {
       "metricsOf",
       "multiplyAddLimit",
       "muonCost",
+      "normaliseDirections",
       "openArena",
       "outputDimension",
       "pairwiseCosines",

@@ -184,7 +184,10 @@ function stabilityOf(name: string, latents: number, pairs: readonly ModelPair[])
   };
 }
 
-/** Cosine of row `i` of `a` with row `j` of `b`; 0 where one is all zeros. */
+/**
+ * Cosine of row `i` of `a` with row `j` of `b`; 0 where one is all zeros. Of a matched pair alone, and in float64: core's
+ * `cosineMatrix` has all pairs, in float32.
+ */
 function cosine(a: Float32Array, i: number, b: Float32Array, j: number, dIn: number): number {
   let [product, squaresA, squaresB] = [0, 0, 0];
   for (let at = 0; at < dIn; at++) {

@@ -3,7 +3,7 @@
  * model on a worker team: its weights are one set of directions, its rows the other, its biases the floor. What it
  * finds are a model's sparse records, so that memory goes with the pairs found, not with n·m.
  */
-import { evaluationTraining, planRun, refreshDerived } from "@sparseloom/core";
+import { evaluationTraining, normaliseDirections, planRun, refreshDerived } from "@sparseloom/core";
 import { evaluate } from "../evaluate.ts";
 import { Team } from "../team/team.ts";
 
@@ -48,7 +48,8 @@ export class NearDirections implements AsyncDisposable {
     this.#floor = floor;
     const { arena } = this.#team;
     if (arena.kind !== "sparse") throw new Error("internal: not a sparse model");
-    arena.W_enc.value.set(unitRows(directions, dIn));
+    arena.W_enc.value.set(directions);
+    normaliseDirections(arena.W_enc.value, dIn);
     arena.b_enc.value.fill(-floor);
     refreshDerived(arena);
   }
@@ -56,7 +57,8 @@ export class NearDirections implements AsyncDisposable {
   /** Pairs of these directions (a) with `others` [others, dIn] (b), ordered by b, then a. */
   async above(others: Float32Array): Promise<NearPairs> {
     const dIn = this.#dIn;
-    const rows = unitRows(others, dIn);
+    const rows = Float32Array.from(others);
+    normaliseDirections(rows, dIn);
     const pairs = new GrowingPairs();
     let at = 0;
     const source = {
@@ -84,19 +86,6 @@ export class NearDirections implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#team[Symbol.asyncDispose]();
   }
-}
-
-/** A copy with rows of norm 1; rows of zeros stay. */
-function unitRows(vectors: Float32Array, dIn: number): Float32Array {
-  const unit = Float32Array.from(vectors);
-  for (let from = 0; from < unit.length; from += dIn) {
-    let squares = 0;
-    for (let j = from; j < from + dIn; j++) squares += unit[j] ** 2;
-    if (squares === 0) continue;
-    const norm = Math.sqrt(squares);
-    for (let j = from; j < from + dIn; j++) unit[j] /= norm;
-  }
-  return unit;
 }
 
 class GrowingPairs implements NearPairs {

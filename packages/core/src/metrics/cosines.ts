@@ -4,6 +4,7 @@
  */
 import type { FloatArray } from "../precision.ts";
 import { OptionError } from "../errors.ts";
+import { dot } from "../rows.ts";
 
 /** Cosines of every row of one set of vectors with every row of another, row-major [rows, columns]. */
 export interface CosineMatrix {
@@ -20,8 +21,8 @@ export interface CosineMatrix {
 export function cosineMatrix(a: FloatArray, b: FloatArray, dIn: number): CosineMatrix {
   const rows = rowCount(a, dIn);
   const columns = rowCount(b, dIn);
-  const left = unitRows(a, rows, dIn);
-  const right = unitRows(b, columns, dIn);
+  const left = unitRows(a, dIn);
+  const right = unitRows(b, dIn);
   const values = new Float32Array(rows * columns);
   const full = columns - (columns % 4);
   for (let row = 0; row < rows; row += TILE) {
@@ -49,20 +50,19 @@ function rowCount(vectors: FloatArray, dIn: number): number {
 }
 
 /** A copy with rows of norm 1; rows of zeros stay. In float64, which spares a conversion per multiplication. */
-function unitRows(vectors: FloatArray, rows: number, dIn: number): Float64Array {
+function unitRows(vectors: FloatArray, dIn: number): Float64Array {
   const unit = Float64Array.from(vectors);
-  for (let row = 0; row < rows; row++) {
-    const norm = Math.sqrt(dot(vectors, row * dIn, vectors, row * dIn, dIn));
-    if (norm === 0) continue;
-    for (let j = row * dIn; j < (row + 1) * dIn; j++) unit[j] = vectors[j] / norm;
-  }
+  normaliseDirections(unit, dIn);
   return unit;
 }
 
-function dot(a: FloatArray, aAt: number, b: FloatArray, bAt: number, length: number): number {
-  let sum = 0;
-  for (let j = 0; j < length; j++) sum += a[aAt + j] * b[bAt + j];
-  return sum;
+/** Scales directions [any number, dIn], in place, to norm 1; rows of zeros stay. Norms are float64. */
+export function normaliseDirections(directions: FloatArray, dIn: number): void {
+  for (let from = 0; from < directions.length; from += dIn) {
+    const norm = Math.sqrt(dot(directions, from, directions, from, dIn));
+    if (norm === 0) continue;
+    for (let j = from; j < from + dIn; j++) directions[j] /= norm;
+  }
 }
 
 /** Rows r and r + 1 with columns c … c + 3: eight sums, so that additions do not wait for each other. */

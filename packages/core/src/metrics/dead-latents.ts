@@ -3,6 +3,7 @@
  * some row. The first that applies, in the order of {@link DeadCause}.
  */
 import type { FloatArray } from "../precision.ts";
+import { dot, meanOfRows } from "../rows.ts";
 import { cosineMatrix, DUPLICATE_COSINE } from "./cosines.ts";
 
 /** Causes, in the order in which they are looked for. */
@@ -79,7 +80,7 @@ export function diagnoseDead(evidence: DeadLatentEvidence): DeadLatent[] {
   const { dIn, dOut = dIn, dead, encoder, b_enc, W_dec, rows, thresholds, training } = evidence;
   const isDead = new Set(dead);
   const alive = Array.from(b_enc.keys()).filter((latent) => !isDead.has(latent));
-  const mean = meanOf(rows, dIn);
+  const mean = meanOfRows(rows, dIn);
   const liveBias = median(alive.map((latent) => b_enc[latent]));
   const pick = (matrix: FloatArray, latents: readonly number[]): Float32Array => {
     const picked = new Float32Array(latents.length * dOut);
@@ -93,7 +94,7 @@ export function diagnoseDead(evidence: DeadLatentEvidence): DeadLatent[] {
     const weights = encoder.subarray(latent * dIn, (latent + 1) * dIn);
     const bias = b_enc[latent];
     const { bestZ, threshold, spread } = closest(weights, bias, rows, thresholds);
-    const meanPart = dot(weights, 0, mean, dIn);
+    const meanPart = dot(weights, 0, mean, 0, dIn);
     let nearest = -1;
     let nearestCosine = -1;
     alive.forEach((other, place) => {
@@ -135,7 +136,7 @@ function closest(
   let squares = 0;
   const count = thresholds.length;
   for (let row = 0; row < count; row++) {
-    const product = dot(rows, row * weights.length, weights, weights.length);
+    const product = dot(rows, row * weights.length, weights, 0, weights.length);
     sum += product;
     squares += product * product;
     const z = bias + product;
@@ -178,18 +179,6 @@ export function lossSpikes(
     const usual = median(before.map((line) => line.loss));
     return loss > SPIKE_FACTOR * usual ? [{ step, from: last.examples, to: examples }] : [];
   });
-}
-
-function meanOf(rows: FloatArray, dIn: number): Float64Array {
-  const mean = new Float64Array(dIn);
-  for (let i = 0; i < rows.length; i++) mean[i % dIn] += (rows[i] * dIn) / rows.length;
-  return mean;
-}
-
-function dot(a: FloatArray, at: number, b: FloatArray, length: number): number {
-  let sum = 0;
-  for (let j = 0; j < length; j++) sum += a[at + j] * b[j];
-  return sum;
 }
 
 /** NaN of none. */

@@ -5,6 +5,7 @@ export {
   DUPLICATE_COSINE,
   meanMaximum,
   meanMaximumCosine,
+  normaliseDirections,
   type PairwiseCosines,
   pairwiseCosines,
 } from "./cosines.ts";
