@@ -35,8 +35,10 @@ function parserOf(kind: Kind, key: string): (text: string) => unknown {
   const number = (text: string): unknown =>
     text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
   const isList = (LIST_OPTIONS as readonly string[]).includes(key);
-  if (kind === "number" && isList)
-    return (text) => (text.includes(",") ? text.split(",").map(number) : number(text));
+  if (isList) {
+    const value = kind === "number" ? number : (text: string) => text.trim();
+    return (text) => (text.includes(",") ? text.split(",").map(value) : value(text));
+  }
   if (kind === "number") return number;
   // Widths are often written 768-64-768; elsewhere that would look like a range.
   const separator = key === "widths" ? /[,-]/ : ",";
@@ -75,7 +77,7 @@ export function addTrainFlags(command: Command): void {
   for (const key of LIST_OPTIONS) {
     const option = command.options.find((one) => one.long === flagOf(key));
     if (option !== undefined) {
-      option.flags = `${flagOf(key)} <n,…>`;
+      option.flags = `${flagOf(key)} <${key === "arch" ? "name" : "n"},…>`;
       option.description += "; several: a model for each, in one pass";
     }
   }

@@ -66,6 +66,15 @@ const GRIDS = {
     bandwidth: 0.5,
   },
   "topk by learning rate": { ...COMMON, k: 4, lr: [1e-3, 5e-3], ema: 0.9, seed: 3 },
+  "architectures, each with its own options, by latents": {
+    ...COMMON,
+    arch: ["batch-topk", "relu", "matryoshka"],
+    latents: [40, 90],
+    k: 4,
+    auxK: 8,
+    l1: [0.5, 1],
+    seed: 6,
+  },
   "relu by λ": { ...COMMON, arch: "relu", l1: [0.1, 0.5, 2], seed: 2 },
 } as const;
 
@@ -293,6 +302,26 @@ describe("a grid", () => {
     // As alone: what nobody asked for is not in the configuration.
     expect(one?.options).toEqual(checkTrainRequest({ l1: 0.5, arch: "relu", seed: 4 }));
     expect(two?.name).toBe("l1-1");
+    const mixed = expandGrid({
+      arch: ["topk", "jumprelu"],
+      latents: 9,
+      k: [2, 1],
+      l0: [3, 4],
+      seeds: [0, 1],
+    });
+    expect(mixed.map(({ name }) => name)).toEqual([
+      "arch-topk_k-2_seed-0",
+      "arch-topk_k-2_seed-1",
+      "arch-topk_k-1_seed-0",
+      "arch-topk_k-1_seed-1",
+      "arch-jumprelu_l0-3_seed-0",
+      "arch-jumprelu_l0-3_seed-1",
+      "arch-jumprelu_l0-4_seed-0",
+      "arch-jumprelu_l0-4_seed-1",
+    ]);
+    expect(mixed[6]?.options).toEqual(
+      checkTrainRequest({ arch: "jumprelu", latents: 9, l0: 4, seed: 0, dataSeed: 0 }),
+    );
     const [, mine] = expandGrid({ seeds: [1, 2], dataSeed: 7 });
     expect(mine?.options).toMatchObject({ seed: 2, dataSeed: 7 });
   });
@@ -302,10 +331,20 @@ describe("a grid", () => {
     [{ k: [8, 0] }, "--k must be at least 1, got 0"],
     [{ k: [] }, "--k must have at least one value, got none"],
     [{ l1: [1, 2] }, "--l1 is for --arch relu or gated, not for topk"],
+    [{ arch: ["topk", "relu"], targetL0: 4 }, "--target-l0 is for --arch jumprelu, not for topk"],
+    [{ arch: ["topk", 3] }, "--arch must be names with commas between them, got 3"],
+    [
+      { arch: ["topk", "autoencoder"] },
+      "--arch autoencoder is trained beside no other: it has no latents to compare",
+    ],
+    [
+      { latents: [16, 32], expansion: 2 },
+      "--latents and --expansion contradict each other: give one of them",
+    ],
     [{ seeds: [1, 2], seed: 1 }, "--seed and --seeds contradict each other: give one of them"],
     [
       { k: [1, 2, 3, 4, 5, 6, 7, 8, 9], seeds: [0, 1, 2, 3, 4, 5, 6, 7] },
-      "at most 64 models can be trained in one pass, got 9 × 8 = 72: give shorter lists",
+      "at most 64 models can be trained in one pass, got 72: give shorter lists",
     ],
   ])("is refused for %j", (request, message) => {
     expect(() => expandGrid(request)).toThrow(new RequestError(message));

@@ -32,6 +32,7 @@ Which architecture for what (more in docs/architectures.md):
   gated         which latents are active is decided apart from how much: no shrinkage
   relu          the penalty --l1 decides L0; the oldest recipe
   autoencoder   dense layers --widths; no features to inspect
+Several (--arch topk,jumprelu) share one pass over the data, each with the options that it has.
 Any but autoencoder: --columns a,b (a crosscoder over several columns), --target y (a transcoder).`;
 
 /** Adds arguments, options and the action to `command`. */
@@ -86,14 +87,15 @@ async function startRun(
   if (isGrid(request)) {
     const grid = expandGrid(request);
     const [{ options }] = grid;
-    const directory = options.out ?? defaultRunDirectory(options);
+    const architectures = new Set(grid.map((member) => member.options.arch));
+    const directory = options.out ?? defaultRunDirectory([...architectures].join("-"));
     return await watchedGroup(
       async (hooks) => await (await groups()).trainGroup(patterns, grid, directory, hooks),
     );
   }
   const options = checkTrainRequest(request);
   return await watched((hooks) =>
-    train(patterns, options, options.out ?? defaultRunDirectory(options), hooks),
+    train(patterns, options, options.out ?? defaultRunDirectory(options.arch), hooks),
   );
 }
 
@@ -115,9 +117,9 @@ function overridesOf(request: Record<string, unknown>): Partial<TrainOptions> {
 }
 
 /** Where a run goes without --out: by architecture and time, so that runs do not meet. */
-export function defaultRunDirectory(options: TrainOptions, parent = "runs"): string {
+function defaultRunDirectory(architectures: string): string {
   const time = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
-  const path = join(parent, `${options.arch}-${time}`);
+  const path = join("runs", `${architectures}-${time}`);
   // Two runs may begin in one second.
   for (let number = 1; ; number++) {
     const candidate = number === 1 ? path : `${path}-${number}`;

@@ -1,24 +1,31 @@
 /**
- * Lists of option values: `--k 8,16,32`, `--l1 0.5,1,2`, `--lr 1e-3,3e-3`, `--seeds 0,1,2`. Every combination of them is a model, and all
- * are trained in one pass over the data.
+ * Lists of option values: `--k 8,16,32`, `--latents 4096,16384`, `--arch topk,jumprelu`, `--seeds 0,1,2`. Every combination of them is a
+ * model, and all are trained in one pass over the data.
  */
 import { RequestError } from "../errors.ts";
 import { checkTrainRequest, type TrainOptions } from "../options.ts";
+import { isOptionOf } from "../options/combinations.ts";
 import { flagOf } from "../options/describe-issue.ts";
 import { MOST_MODELS } from "../team/protocol.ts";
 
 /** Options of a training run that take a list. What they decide is the model's alone, and changes nothing about the data. */
-export const LIST_OPTIONS = ["k", "l1", "l0", "targetL0", "lr"] as const;
+export const LIST_OPTIONS = ["arch", "latents", "expansion", "k", "l1", "l0", "targetL0", "lr"] as const;
+
+/** Those of them whose values are texts. */
+const TEXT_OPTIONS: readonly string[] = ["arch"];
 
 /** A list's option, and the option of a single run that its values are for. */
 const AXES = [...LIST_OPTIONS.map((key) => ({ list: key, key })), { list: "seeds", key: "seed" }] as const;
+
+/** Values of options, by option. */
+export type Settings = Readonly<Record<string, number | string>>;
 
 /** One combination. */
 export interface GridMember {
   /** Such as `k-8_seed-0`: its folder in the group's directory. */
   readonly name: string;
-  /** The values in which it differs from the others, by option. */
-  readonly settings: Readonly<Record<string, number>>;
+  /** The values in which it differs from the others. */
+  readonly settings: Settings;
   readonly options: TrainOptions;
 }
 
@@ -30,56 +37,80 @@ export function isGrid(request: Request): boolean {
 }
 
 /**
- * All combinations of a request's lists, in the order of the options, the seed last. Where seeds are listed, all models see the data as
- * a run of the first seed does, unless `--data-seed` says otherwise.
+ * All combinations of a request's lists, in the order of the options, the seed last. Where architectures are listed, each takes the options
+ * that it has. Where seeds are listed, all models see the data as a run of the first seed does, unless `--data-seed` says otherwise.
  *
  * @throws RequestError naming the first option at fault
  */
 export function expandGrid(request: Request): GridMember[] {
-  const { seeds, seed, ...rest } = request;
-  if (seeds !== undefined && seed !== undefined)
+  if (request["seeds"] !== undefined && request["seed"] !== undefined)
     throw new RequestError("--seed and --seeds contradict each other: give one of them");
-  const axes = AXES.filter(({ list }) => Array.isArray(request[list]) || list === "seeds").flatMap(
-    ({ list, key }) => (request[list] === undefined ? [] : [{ key, values: valuesOf(request, list) }]),
+  const grids = requestsOf(request).map((one) => ({ request: one, axes: axesOf(one) }));
+  const models = grids.reduce(
+    (sum, { axes }) => sum + axes.reduce((n, { values }) => n * values.length, 1),
+    0,
   );
-  const models = axes.reduce((product, { values }) => product * values.length, 1);
   if (models > MOST_MODELS) {
-    const lists = axes.map(({ values }) => values.length).join(" × ");
     throw new RequestError(
-      `at most ${MOST_MODELS} models can be trained in one pass, got ${lists} = ${models}: give shorter lists`,
+      `at most ${MOST_MODELS} models can be trained in one pass, got ${models}: give shorter lists`,
     );
   }
-  let combinations: Record<string, number>[] = [{}];
-  for (const { key, values } of axes)
-    combinations = combinations.flatMap((some) => values.map((value) => ({ ...some, [key]: value })));
-  const data = seeds === undefined ? { seed } : { dataSeed: valuesOf(request, "seeds")[0] };
-  const common = Object.fromEntries(
-    Object.entries({ ...data, ...rest }).filter(([, value]) => value !== undefined),
-  );
-  return combinations.map((settings) => ({
-    name: nameOf(settings),
-    settings,
-    options: checkTrainRequest({ ...common, ...settings }),
-  }));
+  return grids.flatMap(({ request: { seeds, seed, ...rest }, axes }) => {
+    let combinations: Settings[] = [{}];
+    for (const { key, values } of axes)
+      combinations = combinations.flatMap((some) => values.map((value) => ({ ...some, [key]: value })));
+    const data = seeds === undefined ? { seed } : { dataSeed: valuesOf(request, "seeds")[0] };
+    const common = Object.fromEntries(
+      Object.entries({ ...data, ...rest }).filter(([, value]) => value !== undefined),
+    );
+    return combinations.map((settings) => ({
+      name: nameOf(settings),
+      settings,
+      options: checkTrainRequest({ ...common, ...settings }),
+    }));
+  });
 }
 
-function nameOf(settings: Readonly<Record<string, number>>): string {
+/** The request for each architecture that is listed, without options that only others of them have; or the request itself. */
+function requestsOf(request: Request): Request[] {
+  if (!Array.isArray(request["arch"])) return [request];
+  const architectures = valuesOf(request, "arch").map(String);
+  if (architectures.length > 1 && architectures.includes("autoencoder"))
+    throw new RequestError("--arch autoencoder is trained beside no other: it has no latents to compare");
+  return architectures.map((architecture) => {
+    const others = architectures.filter((other) => other !== architecture);
+    const isForOthers = (key: string): boolean =>
+      !isOptionOf(architecture, key) && others.some((other) => isOptionOf(other, key));
+    const own = Object.entries(request).filter(([key]) => !isForOthers(key));
+    return { ...Object.fromEntries(own), arch: [architecture] };
+  });
+}
+
+/** What a request lists, with the values. */
+function axesOf(request: Request): { key: string; values: readonly (number | string)[] }[] {
+  return AXES.filter(({ list }) => Array.isArray(request[list]) || (list === "seeds" && list in request)).map(
+    ({ list, key }) => ({ key, values: valuesOf(request, list) }),
+  );
+}
+
+function nameOf(settings: Settings): string {
   return Object.entries(settings)
     .map(([key, value]) => `${key}-${value}`)
     .join("_");
 }
 
-function valuesOf(request: Request, list: string): number[] {
+function valuesOf(request: Request, list: string): (number | string)[] {
   const value = request[list];
   const values: unknown[] = Array.isArray(value) ? value : [value];
   if (values.length === 0) throw new RequestError(`${flagOf(list)} must have at least one value, got none`);
-  const numbers = values.filter((one) => typeof one === "number");
-  const wrong = values.find((one) => typeof one !== "number");
+  const [type, expected] = TEXT_OPTIONS.includes(list) ? ["string", "names"] : ["number", "numbers"];
+  const right = values.filter((one): one is number | string => typeof one === type);
+  const wrong = values.find((one) => typeof one !== type);
   if (wrong !== undefined)
     throw new RequestError(
-      `${flagOf(list)} must be numbers with commas between them, got ${JSON.stringify(wrong)}`,
+      `${flagOf(list)} must be ${expected} with commas between them, got ${JSON.stringify(wrong)}`,
     );
-  const twice = numbers.find((one, i) => numbers.indexOf(one) !== i);
+  const twice = right.find((one, i) => right.indexOf(one) !== i);
   if (twice !== undefined) throw new RequestError(`${flagOf(list)} names ${twice} twice`);
-  return numbers;
+  return right;
 }

@@ -11,7 +11,9 @@ const GROUP_FILE = "group.json";
 
 const groupSchema = z.object({
   /** The runs' folders, and in what they differ. */
-  members: z.array(z.object({ name: z.string(), settings: z.record(z.string(), z.number()) })).min(1),
+  members: z
+    .array(z.object({ name: z.string(), settings: z.record(z.string(), z.union([z.number(), z.string()])) }))
+    .min(1),
   /** Runs that were given up, with the reason. */
   diverged: z.record(z.string(), z.string()),
 });

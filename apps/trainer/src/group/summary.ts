@@ -6,13 +6,14 @@ import { RunError } from "../errors.ts";
 import { readRunConfig } from "../run/config.ts";
 import { readModel } from "../run/model-folder.ts";
 import type { TrainResult } from "../run/result.ts";
+import type { Settings } from "./grid.ts";
 import type { Group } from "./group-folder.ts";
 
 /** A model of a group. */
 export interface GroupModel extends TrainResult {
   readonly name: string;
   /** The values in which it differs from the others. */
-  readonly settings: Readonly<Record<string, number>>;
+  readonly settings: Settings;
   /** Mean |cosine| between different decoder rows; null while the run is not complete, and of a deep autoencoder. */
   readonly meanAbsoluteCosine: number | null;
   /**
@@ -76,12 +77,12 @@ export function l0Of({ heldOut, l0 }: TrainResult): number {
 async function sparseModels(
   runs: readonly {
     name: string;
-    settings: Readonly<Record<string, number>>;
+    settings: Settings;
     result: TrainResult;
   }[],
 ): Promise<{ name: string; kind: string; load: () => Promise<SparseAutoencoder> }[]> {
   const [first] = runs;
-  // All models of a group are of one architecture.
+  // Deep autoencoders are in no group with others.
   if (first === undefined || (await readModel(first.result.runDirectory)).model instanceof DeepAutoencoder)
     return [];
   return runs.map(({ name, settings, result: { runDirectory } }) => ({

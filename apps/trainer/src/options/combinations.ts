@@ -55,6 +55,12 @@ const ONLY_FOR: Readonly<Partial<Record<keyof TrainOptions, readonly TrainOption
   outputActivation: ["autoencoder"],
 };
 
+/** Whether models of this architecture have the option. */
+export function isOptionOf(architecture: string, key: string): boolean {
+  const architectures: readonly string[] | undefined = ONLY_FOR[key as keyof TrainOptions];
+  return architectures === undefined || architectures.includes(architecture);
+}
+
 /**
  * Checks options against each other; what follows from others is not set yet.
  *
