@@ -36,6 +36,7 @@ export const RESUME_OPTIONS = [
   "encoder",
   "audit",
   "experimentalWideSimd",
+  "experimentalHugePages",
   "allowDifferentKernels",
 ] as const;
 

@@ -144,6 +144,7 @@ function reachedBy(trainee: Trainee, { options, kernels }: Session): TrainResult
     deadWindow: config.setup.training.deadWindow,
     workers: options.workers,
     wideSimd: options.experimentalWideSimd && kernels !== "reference",
+    hugePages: options.experimentalHugePages,
     encoder: model.arena.plan.encoder,
     ...(screening === undefined ? {} : { screening }),
     kernelVariants: trainee.kernelVariants,

@@ -49,6 +49,7 @@ function startTeam(plans: readonly Plan[], options: TrainOptions, kernels: Kerne
     stuckTimeoutMs: options.stuckTimeout * 1000,
     kernels,
     wideSimd: options.experimentalWideSimd,
+    hugePages: options.experimentalHugePages,
   });
 }
 

@@ -9,6 +9,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { readRunConfig } from "../src/run/config.ts";
 import { readResult } from "../src/run/directory.ts";
 import { writePairedColumns } from "./paired-columns.ts";
+import { hugePagesOf } from "../src/team/huge-pages.ts";
 import { runCli, stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const folder = temporaryFolder();
@@ -234,6 +235,19 @@ describe("train", () => {
     const undone = await run("--resume", out, "--no-experimental-wide-simd");
     expect(undone).toMatchObject({ steps: 10, wideSimd: false });
   });
+
+  const hugePages = hugePagesOf();
+  const asks = process.getBuiltinModule("node:ffi") !== undefined;
+  it.runIf(hugePages === "always" || (hugePages === "madvise" && asks))(
+    "takes large pages, to the same bytes",
+    async () => {
+      const args = ["train", corpus, ...small, "--examples", "640", "--json"];
+      const run = await runCli([...args, "--out", at("huge"), "--experimental-huge-pages"]);
+      expect(JSON.parse(run.stdout)).toMatchObject({ steps: 10, hugePages: true });
+      await runCli([...args, "--out", at("not-huge")]);
+      expect((await stateBytes(at("huge"), 10)).equals(await stateBytes(at("not-huge"), 10))).toBe(true);
+    },
+  );
 
   it("takes options from --config, overridden by flags", async () => {
     await writeFile(at("options.json"), JSON.stringify({ latents: 20, k: 2, batch: 100, examples: 300 }));

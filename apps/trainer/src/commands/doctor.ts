@@ -19,7 +19,8 @@ import { printResult } from "../json.ts";
 import type { TrainOptions } from "../options.ts";
 import { counted, formatCount } from "../progress.ts";
 import { describeOptimizer, updatesOf } from "../run/learning-rate.ts";
-import { Team } from "../team/team.ts";
+import { type HugePages, hugePagesOf } from "../team/huge-pages.ts";
+import { Team, type TeamOptions } from "../team/team.ts";
 import { parseCount, parseWorkers } from "./arguments.ts";
 
 interface DoctorFlags {
@@ -30,6 +31,7 @@ interface DoctorFlags {
   readonly workers: number;
   readonly optimizer: TrainOptions["optimizer"];
   readonly experimentalWideSimd?: boolean;
+  readonly experimentalHugePages?: boolean;
   readonly json?: boolean;
 }
 
@@ -40,6 +42,8 @@ interface DoctorReport {
   readonly node: string;
   readonly v8: string;
   readonly memoryGiB: { readonly total: number; readonly free: number };
+  /** When the system gives memory pages of 2 MiB; null: not known. */
+  readonly hugePages: HugePages | null;
   readonly kernelVariant: string;
   /** GFLOP/s of one core with 128-bit multiply-adds; null without WebAssembly SIMD. */
   readonly multiplyAddLimit: number | null;
@@ -55,6 +59,7 @@ interface DoctorReport {
     readonly batch: number;
     readonly workers: number;
     readonly wideSimd: boolean;
+    readonly hugePages: boolean;
     /** The optimiser, with what it costs where that is not little. */
     readonly optimizer: string;
     /** The encoder that `--encoder auto` takes for this model. */
@@ -92,6 +97,7 @@ export function defineDoctor(command: Command): void {
         .default("adam"),
     )
     .addOption(new Option("--experimental-wide-simd", "with 256-bit vectors by an experimental flag of V8"))
+    .addOption(new Option("--experimental-huge-pages", "with pages of 2 MiB by Node's experimental FFI"))
     .option("--json", "print one JSON object")
     .action(async (flags: DoctorFlags) => {
       const report = await examine(flags);
@@ -103,6 +109,7 @@ async function examine(flags: DoctorFlags): Promise<DoctorReport> {
   const { d, latents, batch, workers } = flags;
   const k = flags.k ?? Math.min(32, latents);
   const wideSimd = flags.experimentalWideSimd ?? false;
+  const hugePages = flags.experimentalHugePages ?? false;
   const cores = availableParallelism();
   const setup = setupOf(flags, k);
   const kernelVariant = bestKernelVariant();
@@ -111,13 +118,14 @@ async function examine(flags: DoctorFlags): Promise<DoctorReport> {
   // Before the flag of 256-bit vectors is set: the limits are those of 128 bits.
   const limit = multiplyAddLimit(kernelVariant) ?? null;
   const integers = integerProductRate(kernelVariant) ?? null;
-  const seconds = await timeStep(plan, wideSimd);
+  const seconds = await timeStep(plan, { wideSimd, hugePages });
   return {
     cpu: cpus()[0]?.model ?? "unknown",
     cores,
     node: process.version,
     v8: process.versions.v8,
     memoryGiB: { total: totalmem() / 2 ** 30, free: freemem() / 2 ** 30 },
+    hugePages: hugePagesOf() ?? null,
     kernelVariant,
     multiplyAddLimit: limit,
     integerProductRate: integers,
@@ -128,6 +136,7 @@ async function examine(flags: DoctorFlags): Promise<DoctorReport> {
       batch,
       workers,
       wideSimd,
+      hugePages,
       optimizer: describeOptimizer(setup.training, setup.model),
       encoder,
       arenaMb: bytesByRole(plan).reduce((sum, [, bytes]) => sum + bytes, 0) / 1e6,
@@ -163,8 +172,8 @@ function setupOf({ d, latents, batch, optimizer }: DoctorFlags, k: number): Setu
 }
 
 /** Seconds of a training step on random rows: the median of a few, through the real worker team. */
-async function timeStep(plan: Plan, wideSimd: boolean): Promise<number> {
-  await using team = new Team(plan, { wideSimd });
+async function timeStep(plan: Plan, options: TeamOptions): Promise<number> {
+  await using team = new Team(plan, options);
   const { batchRows } = plan.setup.training;
   initialise(team.arena, { seed: 0 });
   for (const slot of team.arena.slots) for (let i = 0; i < slot.length; i++) slot[i] = Math.random() - 0.5;
@@ -195,13 +204,14 @@ function describe({
   node,
   v8,
   memoryGiB,
+  hugePages,
   kernelVariant,
   multiplyAddLimit: limit,
   integerProductRate: integers,
   step,
 }: DoctorReport): string {
   return [
-    `machine  ${cpu}, ${counted(cores, "core")}, ${memoryGiB.total.toFixed(1)} GiB memory (${memoryGiB.free.toFixed(1)} free)`,
+    `machine  ${cpu}, ${counted(cores, "core")}, ${memoryGiB.total.toFixed(1)} GiB memory (${memoryGiB.free.toFixed(1)} free)${describePages(hugePages)}`,
     `engine   Node ${node}, V8 ${v8}`,
     `kernels  ${kernelVariant}${limit === null ? " (no WebAssembly SIMD here: slow)" : ""}`,
     ...(limit === null
@@ -209,7 +219,7 @@ function describe({
       : [
           `limits   per core: ${limit.toFixed(1)} GFLOP/s of 128-bit float32 multiply-adds${describeIntegers(integers)}`,
         ]),
-    `step     TopK, d ${step.d}, ${counted(step.latents, "latent")}, k ${step.k}, batch ${formatCount(step.batch)}, ${counted(step.workers, "worker")}, ${step.encoder} encoder${step.optimizer === "adam" ? "" : `, ${step.optimizer}`}${step.wideSimd ? ", 256-bit vectors" : ""}:`,
+    `step     TopK, d ${step.d}, ${counted(step.latents, "latent")}, k ${step.k}, batch ${formatCount(step.batch)}, ${counted(step.workers, "worker")}, ${step.encoder} encoder${step.optimizer === "adam" ? "" : `, ${step.optimizer}`}${step.wideSimd ? ", 256-bit vectors" : ""}${step.hugePages ? ", huge pages" : ""}:`,
     `         ${formatCount(step.activationsPerSecond)} activations/s, arena ${formatCount(step.arenaMb)} MB`,
     ...(step.shareOfLimit === null
       ? []
@@ -217,6 +227,11 @@ function describe({
           `         ${step.shareOfLimit.toFixed(2)} times the rate at which these cores could do the encoder's float32 product alone`,
         ]),
   ].join("\n");
+}
+
+function describePages(hugePages: HugePages | null): string {
+  if (hugePages === "always") return ", huge pages";
+  return hugePages === "madvise" ? ", huge pages on request (--experimental-huge-pages)" : "";
 }
 
 function describeIntegers(rate: number | null): string {

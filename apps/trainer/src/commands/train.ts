@@ -205,7 +205,7 @@ export function describeResult(result: TrainResult, model: ModelSetup): string {
     `${name}: FVU ${fvu.toFixed(3)}${sparse ? `, L0 ${l0.toFixed(1)}` : ""}`;
   return [
     `${result.complete ? "trained" : "stopped after"} ${counted(result.steps, "step")}, ${counted(result.examples, "example")} in ` +
-      `${result.seconds.toFixed(1)} s (${formatCount(result.activationsPerSecond)} activations/s, ${counted(result.workers, "worker")}${result.wideSimd ? ", 256-bit vectors" : ""})`,
+      `${result.seconds.toFixed(1)} s (${formatCount(result.activationsPerSecond)} activations/s, ${counted(result.workers, "worker")}${result.wideSimd ? ", 256-bit vectors" : ""}${result.hugePages ? ", huge pages" : ""})`,
     ...(result.filteredRows > 0
       ? [`row filters left out ${counted(result.filteredRows, "training row")} of each epoch`]
       : []),

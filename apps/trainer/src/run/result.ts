@@ -59,10 +59,12 @@ export interface TrainResult {
   readonly threshold?: ThresholdReport;
   /** BatchTopK: training and held-out rows again, with latents selected over mini-batches as in training. */
   readonly overBatch?: { readonly training: Metrics; readonly heldOut?: Metrics };
-  /** Of this session, as the encoder and 256-bit vectors. */
+  /** Of this session, as the encoder, 256-bit vectors and large pages. */
   readonly workers: number;
   /** Whether kernels had 256-bit vectors, by an experimental flag of V8. */
   readonly wideSimd: boolean;
+  /** Whether large pages were asked for, by Node's experimental FFI. */
+  readonly hugePages: boolean;
   /** How pre-activations were found. */
   readonly encoder: Encoder;
   /** Absent where this session's encoder is the exact one, and before the first step. */

@@ -17,6 +17,7 @@ import {
 } from "@sparseloom/core";
 import { Piscina } from "piscina";
 import { hintOf, RunError } from "../errors.ts";
+import { adviseHugePages } from "./huge-pages.ts";
 import {
   JOB_RING,
   type JoinTask,
@@ -51,6 +52,8 @@ export interface TeamOptions {
    * the whole process. Default false.
    */
   readonly wideSimd?: boolean;
+  /** Ask the system for large pages, see huge-pages.ts. Default false. */
+  readonly hugePages?: boolean;
 }
 
 const DEFAULT_STUCK_TIMEOUT_MS = 30_000;
@@ -94,6 +97,7 @@ export class Team implements AsyncDisposable, ModelAtWork {
    *
    * @param plans one model's, or those of at most MOST_MODELS models, all of one number of workers
    * @throws RunError when the machine does not give the memory
+   * @throws RequestError where large pages are asked for and cannot be had
    */
   constructor(plans: Plan | readonly Plan[], options: TeamOptions = {}) {
     const all: readonly Plan[] = Array.isArray(plans) ? plans : [plans as Plan];
@@ -101,6 +105,7 @@ export class Team implements AsyncDisposable, ModelAtWork {
     if (all.length > MOST_MODELS || all.some(({ workers }) => workers !== plan.workers))
       throw new Error("internal: too many models for a team, or of different numbers of workers");
     const planned = allocate(all);
+    if (options.hugePages === true) adviseHugePages(planned.map(({ memory }) => memory.buffer));
     const arenas = planned.map((one) => openArena(one.plan, one.memory.buffer));
     this.arena = arenas[0];
     this.#team = this.arena.team;
