@@ -33,6 +33,7 @@ interface Options {
   readonly shape: readonly string[];
   readonly model: readonly TrainerModel[];
   readonly wide: boolean;
+  readonly hugePages: boolean;
   readonly install: boolean;
   readonly oneThread: boolean;
   readonly race: boolean;
@@ -120,12 +121,12 @@ async function compare(
     turns.push({ result, turn, rounds: most });
   };
 
+  const more = options.hugePages ? ["--experimental-huge-pages"] : [];
   for (const threads of threadCounts) {
     for (const wide of options.wide ? [false, true] : [false]) {
-      const run = { shape, model, workers: threads, wide, steps: ourSteps, warmupSteps };
-      enter(wide ? "Sparseloom --experimental-wide-simd" : "Sparseloom", true, threads, () =>
-        trainer.rate(run),
-      );
+      const run = { shape, model, workers: threads, wide, steps: ourSteps, warmupSteps, options: more };
+      const name = ["Sparseloom", ...(wide ? ["--experimental-wide-simd"] : []), ...more].join(" ");
+      enter(name, true, threads, () => trainer.rate(run));
     }
   }
   for (const peer of peers) {
@@ -220,6 +221,7 @@ await new Command("bench:peers")
   .option("--shape <names>", "shapes to run at, comma-separated", listOf(shapeNames), shapeNames)
   .option("--model <names>", "models to compare, comma-separated", listOf<TrainerModel>(MODELS), [...MODELS])
   .option("--no-wide", "leave out our opt-in mode with 256-bit vectors")
+  .option("--huge-pages", "ours with --experimental-huge-pages", false)
   .option("--no-one-thread", "measure with all cores only")
   .option(
     "--race",
