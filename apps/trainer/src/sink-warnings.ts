@@ -1,5 +1,6 @@
 /** Attention sinks and other massive rows, told from a corpus's statistics. */
 import type { CorpusStatistics } from "@sparseloom/data";
+import { formatShare } from "./progress.ts";
 
 /** Share of the total variance, or of the sum of squares, in few rows from which on they spoil training. */
 const TOP_SHARE = 0.2;
@@ -24,17 +25,13 @@ export function sinkWarnings(statistics: CorpusStatistics): string[] {
   const beyond = 1 - p90 ** 2 / meanSquareNorm;
   const found =
     topVarianceShare > TOP_SHARE
-      ? `0.1 % of the rows hold ${percent(topVarianceShare)} of the total variance`
+      ? `0.1 % of the rows hold ${formatShare(topVarianceShare)} of the total variance`
       : p50 > 0 && greatest > Math.min(...SINK_MULTIPLES) * p50 && beyond > TOP_SHARE
-        ? `rows with norms up to ${(greatest / p50).toPrecision(2)} times the median hold ${percent(beyond)} of the sum of squares, or more`
+        ? `rows with norms up to ${(greatest / p50).toPrecision(2)} times the median hold ${formatShare(beyond)} of the sum of squares, or more`
         : undefined;
   return found === undefined
     ? []
     : [
         `${found} (attention sinks?): they cost explained variance, spike the loss and kill latents; leave them out with ${remedy}--exclude-positions 0`,
       ];
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }

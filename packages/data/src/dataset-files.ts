@@ -4,6 +4,7 @@
  */
 import { basename } from "node:path";
 import { CorpusError } from "./errors.ts";
+import { isObject } from "./json.ts";
 
 /** @throws CorpusError malformed. */
 export function parseJson(text: string, path: string): unknown {
@@ -61,8 +62,4 @@ export function onlySplit(
 /** True for the name of something in the folder itself. */
 function isName(name: string): boolean {
   return name === basename(name) && !["", ".", ".."].includes(name);
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

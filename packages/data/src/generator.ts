@@ -3,7 +3,8 @@
  * is a pure function of (seed, row index), so any range can be made at any time. Corpora with more structure are feature models: see `synthetic/`.
  */
 import { CorpusError } from "./errors.ts";
-import { Purpose, boxMullerRadius, drawFrom, hash32, toUniform } from "./random.ts";
+import { Purpose, boxMullerRadius, drawFrom, rowKey, toUniform } from "./random.ts";
+import type { RowKey } from "./random.ts";
 import { randomDirections } from "./synthetic/directions.ts";
 
 /** How many features a row has. */
@@ -87,16 +88,6 @@ export function createSynthetic(options: SyntheticOptions): Synthetic {
     }
   };
   return { directions, fill };
-}
-
-/** The key of a row's own number sequence for one purpose. */
-interface RowKey {
-  readonly x: number;
-  readonly y: number;
-}
-
-function rowKey(seed: number, purpose: number, index: number): RowKey {
-  return { x: hash32(seed, purpose, index, 0), y: hash32(seed, purpose, index, 1) };
 }
 
 /** Writes the row's active features, ascending, to `chosen`; returns how many. */

@@ -60,6 +60,17 @@ export function drawFrom(x: number, y: number, counter: number): number {
   return mixB(y ^ mixA(x ^ counter)) >>> 0;
 }
 
+/** The key of a row's own number sequence for one purpose: draws of it are `drawFrom(x, y, counter)`. */
+export interface RowKey {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** The key of row `index`; arguments as in `hash32`. */
+export function rowKey(seed: number, purpose: number, index: number): RowKey {
+  return { x: hash32(seed, purpose, index, 0), y: hash32(seed, purpose, index, 1) };
+}
+
 /** 32 bits as a number in [0, 1). */
 export function toUniform(bits: number): number {
   return bits / TWO_32;

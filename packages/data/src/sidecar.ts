@@ -4,7 +4,8 @@
  * set of them. Valid only for the fingerprint and the filters that it names.
  */
 import { createHash } from "node:crypto";
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ColumnStatistics } from "./column-statistics.ts";
 import type { Corpus, RowPlace } from "./corpus.ts";
@@ -12,8 +13,10 @@ import { CorpusError } from "./errors.ts";
 import { errorCode, isMissing } from "./file-errors.ts";
 import { filtersKey } from "./filter/row-filter.ts";
 import type { RowFilters } from "./filter/row-filter.ts";
+import { isObject } from "./json.ts";
 import { isRemote } from "./remote/address.ts";
 import { userCacheFolder } from "./remote/options.ts";
+import { replaceFile } from "./replace-file.ts";
 import { gammaOf } from "./statistics-accumulator.ts";
 import type { NormQuantiles } from "./statistics-accumulator.ts";
 import type { CorpusStatistics } from "./statistics.ts";
@@ -55,10 +58,14 @@ export async function writeStatistics(
   const key = filtersKey(filters);
   const record = { version: VERSION, fingerprint: corpus.fingerprint, filters: key, statistics };
   const text = `${JSON.stringify(record, undefined, 1)}\n`;
+  const write = async (handle: FileHandle): Promise<void> => {
+    await handle.writeFile(text);
+    await handle.sync();
+  };
   const { beside, cached } = sidecarPaths(corpus, key);
   if (beside !== undefined) {
     try {
-      await replaceFile(beside, text);
+      await replaceFile(beside, write);
       return beside;
     } catch (error) {
       if (!["EACCES", "EPERM", "EROFS"].includes(errorCode(error))) throw unwritable(beside, error);
@@ -66,7 +73,7 @@ export async function writeStatistics(
   }
   try {
     await mkdir(dirname(cached), { recursive: true });
-    await replaceFile(cached, text);
+    await replaceFile(cached, write);
     return cached;
   } catch (error) {
     throw unwritable(cached, error);
@@ -200,26 +207,4 @@ function isPlaces(value: unknown): value is RowPlace[] {
 
 function damaged(path: string, what: string, cause?: unknown): CorpusError {
   return new CorpusError("malformed", `${what}; delete it, it will be made again`, { path, cause });
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** Replaces a file so that a reader sees the old or the new one, whole. */
-async function replaceFile(path: string, text: string): Promise<void> {
-  const partial = `${path}.${process.pid}.partial`;
-  try {
-    const handle = await open(partial, "w");
-    try {
-      await handle.writeFile(text);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(partial, path);
-  } catch (error) {
-    await rm(partial, { force: true });
-    throw error;
-  }
 }

@@ -1,5 +1,5 @@
 /** A comparison of models as tables for people. */
-import { formatCount } from "../progress.ts";
+import { formatCount, formatShare } from "../progress.ts";
 import { formatTable } from "../table.ts";
 import type { Comparison, ModelPair } from "./compare-models.ts";
 
@@ -7,7 +7,6 @@ const BAR = 30;
 
 /** The result of `sparseloom compare` as text. */
 export function describeComparison({ sharedCosine, over, models, pairs }: Comparison): string {
-  const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
   const mean = (value: number | null): string => (value === null ? "–" : value.toFixed(3));
   const cut = Math.max(0, ...pairs.map(({ floor }) => floor));
   const what = over === "seeds" ? "the models that differ in the seed alone" : "all other models";
@@ -20,8 +19,8 @@ export function describeComparison({ sharedCosine, over, models, pairs }: Compar
       pairs.map((pair) => [
         `${pair.a} ~ ${pair.b}`,
         formatCount(pair.shared),
-        percent(pair.shareOfA),
-        percent(pair.shareOfB),
+        formatShare(pair.shareOfA),
+        formatShare(pair.shareOfB),
         formatCount(pair.matched),
         mean(pair.decoderCosine),
         mean(pair.encoderCosine),
@@ -40,7 +39,7 @@ export function describeComparison({ sharedCosine, over, models, pairs }: Compar
       models.map(({ name, latents, stability, latentStability }) => [
         name,
         formatCount(latents),
-        stability === null ? "–" : percent(stability),
+        stability === null ? "–" : formatShare(stability),
         formatCount(latentStability.filter((share) => share === 1).length),
         formatCount(latentStability.filter((share) => share === 0).length),
       ]),

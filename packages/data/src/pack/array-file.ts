@@ -3,6 +3,7 @@
  * each array lies, of what type and shape. Sniffed from the first bytes.
  */
 import { CorpusError } from "../errors.ts";
+import { isObject } from "../json.ts";
 import type { RangeReader } from "../range-reader.ts";
 
 /** Types of numbers that are read: floats as vectors, integers and booleans as labels. */
@@ -193,10 +194,6 @@ function numbersOf(value: unknown): number[] | undefined {
   if (!Array.isArray(value)) return undefined;
   const numbers = value.filter((item): item is number => Number.isSafeInteger(item) && item >= 0);
   return numbers.length === value.length ? numbers : undefined;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function malformed(file: RangeReader, what: string, cause?: unknown): CorpusError {

@@ -4,12 +4,13 @@
  * damaged entry is deleted and fetched again. Several processes may share a folder.
  */
 import { createHash } from "node:crypto";
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { CorpusError } from "../errors.ts";
 import { errorCode, isMissing } from "../file-errors.ts";
+import { replaceFile } from "../replace-file.ts";
 
 /** Marks an entry, and the version of its layout: "SLRANGE1", then length and CRC-32 as u32, little-endian. */
 const MAGIC = Buffer.from("SLRANGE1", "latin1");
@@ -84,7 +85,11 @@ export class BlockCache {
     const partial = `${path}.${process.pid}-${this.#written++}${PARTIAL}`;
     try {
       await mkdir(folder, { recursive: true });
-      await writeEntry(path, partial, header, bytes);
+      const write = async (handle: FileHandle): Promise<void> => {
+        await writeFully(handle, header);
+        await writeFully(handle, bytes);
+      };
+      await replaceFile(path, write, partial);
     } catch (cause) {
       // A full disk is no reason to lose a run: nothing more is kept, reading goes on.
       this.#full = ["ENOSPC", "EDQUOT"].includes(errorCode(cause));
@@ -155,28 +160,6 @@ async function readFully(handle: FileHandle, into: Uint8Array, position: number)
     done += bytesRead;
   }
   return true;
-}
-
-/** Writes an entry under another name first, so that it is there whole or not at all. */
-async function writeEntry(
-  path: string,
-  partial: string,
-  header: Uint8Array,
-  bytes: Uint8Array,
-): Promise<void> {
-  const handle = await open(partial, "w");
-  try {
-    try {
-      await writeFully(handle, header);
-      await writeFully(handle, bytes);
-    } finally {
-      await handle.close();
-    }
-    await rename(partial, path);
-  } catch (error) {
-    await rm(partial, { force: true });
-    throw error;
-  }
 }
 
 async function writeFully(handle: FileHandle, bytes: Uint8Array): Promise<void> {

@@ -3,11 +3,12 @@
  * the numbers and then their SHA-256. Depends on node:fs and node:crypto.
  */
 import { createHash } from "node:crypto";
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CorpusError } from "../errors.ts";
 import { errorCode, isMissing } from "../file-errors.ts";
 import { userCacheFolder } from "../remote/options.ts";
+import { replaceFile } from "../replace-file.ts";
 import { randomDirections, repelledDirections } from "./directions.ts";
 import type { OnDirectionStep } from "./directions.ts";
 import type { FeatureModelOptions } from "./feature-model.ts";
@@ -72,20 +73,10 @@ async function readKept(path: string, length: number): Promise<Float32Array | un
 async function keep(path: string, directions: Float32Array): Promise<void> {
   const values = Buffer.from(directions.buffer, directions.byteOffset, directions.byteLength);
   // A name of its own: two processes may do the same at once, and both are right.
-  const partial = `${path}.${process.pid}.partial`;
-  const handle = await open(partial, "w");
-  try {
-    try {
-      await handle.writev([values, hashOf(values)]);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(partial, path);
-  } catch (error) {
-    await rm(partial, { force: true });
-    throw error;
-  }
+  await replaceFile(path, async (handle) => {
+    await handle.writev([values, hashOf(values)]);
+    await handle.sync();
+  });
 }
 
 function hashOf(bytes: Uint8Array): Buffer {

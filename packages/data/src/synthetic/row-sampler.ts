@@ -7,7 +7,8 @@
  * bound, geometric gaps lead from one proposal to the next, and a proposal is accepted in the proportion of its
  * own probability to the bound.
  */
-import { Purpose, boxMullerRadius, drawFrom, hash32, toUniform } from "../random.ts";
+import { Purpose, boxMullerRadius, drawFrom, rowKey, toUniform } from "../random.ts";
+import type { RowKey } from "../random.ts";
 import type { FeatureModel } from "./feature-model.ts";
 import { instantiate } from "./module.ts";
 import type { GeneratorExports } from "./module.ts";
@@ -227,16 +228,6 @@ export class RowSampler {
       weights[to] = weight;
     }
   }
-}
-
-/** The key of a row's own number sequence for one purpose. */
-interface RowKey {
-  readonly x: number;
-  readonly y: number;
-}
-
-function rowKey(seed: number, purpose: number, index: number): RowKey {
-  return { x: hash32(seed, purpose, index, 0), y: hash32(seed, purpose, index, 1) };
 }
 
 /** A standard normal number (Box-Muller) of a row's sequence. */

@@ -1,7 +1,7 @@
 /** A corpus's statistics in words, and what they warn of. */
 import { basename } from "node:path";
 import type { CorpusStatistics } from "@sparseloom/data";
-import { counted, formatCount } from "../../progress.ts";
+import { counted, formatCount, formatShare } from "../../progress.ts";
 import { sinkWarnings } from "../../sink-warnings.ts";
 
 /** γ above which the mean stands out more than the rows vary. */
@@ -18,7 +18,7 @@ export function describeStatistics(statistics: CorpusStatistics): string[] {
     `  norm quantiles: least ${short(norms.least)}, 1 % ${short(norms.p1)}, 10 % ${short(norms.p10)}, ` +
       `median ${short(norms.p50)}, 90 % ${short(norms.p90)}, 99 % ${short(norms.p99)}, ` +
       `99.9 % ${short(norms.p999)}, greatest ${short(norms.greatest)}`,
-    `  total variance ${short(totalVariance)}, of which the top 0.1 % of rows hold ${percent(statistics.topVarianceShare)}`,
+    `  total variance ${short(totalVariance)}, of which the top 0.1 % of rows hold ${formatShare(statistics.topVarianceShare)}`,
     `  γ = ‖mean‖/sd ${short(gamma)}`,
     ...describeOutliers(statistics),
     ...(statistics.filteredRows > 0
@@ -62,8 +62,4 @@ export function statisticsWarnings(statistics: CorpusStatistics): string[] {
 
 function short(value: number): string {
   return Number.isFinite(value) ? value.toPrecision(5) : String(value);
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }
