@@ -139,7 +139,7 @@ export async function gatherRequest(command: Command): Promise<Record<string, un
 }
 
 /** The options of a schema that were given as flags. */
-export function givenFlags(command: Command, shape: Shape): Record<string, unknown> {
+function givenFlags(command: Command, shape: Shape): Record<string, unknown> {
   const flags = command.opts<Record<string, unknown>>();
   const given = Object.keys(shape).filter((key) => command.getOptionValueSource(key) === "cli");
   return Object.fromEntries(given.map((key) => [key, flags[key]]));

@@ -63,7 +63,7 @@ export interface RecordedFilters extends RowFilters {
 }
 
 /** True when a request has any filter. */
-export function asksForFilters(request: FilterRequest): boolean {
+function asksForFilters(request: FilterRequest): boolean {
   const { excludeTokens, excludePositions, maxNormMultiple, where } = request;
   return [excludeTokens, excludePositions, maxNormMultiple, where].some((value) => value !== undefined);
 }

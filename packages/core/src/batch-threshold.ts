@@ -34,7 +34,7 @@ export function markUnfit(arena: SparseArena, first: number, last: number): void
 }
 
 /** Begins the search of a step. Runs on one thread, at the end of the step before; zeroed memory is as good. */
-export function startFloorSearch(arena: SparseArena): void {
+function startFloorSearch(arena: SparseArena): void {
   const { control } = arena;
   control[CONTROL.floorTooLow] = 0;
   control[CONTROL.floorTooHigh] = 0;

@@ -37,7 +37,7 @@ export function exponentAt(setup: PAnnealSetup, step: number): number {
 }
 
 /** The p that follows a step's where the two are compared, that is in the window before an update; else 0. */
-export function nextExponentAt(setup: PAnnealSetup, step: number): number {
+function nextExponentAt(setup: PAnnealSetup, step: number): number {
   const updates = updatesAt(setup, step);
   if (updates === UPDATES || stepOf(setup, updates) - step > WINDOW) return 0;
   return exponentAfter(setup, updates + 1);

@@ -14,7 +14,7 @@ import { checkAuxiliary, checkModel, checkTrainable, checkTraining, requireWhole
 import { inputDimension, outputDimension, rowDimension, type Setup } from "./setup.ts";
 
 /** One WebAssembly memory holds at most 65,536 pages of 64 KiB. */
-export const MEMORY_LIMIT_BYTES: number = 2 ** 32;
+const MEMORY_LIMIT_BYTES = 2 ** 32;
 
 /** Regions start at multiples of a cache line, so that no two threads' regions share one. */
 const ALIGNMENT_BYTES = 64;

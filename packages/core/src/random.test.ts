@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { gaussian, PURPOSE, uniform } from "./random.ts";
+import { gaussian, PURPOSE, type Purpose, uniform } from "./random.ts";
 
 const COUNT = 20_000;
 
-function uniforms(seed: number, purpose: 1 | 2 | 3 | 4, step: number, count = COUNT): number[] {
+function uniforms(seed: number, purpose: Purpose, step: number, count = COUNT): number[] {
   return Array.from({ length: count }, (_, index) => uniform(seed, purpose, step, index));
 }
 
@@ -55,7 +55,7 @@ describe("uniform", () => {
 
   it.each([
     ["seeds", uniforms(1, 1, 0), uniforms(2, 1, 0)],
-    ["purposes", uniforms(1, 1, 0), uniforms(1, 2, 0)],
+    ["purposes", uniforms(1, 1, 0), uniforms(1, 3, 0)],
     ["steps", uniforms(1, 1, 0), uniforms(1, 1, 1)],
     ["neighbouring indices", uniforms(1, 1, 0), uniforms(1, 1, 0, COUNT + 1).slice(1)],
   ])("is uncorrelated between %s", (_, a, b) => {

@@ -6,10 +6,9 @@
  * in, four well-mixed 32-bit words out, with integer operations that JavaScript has exactly (`Math.imul`).
  */
 
-/** What the random numbers are for; two purposes never share a number. The values are part of the run's identity. */
+/** What the random numbers are for; two purposes never share a number. The values are part of the run's identity; 2 is free. */
 export const PURPOSE = {
   decoderDirection: 1,
-  decoderDataRow: 2,
   layerWeight: 3,
   synthetic: 4,
   auditedRow: 5,

@@ -8,7 +8,7 @@ import { OptionError } from "./errors.ts";
 import type { KAnnealSetup, Setup } from "./setup.ts";
 
 /** Latents of a row's wider set with multi-TopK, as a multiple of k (Gao et al. 2024, sparsify). */
-export const WIDE_MULTIPLE = 4;
+const WIDE_MULTIPLE = 4;
 
 /** k at a training step (0-based): linear rounds down, as dictionary_learning does; exponential rounds to nearest. */
 export function annealedK({ steps, shape, from }: KAnnealSetup, k: number, step: number): number {

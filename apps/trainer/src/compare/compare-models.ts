@@ -9,7 +9,7 @@ import { matchOneToOne, MOST_CELLS } from "./one-to-one.ts";
 import { NearDirections } from "./near-directions.ts";
 
 /** Cosines of encoders and of decoders from which on a matched pair counts as one feature. */
-export const SHARED_COSINE = 0.7;
+const SHARED_COSINE = 0.7;
 
 /**
  * Below this cosine no pair is looked at in dictionaries too large for one assignment problem: far from shared, and

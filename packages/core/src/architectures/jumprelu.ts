@@ -25,7 +25,7 @@ interface JumpPenalty {
 }
 
 /** Penalties by name: L0; tanh(c·f) summed; (2/target)·(L0 − target)², as in Gemma Scope 2 and SAELens. */
-export const JUMP_PENALTIES: Readonly<Record<JumpSetup["penalty"], JumpPenalty>> = {
+const JUMP_PENALTIES: Readonly<Record<JumpSetup["penalty"], JumpPenalty>> = {
   step: { ofCount: (active) => active, slope: () => 1 },
   tanh: {
     ofCount: () => 0,
@@ -40,7 +40,7 @@ export const JUMP_PENALTIES: Readonly<Record<JumpSetup["penalty"], JumpPenalty>>
 };
 
 /** The lower end of a latent's window: what a pre-activation must exceed to be in the records. */
-export function windowFloor(threshold: number, jump: JumpSetup, round: Round): number {
+function windowFloor(threshold: number, jump: JumpSetup, round: Round): number {
   return round(threshold - jump.bandwidth / 2);
 }
 

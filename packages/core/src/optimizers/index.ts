@@ -11,14 +11,14 @@ import { muon } from "./muon.ts";
 import { scheduleFreeSignum } from "./schedule-free.ts";
 import { signum } from "./signum.ts";
 
-export const OPTIMIZERS: Readonly<Record<OptimizerName, Optimizer>> = {
+const OPTIMIZERS: Readonly<Record<OptimizerName, Optimizer>> = {
   adam,
   signum,
   "signum-schedule-free": scheduleFreeSignum,
   muon,
 };
 
-export function optimizerOf({ optimizer }: TrainingSetup): Optimizer {
+function optimizerOf({ optimizer }: TrainingSetup): Optimizer {
   return OPTIMIZERS[optimizer?.name ?? "adam"];
 }
 

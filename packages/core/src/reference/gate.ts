@@ -9,7 +9,7 @@ import { decoderTarget } from "./skip.ts";
 import { outputDimension } from "../setup.ts";
 
 /** Index in `gateResidual` of the calling thread's scratch for a row. */
-export function gateRow(arena: SparseArena, step: StepContext, row: number): number {
+function gateRow(arena: SparseArena, step: StepContext, row: number): number {
   return (step.rank * ROW_BLOCK + (row % ROW_BLOCK)) * outputDimension(arena.model);
 }
 

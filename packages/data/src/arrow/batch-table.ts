@@ -94,7 +94,7 @@ export class BatchTable implements PlacedBatches {
 }
 
 /** The same numbers in an array of at least `length`, twice as long as before where it grows. */
-export function withRoom(numbers: Float64Array, length: number): Float64Array {
+function withRoom(numbers: Float64Array, length: number): Float64Array {
   if (length <= numbers.length) return numbers;
   const larger = new Float64Array(Math.max(length, 2 * numbers.length));
   larger.set(numbers);

@@ -58,7 +58,7 @@ export function standingFeatures(model: FeatureModel): Uint32Array {
 }
 
 /** @param threads how many scratch spaces. */
-export function layOutTables(model: FeatureModel, threads: number): TableLayout {
+function layOutTables(model: FeatureModel, threads: number): TableLayout {
   const { features, dIn } = model.options;
   const { rank } = model;
   const stride = Math.ceil(dIn / 4) * 4;
