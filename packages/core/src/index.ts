@@ -14,8 +14,8 @@ export {
   SparseAutoencoder,
   type SparseAutoencoderParts,
   type SparseFeatures,
-  transpose,
 } from "./sparse-autoencoder.ts";
+export { transpose } from "./transpose.ts";
 export {
   decodeSafetensors,
   encodeSafetensors,

@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { bits, normals } from "../test/support.ts";
 import { OptionError } from "./errors.ts";
 import { encodeSafetensors, type SafetensorsInput } from "./safetensors.ts";
-import { type Activation, SparseAutoencoder, transpose } from "./sparse-autoencoder.ts";
+import { type Activation, SparseAutoencoder } from "./sparse-autoencoder.ts";
+import { transpose } from "./transpose.ts";
 
 const D = 6;
 const F = 20;
