@@ -1,5 +1,5 @@
 /** The model of a run as it stood at a checkpoint, so that a run need not be complete to be looked at. */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
   allocateMemory,
@@ -14,6 +14,7 @@ import { RequestError } from "./errors.ts";
 import { isGroup, readGroup } from "./group/group-folder.ts";
 import { listCheckpoints, loadCheckpoint, type RunState, variantsOf } from "./run/checkpoint.ts";
 import { readRunConfig } from "./run/config.ts";
+import { textOf } from "./run/entries.ts";
 import type { StepMetrics } from "./run/metrics-log.ts";
 import { writeModel } from "./run/model-folder.ts";
 
@@ -100,13 +101,8 @@ async function metricsAt(
   { step, pending }: RunState,
 ): Promise<Pick<StepMetrics, "fvu" | "l0" | "dead"> | undefined> {
   if (pending.steps > 0) return { ...metricsOf(pending.sums), dead: pending.dead };
-  const text = await readFile(join(runDirectory, "metrics.jsonl"), "utf8").catch(
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return "";
-      throw error;
-    },
-  );
-  return text
+  const text = await textOf(join(runDirectory, "metrics.jsonl"));
+  return (text ?? "")
     .split("\n")
     .flatMap((line) => {
       try {

@@ -5,11 +5,12 @@
  *   dataset/       state.json  dataset_info.json  data-00000-of-00002.arrow ...  (cache-<hash>.arrow: not data)
  *   DatasetDict/   dataset_dict.json  train/  test/ ...: each a dataset
  */
-import { open, readFile, readdir, stat } from "node:fs/promises";
+import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { dataFileNames, onlySplit, parseJson } from "./dataset-files.ts";
 import { CorpusError } from "./errors.ts";
-import { errorCode, isMissing } from "./file-errors.ts";
+import { errorCode } from "./file-errors.ts";
+import { readIfThere } from "./whole-files.ts";
 
 /** What this package itself writes beside a corpus. */
 const OWN_FILES: readonly string[] = [".sparseloom.json", ".partial", ".partial.json", ".partial.lock"];
@@ -88,14 +89,8 @@ async function dataFiles(folder: string, state: unknown): Promise<readonly strin
 }
 
 async function readJson(path: string): Promise<unknown> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (cause) {
-    if (isMissing(cause)) return undefined;
-    throw new CorpusError("unreadable", `cannot be read (${errorCode(cause)})`, { path, cause });
-  }
-  return parseJson(text, path);
+  const bytes = await readIfThere(path);
+  return bytes === undefined ? undefined : parseJson(bytes.toString("utf8"), path);
 }
 
 /** True when the first bytes are an Arrow file's magic, or a stream's mark and a length that can be one. */

@@ -5,18 +5,18 @@
  */
 import { createHash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ColumnStatistics } from "./column-statistics.ts";
 import type { Corpus, RowPlace } from "./corpus.ts";
 import { CorpusError } from "./errors.ts";
-import { errorCode, isMissing } from "./file-errors.ts";
+import { errorCode } from "./file-errors.ts";
 import { filtersKey } from "./filter/row-filter.ts";
 import type { RowFilters } from "./filter/row-filter.ts";
 import { isObject } from "./json.ts";
 import { isRemote } from "./remote/address.ts";
 import { userCacheFolder } from "./remote/options.ts";
-import { replaceFile } from "./replace-file.ts";
+import { readIfThere, replaceFile } from "./whole-files.ts";
 import { gammaOf } from "./statistics-accumulator.ts";
 import type { NormQuantiles } from "./statistics-accumulator.ts";
 import type { CorpusStatistics } from "./statistics.ts";
@@ -37,9 +37,9 @@ export async function readStatistics(
   const { beside, cached } = sidecarPaths(corpus, key);
   for (const path of [beside, cached]) {
     if (path === undefined) continue;
-    const text = await readIfThere(path);
-    if (text === undefined) continue;
-    const statistics = parse(path, text, corpus, key);
+    const bytes = await readIfThere(path);
+    if (bytes === undefined) continue;
+    const statistics = parse(path, bytes.toString("utf8"), corpus, key);
     if (statistics !== undefined) return statistics;
   }
   return undefined;
@@ -101,15 +101,6 @@ function sidecarPaths(
         : `${first.path}${which}.sparseloom.json`,
     cached: join(userCacheFolder(), `${corpus.fingerprint}${which}.json`),
   };
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    if (isMissing(cause)) return undefined;
-    throw new CorpusError("unreadable", `cannot be read (${errorCode(cause)})`, { path, cause });
-  }
 }
 
 function parse(

@@ -3,7 +3,7 @@
  * Written beside, flushed to disk and renamed, so that a checkpoint is there whole or not at all.
  */
 import { createHash } from "node:crypto";
-import { open, readdir, readFile, rm } from "node:fs/promises";
+import { open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type Arena,
@@ -18,6 +18,7 @@ import { z } from "zod";
 import { jsonParts } from "../json.ts";
 import { DivergedError, RunError } from "../errors.ts";
 import { NOTHING_SCREENED, type ScreeningSums } from "../screening-log.ts";
+import { namesIn } from "./entries.ts";
 import { NOTHING_PENDING, type PendingMetrics } from "./metrics-log.ts";
 import { writeFolder } from "./write-folder.ts";
 
@@ -91,11 +92,7 @@ const manifestSchema = z.record(z.string(), z.object({ bytes: z.number(), sha256
 
 /** Steps of the checkpoints in a run directory, newest first. */
 export async function listCheckpoints(runDirectory: string): Promise<number[]> {
-  const names = await readdir(join(runDirectory, "checkpoints")).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return [];
-    throw error;
-  });
-  return names
+  return (await namesIn(join(runDirectory, "checkpoints")))
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .sort((a, b) => b - a);

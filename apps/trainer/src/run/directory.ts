@@ -1,8 +1,9 @@
 /** The run directory: `config.json`, `metrics.jsonl`, `checkpoints/`, `model/`, `result.json`. */
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { RequestError, shellQuoted } from "../errors.ts";
 import { jsonParts } from "../json.ts";
+import { namesIn, textOf } from "./entries.ts";
 import { LOCK_FILE, RunLock } from "./lock.ts";
 import type { TrainResult } from "./result.ts";
 import type { RunConfig } from "./config.ts";
@@ -40,11 +41,7 @@ export async function claimRunDirectory(path: string): Promise<RunLock> {
 /** Removes what a process that was killed while writing has left behind. Needs the directory's lock. */
 export async function removeLeftovers(runDirectory: string): Promise<void> {
   for (const folder of [runDirectory, join(runDirectory, "checkpoints")]) {
-    const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return [];
-      throw error;
-    });
-    for (const name of names.filter((name) => /\.(partial|old)$/.test(name)))
+    for (const name of (await namesIn(folder)).filter((name) => /\.(partial|old)$/.test(name)))
       await rm(join(folder, name), { recursive: true });
   }
 }
@@ -61,13 +58,8 @@ export async function writeResult(runDirectory: string, result: TrainResult): Pr
 /** The result of a complete run; undefined while it is not. */
 export async function readResult(runDirectory: string): Promise<TrainResult | undefined> {
   const path = join(runDirectory, "result.json");
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
+  const text = await textOf(path);
+  if (text === undefined) return undefined;
   const damaged = (cause: unknown): RequestError =>
     new RequestError(`${path} is damaged: remove it, and the run is measured again by --resume`, { cause });
   let result: Partial<TrainResult> | null;

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { CorpusError } from "../errors.ts";
 import { errorCode, isMissing } from "../file-errors.ts";
-import { replaceFile } from "../replace-file.ts";
+import { replaceFile } from "../whole-files.ts";
 
 /** Marks an entry, and the version of its layout: "SLRANGE1", then length and CRC-32 as u32, little-endian. */
 const MAGIC = Buffer.from("SLRANGE1", "latin1");

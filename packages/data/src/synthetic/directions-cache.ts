@@ -3,12 +3,11 @@
  * the numbers and then their SHA-256. Depends on node:fs and node:crypto.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { CorpusError } from "../errors.ts";
-import { errorCode, isMissing } from "../file-errors.ts";
+import { errorCode } from "../file-errors.ts";
 import { userCacheFolder } from "../remote/options.ts";
-import { replaceFile } from "../replace-file.ts";
+import { readIfThere, replaceFile } from "../whole-files.ts";
 import { randomDirections, repelledDirections } from "./directions.ts";
 import type { OnDirectionStep } from "./directions.ts";
 import type { FeatureModelOptions } from "./feature-model.ts";
@@ -57,14 +56,8 @@ export async function directionsOf(
 
 /** A file that is damaged counts as none: it is computed and written again. */
 async function readKept(path: string, length: number): Promise<Float32Array | undefined> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (cause) {
-    if (isMissing(cause)) return undefined;
-    throw new CorpusError("unreadable", `cannot be read (${errorCode(cause)})`, { path, cause });
-  }
-  if (bytes.length !== length * 4 + HASH_BYTES) return undefined;
+  const bytes = await readIfThere(path);
+  if (bytes?.length !== length * 4 + HASH_BYTES) return undefined;
   const values = bytes.subarray(0, length * 4);
   if (!hashOf(values).equals(bytes.subarray(length * 4))) return undefined;
   return new Float32Array(Uint8Array.from(values).buffer);

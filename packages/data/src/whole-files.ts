@@ -1,6 +1,18 @@
-/** A file that is there whole or not at all. */
+/** Small files, read and written whole. */
 import type { FileHandle } from "node:fs/promises";
-import { open, rename, rm } from "node:fs/promises";
+import { open, readFile, rename, rm } from "node:fs/promises";
+import { CorpusError } from "./errors.ts";
+import { errorCode, isMissing } from "./file-errors.ts";
+
+/** The bytes of a file; undefined where there is none. @throws CorpusError unreadable. */
+export async function readIfThere(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    if (isMissing(cause)) return undefined;
+    throw new CorpusError("unreadable", `cannot be read (${errorCode(cause)})`, { path, cause });
+  }
+}
 
 /**
  * Replaces a file so that a reader sees the old or the new one, whole: `write` fills a file of another name, which then
