@@ -67,6 +67,7 @@ export { OptionError } from "./errors.ts";
 export { defaultInitialRate, setInitialBias } from "./initial-bias.ts";
 export { initialiseFrom } from "./unfolding.ts";
 export {
+  exchangeAverages,
   geometricMedian,
   type Initialisation,
   initialise,

@@ -68,6 +68,28 @@ export function takeAverages(arena: Arena): void {
   arena.control[CONTROL.equaliseAt] = 0;
 }
 
+/** Numbers that change places at a time: 256 KiB beside the arena, however large a parameter is. */
+const EXCHANGED = 65_536;
+
+/**
+ * Exchanges the parameters with their averages, where training keeps them, so that the model can be measured in the
+ * course of a run. Done twice, everything is as it was, to the bit, and training goes on.
+ */
+export function exchangeAverages(arena: Arena): void {
+  const averaged = parametersOf(arena).filter(({ average }) => average.length > 0);
+  if (averaged.length === 0) return;
+  for (const { value, average } of averaged) {
+    for (let from = 0; from < value.length; from += EXCHANGED) {
+      const held = value.slice(from, from + EXCHANGED);
+      value.set(average.subarray(from, from + EXCHANGED), from);
+      average.set(held, from);
+    }
+  }
+  refreshDerived(arena);
+  // Quantised latents are of the parameters before.
+  arena.control[CONTROL.equaliseAt] = 0;
+}
+
 /** Derives what is not a parameter but follows from the parameters; needed after they were set or loaded. */
 export function refreshDerived(arena: Arena): void {
   if (arena.kind === "deep") {

@@ -51,6 +51,7 @@ it("the names that @sparseloom/core exports", () => {
       "emptySums",
       "encodeSafetensors",
       "evaluationTraining",
+      "exchangeAverages",
       "foldedModel",
       "geometricMedian",
       "hasThresholds",

@@ -3,7 +3,13 @@ import { randomSparseArena, setBatch, setupOf, sparseModel } from "../test/suppo
 import type { SparseArena } from "./arena-sparse.ts";
 import { CONTROL } from "./control.ts";
 import { SCREENING, SCREENING_FIELDS, SUMMARY } from "./fields.ts";
-import { checkUnscreened, nextEqualising, startScreening, summariseScreening } from "./screening.ts";
+import {
+  checkUnscreened,
+  isEqualisedAnew,
+  nextEqualising,
+  startScreening,
+  summariseScreening,
+} from "./screening.ts";
 import type { SparseModelSetup, TrainingSetup } from "./setup.ts";
 import { emptyContext, setContext, type ThreadContext } from "./step-context.ts";
 
@@ -17,10 +23,11 @@ function atStep(
   step: number,
   model: Partial<SparseModelSetup>,
   training: Partial<TrainingSetup> = {},
+  train = true,
 ): { arena: SparseArena; context: ThreadContext } {
   const setup = setupOf(sparseModel({ latents: LATENTS, ...model }), training);
   const arena = randomSparseArena(setup, 1, { encoder: "screened" });
-  setBatch(arena, new Float32Array(ROWS * arena.model.dIn), step);
+  setBatch(arena, new Float32Array(ROWS * arena.model.dIn), step, train);
   const context = emptyContext(0, setup);
   setContext(context, arena, 0);
   return { arena, context };
@@ -116,5 +123,16 @@ describe("the equaliser", () => {
     const steps = [0];
     while (steps.at(-1)! < 4000) steps.push(nextEqualising(steps.at(-1)!));
     expect(steps).toEqual([0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3072, 4096]);
+  });
+
+  it("is made of evaluated rows only where there is none, and then anew by the next training step", () => {
+    const model = { architecture: "topk", k: 4 } as const;
+    const { arena, context } = atStep(40, model, {}, false);
+    expect(isEqualisedAnew(arena, context)).toBe(true);
+    startScreening(arena, context, COSTS);
+    expect(isEqualisedAnew(arena, context)).toBe(false);
+    expect(isEqualisedAnew(arena, atStep(40, model).context)).toBe(true);
+    arena.control[CONTROL.equaliseAt] = 40;
+    expect(isEqualisedAnew(arena, context)).toBe(false);
   });
 });

@@ -85,12 +85,24 @@ function pays(costs: ScreeningCosts, candidates: number, redone = 0): boolean {
   return costs.product + costs.candidate * candidates + redone <= 1;
 }
 
+/**
+ * Whether a mini-batch begins with a new equaliser. Rows that are only evaluated make one where there is none; it holds
+ * until the next training step, which makes its own.
+ */
+export function isEqualisedAnew({ control }: SparseArena, { step, train }: StepContext): boolean {
+  return control[CONTROL.equaliseAt] <= (train ? step : 0);
+}
+
 /** Decides after all latents were quantised whether rows are screened from now on. Runs on one thread. */
-export function startScreening(arena: SparseArena, { step, k }: StepContext, costs: ScreeningCosts): void {
+export function startScreening(
+  arena: SparseArena,
+  { step, k, train }: StepContext,
+  costs: ScreeningCosts,
+): void {
   const { control, model, plan } = arena;
   // While k is annealed rows have too many candidates.
   const annealing = k > model.k;
-  const next = nextEqualising(step);
+  const next = nextEqualising(train ? step : 0);
   const steps = plan.setup.training.kAnneal?.steps ?? 0;
   control[CONTROL.equaliseAt] = annealing ? Math.min(next, steps) : next;
   const sparse = pays(costs, (CANDIDATES_PER_ACTIVE * control[CONTROL.density]) / model.latents);

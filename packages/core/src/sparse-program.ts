@@ -37,7 +37,7 @@ import { muonStages } from "./optimizers/muon.ts";
 import { hasMuon } from "./plan-parts.ts";
 import { blockCount, blockStart, SPARSE_ROWS } from "./row-blocks.ts";
 import { outputDimension } from "./setup.ts";
-import { checkUnscreened, equalise, startScreening } from "./screening.ts";
+import { checkUnscreened, equalise, isEqualisedAnew, startScreening } from "./screening.ts";
 import { blocksOf, PHASE, type Stage, type StepProgram } from "./stage.ts";
 import { emptyContext, setContext } from "./step-context.ts";
 
@@ -278,7 +278,7 @@ export function sparseProgram(
         if (overBatch && context.byThreshold) arena.floors[0] = arena.batchThreshold[BATCH_THRESHOLD.moving];
         control[CONTROL.chunkFirst] = 0;
         control[CONTROL.chunkEnd] = limit > 0 ? Math.min(limit, context.rows) : context.rows;
-        if (screening !== undefined && control[CONTROL.equaliseAt] <= context.step) return equaliser;
+        if (screening !== undefined && isEqualisedAnew(arena, context)) return equaliser;
         // The phase stays as it is: a slower thread may not have seen yet that it ended the step before.
         return rowStage();
       }

@@ -7,12 +7,13 @@ import {
   normals,
   randomArena,
   randomSparseArena,
+  runBits,
   setBatch,
   setupOf,
   sparseModel,
 } from "../../test/support.ts";
 import { parametersOf } from "../arena.ts";
-import { takeAverages } from "../initialise.ts";
+import { exchangeAverages, takeAverages } from "../initialise.ts";
 import { referenceKernels } from "../reference/index.ts";
 import { type Schedule, scheduledValue } from "../schedule.ts";
 import type { ModelSetup, TrainingSetup } from "../setup.ts";
@@ -293,6 +294,43 @@ describe("constraints hold for every copy of a parameter", () => {
     takeAverages(arena);
     expect(arena.W_dec.value).toEqual(average);
     expect(arena.floors).toEqual(arena.threshold.average.map((theta) => Math.fround(theta - 0.35)));
+  });
+});
+
+describe("averages that are exchanged with the parameters", () => {
+  const wide: ModelSetup = { ...deep, widths: [7, 10_000, 3, 10_000, 7], tied: true };
+  it.each([
+    [
+      "a free decoder, by schedule-free Signum",
+      free,
+      { optimizer: { name: "signum-schedule-free", momentum: 0.9 } },
+    ],
+    ["tied layers of many weights, by a moving average", wide, { ema: 0.9 }],
+  ] as const)("are in their place, and put back to the bit: %s", (_, model, training) => {
+    const [measured, other] = [1, 2].map(() => {
+      const arena = randomArena(setupOf(model, training), 1);
+      const program = createProgram(arena, referenceKernels(), 0);
+      for (let step = 0; step < 3; step++) {
+        setBatch(arena, normals(ROWS * 7, 100 + step), step);
+        runStep(program, 0);
+      }
+      return arena;
+    });
+    const bitsOf = (arena: typeof measured) => [
+      runBits(arena!),
+      parametersOf(arena!).map(({ average }) => average.slice()),
+    ];
+    const before = bitsOf(measured);
+    exchangeAverages(measured!);
+    takeAverages(other!);
+    const valuesOf = (arena: typeof measured) =>
+      arena!.kind === "deep"
+        ? arena!.layers.flatMap(({ weight, bias }) => [weight.value, bias.value])
+        : [...parametersOf(arena!).map(({ value }) => value), arena!.decoderNorm];
+    expect(valuesOf(measured)).toEqual(valuesOf(other));
+    expect(bitsOf(measured)).not.toEqual(before);
+    exchangeAverages(measured!);
+    expect(bitsOf(measured)).toEqual(before);
   });
 });
 
