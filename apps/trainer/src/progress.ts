@@ -11,6 +11,8 @@ export class Progress {
   readonly #stream: NodeJS.WriteStream;
   #drawn = false;
   #lastLine = Number.NEGATIVE_INFINITY;
+  /** The last figures on held-out rows, and the step after which they were measured. */
+  #heldOut: { readonly step: number; readonly fvu: string } | undefined;
 
   constructor(stream: NodeJS.WriteStream = process.stderr) {
     this.#stream = stream;
@@ -28,6 +30,14 @@ export class Progress {
       const [least, most] = [text(Math.min(...all.map(of))), text(Math.max(...all.map(of)))];
       return least === most ? least : `${least}–${most}`;
     };
+    if (all.every(({ heldOut }) => heldOut !== undefined)) {
+      const fvu = range(
+        // Of BatchTopK as the training rows' beside it.
+        ({ heldOut }) => (heldOut?.overBatch ?? heldOut)?.fvu ?? Number.NaN,
+        (value) => value.toFixed(3),
+      );
+      this.#heldOut = { step: metrics.step, fvu };
+    }
     const share = metrics.step / config.totalSteps;
     const { model, training } = config.setup;
     const latents = model.kind === "sparse" ? model.latents : 0;
@@ -41,6 +51,12 @@ export class Progress {
         ({ fvu }) => fvu,
         (fvu) => fvu.toFixed(3),
       )}`,
+      // Measured now and then: of another step than the rest, it says so.
+      ...(this.#heldOut === undefined
+        ? []
+        : [
+            `held-out FVU ${this.#heldOut.fvu}${this.#heldOut.step === metrics.step ? "" : ` at ${this.#heldOut.step}`}`,
+          ]),
       ...(model.kind === "sparse"
         ? [
             `L0 ${range(

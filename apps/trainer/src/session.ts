@@ -4,18 +4,20 @@
  */
 import { basename, join } from "node:path";
 import { type KernelVariant, type Metrics, type Plan, takeAverages } from "@sparseloom/core";
-import { type Corpus, RowStream, type Split, type StreamPosition } from "@sparseloom/data";
+import type { Corpus, RowStream, Split } from "@sparseloom/data";
 import { selectsOverBatch, settleThresholds } from "./calibrate-threshold.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import type { DivergedError } from "./errors.ts";
 import { evaluateTogether, type Evaluation } from "./evaluate.ts";
+import type { HeldOutSample } from "./held-out-sample.ts";
 import type { TrainOptions } from "./options.ts";
 import { counted } from "./progress.ts";
-import { type RunConfig, splitOptions, transformOf } from "./run/config.ts";
+import type { RunConfig } from "./run/config.ts";
 import { writeResult } from "./run/directory.ts";
 import type { StepMetrics } from "./run/metrics-log.ts";
 import { writeModel } from "./run/model-folder.ts";
 import type { TrainResult } from "./run/result.ts";
+import { openMeasuredRows, openTrainingRows } from "./run-stream.ts";
 import type { Team } from "./team/team.ts";
 import { type Run, Trainee } from "./trainee.ts";
 import { trainingLoop } from "./training-loop.ts";
@@ -38,6 +40,8 @@ export interface Session {
   /** Options of all runs; what only one model has is in its configuration. */
   readonly options: TrainOptions;
   readonly corpus: Corpus;
+  /** What `--eval-every` measures on; undefined without it. */
+  readonly heldOutSample: HeldOutSample | undefined;
   readonly team: Team;
   readonly kernels: KernelVariant;
   readonly hooks: TrainHooks;
@@ -64,11 +68,12 @@ export async function runToEnd(session: Session): Promise<RunEnd[]> {
     trainees.push(stack.use(trainee));
   }
   const diverged = new Map<Trainee, DivergedError>();
+  const [{ config }] = runs;
   collectGarbage();
   await trainingLoop({
     ...session,
     trainees,
-    openStream: (from) => openStream(session, "train", session.options.windowMb * 1e6, Infinity, from),
+    openStream: (from) => openTrainingRows(session.corpus, config, session.options.windowMb * 1e6, from),
     signal: hooks.signal,
     onDiverged: (trainee, error) => diverged.set(trainee, error),
     onResampled({ trainee: { run, step }, latents, rows }) {
@@ -128,6 +133,7 @@ function reachedBy(trainee: Trainee, { options, kernels }: Session): TrainResult
   const { screening } = trainee;
   const seconds = start.seconds + trainee.seconds;
   const last = trainee.log.last ?? { loss: NaN, mse: NaN, fvu: NaN, l0: NaN, dead: 0 };
+  const { lastEvaluation } = trainee.log;
   return {
     runDirectory,
     complete: trainee.step === config.totalSteps,
@@ -142,6 +148,7 @@ function reachedBy(trainee: Trainee, { options, kernels }: Session): TrainResult
     l0: last.l0,
     dead: last.dead,
     deadWindow: config.setup.training.deadWindow,
+    ...(lastEvaluation === undefined ? {} : { lastEvaluation }),
     workers: options.workers,
     wideSimd: options.experimentalWideSimd && kernels !== "reference",
     hugePages: options.experimentalHugePages,
@@ -151,30 +158,8 @@ function reachedBy(trainee: Trainee, { options, kernels }: Session): TrainResult
   };
 }
 
-/** A stream of the rows that all runs of the session see. */
-function openStream(
-  { runs, corpus }: Session,
-  split: Split,
-  windowBytes: number,
-  epochs: number,
-  from?: StreamPosition,
-): RowStream {
-  const [{ config }] = runs;
-  return new RowStream(corpus, {
-    ...splitOptions(config.options, config.filters),
-    split,
-    shuffle: config.options.shuffle,
-    windowBytes,
-    epochs,
-    transform: transformOf(config),
-    ...(from === undefined ? {} : { from }),
-  });
-}
-
 /** Rows of a split, at most, on which the result is measured: a standard error of FVU below 1 %. */
 const EVAL_ROWS = 100_000;
-/** A measurement needs a sample, not a mixture: small windows do, and their memory comes on top of training's. */
-const EVAL_WINDOW_BYTES = 4e6;
 /** Measuring should not take longer than a small part of training. */
 const EVAL_SHARE = 0.1;
 
@@ -189,7 +174,8 @@ async function measureOverBatches(
   const metricsOf = ({ mse, fvu, l0 }: Evaluation): Metrics => ({ mse, fvu, l0 });
   const found = new Map<Run, Pick<TrainResult, "threshold" | "overBatch">>();
   if (batched.length === 0 || session.hooks.signal?.aborted) return found;
-  const open = (split: Split): RowStream => openStream(session, split, EVAL_WINDOW_BYTES, 1);
+  const [{ config }] = runs;
+  const open = (split: Split): RowStream => openMeasuredRows(session.corpus, config, split);
   const thresholds = await settleThresholds(batched, open, session.hooks.signal);
   for (const [i, run] of batched.entries()) {
     const held = heldOut[i];
@@ -213,7 +199,7 @@ async function evaluateSplit(
 ): Promise<Evaluation[]> {
   const [run] = runs;
   if (run === undefined || session.hooks.signal?.aborted) return [];
-  await using stream = openStream(session, split, EVAL_WINDOW_BYTES, 1);
+  await using stream = openMeasuredRows(session.corpus, run.config, split);
   const limit =
     session.options.evalRows ?? Math.min(EVAL_ROWS, Math.ceil(EVAL_SHARE * run.config.totalExamples));
   const models = runs.map(({ model }) => model);

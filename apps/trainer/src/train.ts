@@ -13,6 +13,7 @@ import {
 } from "@sparseloom/core";
 import { type Corpus, isCorpusError } from "@sparseloom/data";
 import { DivergedError, RequestError, RunError, shellQuoted } from "./errors.ts";
+import { readHeldOutSample } from "./held-out-sample.ts";
 import { initialiseArenas } from "./initialise-run.ts";
 import { openInput } from "./open-corpus.ts";
 import type { TrainOptions } from "./options.ts";
@@ -116,6 +117,7 @@ export async function trainTogether(
   // Planned, allocated and initialised before anything is written: what cannot begin leaves nothing behind.
   const plans = configs.map((config) => planFor(config.setup, options, kernels));
   group?.onPlanned?.(plans);
+  const heldOutSample = await readHeldOutSample(corpus, configs[0], hooks.signal);
   warn(hooks, [
     ...configs.flatMap(warningsOf),
     ...plans.flatMap((plan) => auditWarnings(plan, options, kernels)),
@@ -132,7 +134,7 @@ export async function trainTogether(
     runs.push({ runDirectory, config: configs[i], model: team.models[i], start: RUN_START, lock });
   }
   await group?.onClaimed?.();
-  const session = { runs, options, corpus, team, kernels, hooks };
+  const session = { runs, options, corpus, heldOutSample, team, kernels, hooks };
   return await withAdvice(group?.directory ?? first, first, runToEnd(session));
 }
 
@@ -212,7 +214,8 @@ export async function resumeTogether(
   if (options.stopAt !== undefined && options.stopAt < least) {
     throw new RequestError(`--stop-at ${options.stopAt} is past: the run stands at step ${least}`);
   }
-  const session = { runs, options, corpus, team, kernels, hooks };
+  const heldOutSample = await readHeldOutSample(corpus, config, hooks.signal);
+  const session = { runs, options, corpus, heldOutSample, team, kernels, hooks };
   return await withAdvice(group?.directory ?? first, first, runToEnd(session));
 }
 

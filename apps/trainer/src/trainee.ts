@@ -3,11 +3,13 @@ import { basename } from "node:path";
 import { type KernelVariant, SUMMARY, SUMMARY_FIELDS } from "@sparseloom/core";
 import type { Corpus, StreamPosition } from "@sparseloom/data";
 import { DivergedError } from "./errors.ts";
+import { type HeldOutSample, measureHeldOut } from "./held-out-sample.ts";
 import type { TrainOptions } from "./options.ts";
 import { type RunState, saveCheckpoint, variantsOf } from "./run/checkpoint.ts";
 import type { RunConfig } from "./run/config.ts";
 import type { RunLock } from "./run/lock.ts";
-import { MetricsLog, type StepMetrics } from "./run/metrics-log.ts";
+import { isEvaluatedAt } from "./run/evaluation-steps.ts";
+import { type HeldOutMetrics, MetricsLog, type StepMetrics } from "./run/metrics-log.ts";
 import type { ScreeningReport } from "./run/result.ts";
 import { ScreeningLog } from "./screening-log.ts";
 import type { ModelAtWork } from "./team/team.ts";
@@ -62,8 +64,7 @@ export class Trainee implements AsyncDisposable {
 
   /** Opens the run's log; the rest is there. */
   static async open(run: Run, around: Surroundings): Promise<Trainee> {
-    const { setup, options } = run.config;
-    const log = await MetricsLog.open(run.runDirectory, setup, run.start, options.logEvery);
+    const log = await MetricsLog.open(run.runDirectory, run.config, run.start);
     return new Trainee(run, log, around);
   }
 
@@ -110,7 +111,9 @@ export class Trainee implements AsyncDisposable {
       this.#checkLoss(slot);
       this.log.add(arena, slot);
       this.#screening.add(arena, slot);
-      if ((this.#seen + 1) % logEvery === 0) await this.#writeMetrics(this.#seen + 1);
+      const taken = this.#seen + 1;
+      // The line of a step after which the model is measured waits for that.
+      if (taken % logEvery === 0 && !isEvaluatedAt(this.run.config, taken)) await this.#writeMetrics(taken);
     }
   }
 
@@ -124,6 +127,25 @@ export class Trainee implements AsyncDisposable {
     await this.run.model.waitFor(this.run.model.published);
     await this.takeIn();
     this.#settledAt = this.seconds;
+  }
+
+  /** Whether the model of the step that the run stands at is to be measured on held-out rows, and has not been. */
+  get isToBeEvaluated(): boolean {
+    return isEvaluatedAt(this.run.config, this.step) && this.log.lastEvaluation?.step !== this.step;
+  }
+
+  /**
+   * Measures the settled run on held-out rows, and writes the line of its step. Asked to stop, it leaves the line for
+   * another session.
+   *
+   * @throws DivergedError when the model's output is not a number
+   */
+  async evaluate(sample: HeldOutSample, signal: AbortSignal | undefined): Promise<void> {
+    const { model } = this.run;
+    const { published } = model;
+    const heldOut = await measureHeldOut(model, sample, this, signal);
+    this.skipJobs(model.published - published);
+    if (heldOut !== undefined) await this.#writeMetrics(this.step, this.#settledAt, heldOut);
   }
 
   /** Where the run stands, once it is settled. */
@@ -162,8 +184,12 @@ export class Trainee implements AsyncDisposable {
     await this.log[Symbol.asyncDispose]();
   }
 
-  async #writeMetrics(steps: number, seconds: number = this.seconds): Promise<void> {
-    const metrics = await this.log.write(steps, seconds, this.run.start.seconds);
+  async #writeMetrics(
+    steps: number,
+    seconds: number = this.seconds,
+    heldOut?: HeldOutMetrics,
+  ): Promise<void> {
+    const metrics = await this.log.write(steps, seconds, this.run.start.seconds, heldOut);
     this.#around.onMetrics?.(metrics, this.run.config);
   }
 

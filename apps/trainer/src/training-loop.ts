@@ -6,6 +6,7 @@ import { rowDimension } from "@sparseloom/core";
 import type { Corpus, RowStream, StreamPosition } from "@sparseloom/data";
 import { DivergedError } from "./errors.ts";
 import { fillUnlessStopped } from "./fill.ts";
+import type { HeldOutSample } from "./held-out-sample.ts";
 import type { TrainOptions } from "./options.ts";
 import { isResampledAt, type Resampled, resampleRuns } from "./resample.ts";
 import { isTranscoder, putRows } from "./slot-rows.ts";
@@ -16,6 +17,8 @@ export interface Loop {
   readonly trainees: readonly Trainee[];
   readonly options: TrainOptions;
   readonly corpus: Corpus;
+  /** What models are measured on while they train; undefined: they are not. */
+  readonly heldOutSample: HeldOutSample | undefined;
   /** Opens the stream of training rows. */
   readonly openStream: (from: StreamPosition) => RowStream;
   /** Asks to finish the step, save and stop. */
@@ -57,7 +60,21 @@ export async function trainingLoop(loop: Loop): Promise<void> {
   };
   const here = (): Trainee[] => trained.filter((trainee) => trainee.step === step);
 
+  /** Measures the models of this step on held-out rows, where that is due; their workers are idle then. */
+  const evaluate = async (): Promise<void> => {
+    const { heldOutSample } = loop;
+    const due = here().filter((trainee) => trainee.isToBeEvaluated);
+    if (heldOutSample === undefined || signal?.aborted) return;
+    await forEach(due, async (trainee) => {
+      await trainee.settle();
+      await trainee.evaluate(heldOutSample, signal);
+    });
+  };
+
   while (step < lastStep && !signal?.aborted) {
+    // Before the checkpoint, which then has no steps that are still to be logged.
+    await evaluate();
+    if (signal?.aborted) break;
     // Save: the workers are idle, so that parameters and position belong together.
     if (step > start.step && step % options.checkpointEvery === 0) {
       await forEach(here(), (trainee) => trainee.settle());
@@ -99,6 +116,7 @@ export async function trainingLoop(loop: Loop): Promise<void> {
   }
 
   await forEach(here(), (trainee) => trainee.settle());
+  await evaluate();
   // A session that took no step has its checkpoint already, unless the run has only just begun.
   await forEach(here(), async (trainee) => {
     if (trainee.step > trainee.run.start.step || trainee.step === 0) await trainee.save(stream.position);

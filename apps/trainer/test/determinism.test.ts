@@ -1,6 +1,7 @@
 /**
  * Same seed, same bytes: for any number of workers, by either encoder and either implementation of the kernels, across
- * stop and resume, and among other models in one pass. Compares checkpoints and finished models.
+ * stop and resume, among other models in one pass, and measured on held-out rows meanwhile. Compares checkpoints and finished
+ * models.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -47,6 +48,9 @@ const GROUPS = [
   audited: names.every(isSparse) ? { audit: 1 } : {},
 }));
 
+/** Held-out rows, some ten, are measured now and then, which changes no bit; not where the run stops. */
+const MEASURED = { evalEvery: 6 } as const;
+
 async function together(names: readonly string[], part: string, more: TrainRequest): Promise<TrainResult[]> {
   const members = names.map((name) => ({
     options: checkTrainRequest({ ...RECIPES[name], ...more }),
@@ -79,7 +83,7 @@ describe.each(GROUPS)("in one pass, $names:", ({ names, screened, audited }) => 
   describe("two workers, which screen", () => {
     let results: TrainResult[];
     beforeAll(async () => {
-      results = await together(names, "screened", { ...screened, ...audited, workers: 2 });
+      results = await together(names, "screened", { ...screened, ...audited, ...MEASURED, workers: 2 });
     });
     it.each(names.map((name, index) => [name, index] as const))("%s", async (name, index) => {
       await expectSameRun(name, "screened");
@@ -95,7 +99,7 @@ describe.each(GROUPS)("in one pass, $names:", ({ names, screened, audited }) => 
   describe("three workers that stop half-way, and four that go on and screen", () => {
     let stopped: TrainResult[];
     beforeAll(async () => {
-      stopped = await together(names, "stopped", { workers: 3, stopAt: STEPS / 2 });
+      stopped = await together(names, "stopped", { ...MEASURED, workers: 3, stopAt: STEPS / 2 });
       const members = stopped.map(async ({ runDirectory }) => ({
         runDirectory,
         config: await readRunConfig(runDirectory),

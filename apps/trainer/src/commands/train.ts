@@ -16,7 +16,7 @@ import { readRunConfig, type RunConfig } from "../run/config.ts";
 import { describeOptimizer, describeRate } from "../run/learning-rate.ts";
 import { describeScreening } from "../run/describe-screening.ts";
 import { describeWindows } from "../run/describe-windows.ts";
-import type { ModelSetup } from "@sparseloom/core";
+import type { Metrics, ModelSetup } from "@sparseloom/core";
 import type { StepMetrics } from "../run/metrics-log.ts";
 import type { TrainResult } from "../run/result.ts";
 import type { TrainHooks } from "../session.ts";
@@ -198,10 +198,20 @@ function describeDead({ dead, deadWindow, examples }: TrainResult, latents: numb
     : `dead latents: ${formatCount(dead)} of ${formatCount(latents)} (no activation in the last ${last})`;
 }
 
+/** Held-out rows as the result was measured on them; of a run that stopped, as they were last measured while it trained. */
+function heldOutLines(
+  { heldOut, lastEvaluation: last }: TrainResult,
+  set: (name: string, metrics: Pick<Metrics, "fvu" | "l0">) => string,
+): string[] {
+  if (heldOut !== undefined) return [`${set("held-out rows", heldOut)} (${counted(heldOut.rows, "row")})`];
+  if (last === undefined) return [];
+  return [`${set(`held-out rows at step ${last.step}`, last)} (${counted(last.rows, "row")})`];
+}
+
 /** The result for people. */
 export function describeResult(result: TrainResult, model: ModelSetup): string {
   const sparse = model.kind === "sparse";
-  const set = (name: string, { fvu, l0 }: { fvu: number; l0: number }): string =>
+  const set = (name: string, { fvu, l0 }: Pick<Metrics, "fvu" | "l0">): string =>
     `${name}: FVU ${fvu.toFixed(3)}${sparse ? `, L0 ${l0.toFixed(1)}` : ""}`;
   return [
     `${result.complete ? "trained" : "stopped after"} ${counted(result.steps, "step")}, ${counted(result.examples, "example")} in ` +
@@ -210,9 +220,7 @@ export function describeResult(result: TrainResult, model: ModelSetup): string {
       ? [`row filters left out ${counted(result.filteredRows, "training row")} of each epoch`]
       : []),
     set("training rows", result),
-    ...(result.heldOut === undefined
-      ? []
-      : [`${set("held-out rows", result.heldOut)} (${counted(result.heldOut.rows, "row")})`]),
+    ...heldOutLines(result, set),
     ...(result.complete && result.fvu > 1
       ? [
           `an FVU above 1 is worse than giving the mean for every row: the run had ${counted(result.steps, "step")}; try more --epochs, a smaller --batch, another --lr`,

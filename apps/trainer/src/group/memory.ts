@@ -16,15 +16,17 @@ export interface NamedPlan {
  * One line about what the models need.
  *
  * @param windowBytes of one of the two shuffle windows
+ * @param sampleBytes of the held-out rows that are kept to measure on
  * @param available bytes that the process may still take
  * @throws RequestError when they do not fit, naming each model's bytes and how many would fit
  */
 export function checkMemory(
   models: readonly NamedPlan[],
   windowBytes: number,
+  sampleBytes: number,
   available: number = process.availableMemory(),
 ): string {
-  const shared = 2 * windowBytes + PROCESS_BYTES;
+  const shared = 2 * windowBytes + sampleBytes + PROCESS_BYTES;
   const total = models.reduce((sum, { plan }) => sum + plan.byteLength, shared);
   const gb = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
   if (total <= available) {

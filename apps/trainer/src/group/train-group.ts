@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { RequestError } from "../errors.ts";
 import type { TrainOptions } from "../options.ts";
 import { type RunConfig, readRunConfig } from "../run/config.ts";
+import { sampleBytes } from "../run/evaluation-steps.ts";
 import { claimRunDirectory, readResult, refuseTakenDirectory } from "../run/directory.ts";
 import { RunLock } from "../run/lock.ts";
 import type { TrainResult } from "../run/result.ts";
@@ -34,7 +35,7 @@ export async function trainGroup(
     directory,
     onPlanned: (plans) => {
       const named = plans.map((plan, i) => ({ name: grid[i].name, plan }));
-      hooks.onNotice?.(checkMemory(named, options.windowMb * 1e6));
+      hooks.onNotice?.(checkMemory(named, options.windowMb * 1e6, sampleBytes(options, plans[0].setup)));
     },
     claim: async () => await claimRunDirectory(directory),
     // Last: what is there without it was never begun.
@@ -80,7 +81,8 @@ export async function resumeGroup(
     directory,
     onPlanned: (plans) => {
       const named = plans.map((plan, i) => ({ name: open[i].name, plan }));
-      hooks.onNotice?.(checkMemory(named, config.options.windowMb * 1e6));
+      const { options, setup } = config;
+      hooks.onNotice?.(checkMemory(named, options.windowMb * 1e6, sampleBytes(options, setup)));
     },
   });
   results.push(...ends.map(({ result }) => result));

@@ -92,6 +92,12 @@ export function checkCombinations(
   both("epochs", "examples");
   both("resampleAt", "resampleEvery");
   checkResampling(options);
+  if (options.evalSample !== undefined && options.evalEvery === undefined)
+    throw new RequestError("--eval-sample needs --eval-every, the steps between two measurements");
+  if (options.evalEvery !== undefined && options.heldOut === 0)
+    throw new RequestError(
+      "--eval-every needs held-out rows, and --held-out is 0: give the share of them, e.g. --held-out 0.01",
+    );
   both("column", "columns");
   if (options.columns !== undefined && options.units !== undefined)
     throw new RequestError("--units does not go with --columns: it is for rows of one vector");

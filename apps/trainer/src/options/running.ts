@@ -61,6 +61,16 @@ export const RUNNING_OPTIONS = {
     .optional()
     .describe("place in that model, such as blocks.6.hook_resid_pre, likewise (hook_name)"),
   logEvery: whole(1).default(10).describe("steps between two lines of metrics.jsonl"),
+  evalEvery: whole(1)
+    .optional()
+    .describe(
+      "steps between two measurements of the model on held-out rows while it trains, and one at the end; they go to metrics.jsonl and change no bit of the model (default: none)",
+    ),
+  evalSample: whole(1)
+    .optional()
+    .describe(
+      "held-out rows for --eval-every, the same each time, kept in memory (default 8192, or fewer for whole mini-batches)",
+    ),
   checkpointEvery: whole(1).default(1000).describe("steps between two checkpoints"),
   keepCheckpoints: whole(1).default(3).describe("newest checkpoints that are kept"),
   stopAt: whole(1).optional().describe("save a checkpoint after this step and stop; continue with --resume"),

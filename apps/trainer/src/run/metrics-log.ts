@@ -13,7 +13,21 @@ import {
   SUMMARY,
   SUMMARY_FIELDS,
 } from "@sparseloom/core";
+import type { RunConfig } from "./config.ts";
+import { isEvaluatedAt } from "./evaluation-steps.ts";
 import { writeFileWhole } from "./write-folder.ts";
+
+/** What was measured on held-out rows, in the run's scaled units. */
+export interface HeldOutMetrics extends Metrics {
+  readonly rows: number;
+  /** mse plus the weighted penalty; of Matryoshka the mean of its prefixes' mse. Without auxiliary losses of training. */
+  readonly loss: number;
+  /**
+   * BatchTopK: the same rows with latents selected over mini-batches, as of the training rows. All else is by the moving
+   * threshold, once there is one.
+   */
+  readonly overBatch?: Metrics;
+}
 
 /** A line of `metrics.jsonl`. Numbers that do not exist yet are NaN, and null in JSON. */
 export interface StepMetrics extends Metrics {
@@ -33,6 +47,8 @@ export interface StepMetrics extends Metrics {
   readonly k?: number;
   /** The largest norm of a step's gradients since the line before, before they were clipped; absent where they are not. */
   readonly gradientNorm?: number;
+  /** Of the model after this very step; absent where it was not measured then. */
+  readonly heldOut?: HeldOutMetrics;
   /** Since the line before. */
   readonly activationsPerSecond: number;
   /** Milliseconds of training since the run began, over all sessions. */
@@ -57,6 +73,8 @@ export interface PendingMetrics {
   /** The largest so far; 0 where gradients are not clipped. */
   readonly gradientNorm: number;
 }
+
+type LatestMetrics = Pick<PendingMetrics, "dead" | "learningRate" | "l1" | "p" | "k">;
 
 /** Where a log goes on. */
 export interface LogStart {
@@ -96,6 +114,22 @@ function shownOf({ model, training }: Setup): Shown {
   };
 }
 
+/** What pending steps have of the last one alone. */
+function latestOf({ dead, learningRate, l1, p, k }: PendingMetrics): LatestMetrics {
+  return { dead, learningRate, l1, p, k };
+}
+
+/** A line of the log; undefined where it was cut off by a crash. */
+function metricsOfLine(line: string): StepMetrics | undefined {
+  if (!/^\{"step":\d+,.*\}$/.test(line)) return undefined;
+  try {
+    return JSON.parse(line) as StepMetrics;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return undefined;
+  }
+}
+
 export class MetricsLog implements AsyncDisposable {
   readonly #file: FileHandle;
   readonly #shown: Shown;
@@ -104,7 +138,7 @@ export class MetricsLog implements AsyncDisposable {
   #steps: number;
   #examples: number;
   /** Of the last step. */
-  #latest: Pick<PendingMetrics, "dead" | "learningRate" | "l1" | "p" | "k">;
+  #latest: LatestMetrics;
   #gradientNorm: number;
   #lastSeconds = 0;
   /** Rows trained on in this session since the last line: what the speed is measured by. */
@@ -112,45 +146,53 @@ export class MetricsLog implements AsyncDisposable {
 
   /** The last line written, by this session or an earlier one. */
   last: StepMetrics | undefined;
+  /** The last of them that has held-out rows measured. */
+  #lastEvaluated: StepMetrics | undefined;
 
-  private constructor(file: FileHandle, shown: Shown, start: LogStart, last: StepMetrics | undefined) {
+  private constructor(file: FileHandle, shown: Shown, start: LogStart, lines: readonly StepMetrics[]) {
+    const last = lines.at(-1);
     this.#file = file;
     this.#shown = shown;
     this.#examples = start.examples;
-    const { steps, loss, sums, gradientNorm, ...latest } = start.pending;
+    const { pending } = start;
+    // A checkpoint may be of before the line of its step, if what that was to measure was interrupted.
+    const written = last?.step === start.step;
+    const { steps, loss, sums, gradientNorm, ...latest } = written
+      ? { ...NOTHING_PENDING, ...latestOf(pending) }
+      : pending;
     this.#steps = steps;
     this.#loss = loss;
     this.#sums = { ...sums };
     this.#latest = latest;
     this.#gradientNorm = gradientNorm;
     this.last = last;
+    this.#lastEvaluated = lines.findLast(({ heldOut }) => heldOut !== undefined);
   }
 
   /**
    * Opens the log of a run that stands at `start`. Lines that a run without stops would not have are removed: those
    * after `start.step`, from a session that got further than its last checkpoint, and the last line of a session
-   * that stopped between two multiples of `logEvery`, whose steps are pending again.
+   * that stopped between two multiples of `--log-every`, or before held-out rows were measured, whose steps are pending
+   * again.
    */
-  static async open(
-    runDirectory: string,
-    setup: Setup,
-    start: LogStart,
-    logEvery: number,
-  ): Promise<MetricsLog> {
+  static async open(runDirectory: string, config: RunConfig, start: LogStart): Promise<MetricsLog> {
+    const { logEvery } = config.options;
     const path = join(runDirectory, "metrics.jsonl");
     const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return "";
       throw error;
     });
-    const kept = text.split("\n").filter((line) => {
-      // The last line may have been cut off by a crash.
-      const step = Number(/^\{"step":(\d+),.*\}$/.exec(line)?.[1] ?? Number.NaN);
-      return step <= start.step && step % logEvery === 0;
+    const kept = text.split("\n").flatMap((line) => {
+      const metrics = metricsOfLine(line);
+      if (metrics === undefined || metrics.step > start.step) return [];
+      const whole = isEvaluatedAt(config, metrics.step)
+        ? metrics.heldOut !== undefined
+        : metrics.step % logEvery === 0;
+      return whole ? [{ line, metrics }] : [];
     });
-    const newest = kept.at(-1);
-    const last = newest === undefined ? undefined : (JSON.parse(newest) as StepMetrics);
-    await writeFileWhole(path, [new TextEncoder().encode(kept.map((line) => `${line}\n`).join(""))]);
-    return new MetricsLog(await open(path, "a"), shownOf(setup), start, last);
+    await writeFileWhole(path, [new TextEncoder().encode(kept.map(({ line }) => `${line}\n`).join(""))]);
+    const lines = kept.map(({ metrics }) => metrics);
+    return new MetricsLog(await open(path, "a"), shownOf(config.setup), start, lines);
   }
 
   /** The steps added since the last line. */
@@ -188,8 +230,20 @@ export class MetricsLog implements AsyncDisposable {
     this.#gradientNorm = Math.max(this.#gradientNorm, field(SUMMARY.gradientNorm));
   }
 
-  /** Writes the line for the steps added since the last one. `seconds`: of this session; `before`: of earlier ones. */
-  async write(step: number, seconds: number, before: number): Promise<StepMetrics> {
+  /** The last measurement on held-out rows, and the step after which it was made. */
+  get lastEvaluation(): (HeldOutMetrics & { readonly step: number }) | undefined {
+    const { step, heldOut } = this.#lastEvaluated ?? {};
+    return step === undefined || heldOut === undefined ? undefined : { step, ...heldOut };
+  }
+
+  /**
+   * Writes the line for the steps added since the last one.
+   *
+   * @param seconds of this session
+   * @param before seconds of earlier ones
+   * @param heldOut measured after `step`
+   */
+  async write(step: number, seconds: number, before: number, heldOut?: HeldOutMetrics): Promise<StepMetrics> {
     const { dead, learningRate, l1, p, k } = this.#latest;
     const metrics: StepMetrics = {
       step,
@@ -202,6 +256,7 @@ export class MetricsLog implements AsyncDisposable {
       ...(this.#shown.p ? { p } : {}),
       ...(this.#shown.k ? { k } : {}),
       ...(this.#gradientNorm > 0 ? { gradientNorm: this.#gradientNorm } : {}),
+      ...(heldOut === undefined ? {} : { heldOut }),
       activationsPerSecond:
         this.#timedRows === 0 ? 0 : Math.round(this.#timedRows / (seconds - this.#lastSeconds)),
       elapsedMs: Math.round(1000 * (before + seconds)),
@@ -214,6 +269,7 @@ export class MetricsLog implements AsyncDisposable {
     this.#timedRows = 0;
     this.#lastSeconds = seconds;
     this.last = metrics;
+    if (heldOut !== undefined) this.#lastEvaluated = metrics;
     return metrics;
   }
 

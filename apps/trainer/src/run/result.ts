@@ -1,5 +1,6 @@
 /** What a training run came to. */
 import type { Encoder, Metrics } from "@sparseloom/core";
+import type { HeldOutMetrics } from "./metrics-log.ts";
 
 /** How the screened encoder did, over all sessions of the run. */
 export interface ScreeningReport {
@@ -55,6 +56,11 @@ export interface TrainResult {
   readonly deadWindow: number;
   /** The same on held-out rows; absent when none are held out, and of an interrupted run. */
   readonly heldOut?: Metrics & { readonly rows: number };
+  /**
+   * The last measurement of `--eval-every` and the step after which it was made; absent before the first. Of the run's
+   * end it may differ from `heldOut` in its rows, and for BatchTopK in the threshold, which is training's moving one.
+   */
+  readonly lastEvaluation?: HeldOutMetrics & { readonly step: number };
   /** BatchTopK: mse, fvu and l0 are of the model with this threshold. */
   readonly threshold?: ThresholdReport;
   /** BatchTopK: training and held-out rows again, with latents selected over mini-batches as in training. */
