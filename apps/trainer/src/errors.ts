@@ -44,6 +44,8 @@ function isSystemError(error: unknown): boolean {
 export function hintOf(error: unknown): string {
   if (isCorpusError(error, "ambiguous-column")) return " (--column)";
   if (isCorpusError(error, "exists")) return " (--overwrite)";
+  if (isCorpusError(error, "unsupported") && error.message.endsWith("or hold out nothing"))
+    return " (--document-column, --held-out 0)";
   return isCorpusError(error, "not-arrow") && error.message.endsWith("convert it first")
     ? " (sparseloom corpus pack)"
     : "";

@@ -7,10 +7,11 @@ import { tableFromIPC } from "apache-arrow";
 import { createSynthetic, writeCorpus } from "@sparseloom/data";
 import { beforeAll, describe, expect, it } from "vitest";
 import { encodeCorpus } from "../src/encode.ts";
+import { evaluateModel } from "../src/eval/evaluate-model.ts";
 import { checkTrainRequest } from "../src/options.ts";
 import { readModel } from "../src/run/model-folder.ts";
 import { train } from "../src/train.ts";
-import { runCli, temporaryFolder } from "./support.ts";
+import { runCli, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -99,6 +100,21 @@ describe("encode", () => {
     expect((await runCli([...all, "--overwrite"])).stdout).toMatch(
       /^.*filtered\.arrow: 3,000 rows, L0 \d\.\d, /,
     );
+  });
+
+  it("and eval need no document column for all rows, which the model was trained with and files lack", async () => {
+    await writeSmallCorpus(at("documents-1.arrow"), 500, 10);
+    await writeSmallCorpus(at("documents-2.arrow"), 300);
+    const first = at("documents-1.arrow");
+    const all = at("documents-*.arrow");
+    const options = { batch: 100, workers: 1, latents: 30, k: 4, documentColumn: "document" };
+    await train([first], checkTrainRequest(options), at("documents"));
+    const measured = { split: "all", rows: 1000, workers: 1 } as const;
+    expect(await evaluateModel(at("documents"), [all], measured)).toMatchObject({ rows: 800 });
+    const heldOut = evaluateModel(at("documents"), [all], { ...measured, split: "held-out" });
+    await expect(heldOut).rejects.toThrow(/"document": cannot serve to hold out whole documents/);
+    const report = await encodeCorpus(at("documents"), [all], { out: at("documents.arrow"), workers: 1 });
+    expect(report.rows).toBe(800);
   });
 
   it("leaves nothing of a file when it is interrupted", async () => {
