@@ -13,6 +13,7 @@ import {
   writtenLabels,
 } from "@sparseloom/data";
 import { RequestError } from "./errors.ts";
+import { notCopied } from "./not-copied.ts";
 import { evaluate } from "./evaluate.ts";
 import { startModelTeam } from "./model-team.ts";
 import { openForModel } from "./open-corpus.ts";
@@ -48,7 +49,7 @@ export interface EncodeReport extends SparseRowResult {
   readonly filteredRows: number;
   /** Mean number of active latents per row. */
   readonly l0: number;
-  /** What makes the features doubtful; one line each. */
+  /** What makes the features doubtful, and columns that are not copied; one line each. */
   readonly warnings: readonly string[];
 }
 
@@ -68,11 +69,14 @@ export async function encodeCorpus(
     throw new RequestError(`${path} is a deep autoencoder: it has no sparse features`);
   await using corpus = await openForModel(loaded, patterns, workers, column);
   const missing = names?.find((name) => corpus.labels.every((label) => label.name !== name));
-  if (missing !== undefined)
+  if (missing !== undefined) {
+    const why = corpus.ignoredColumns.find(({ name }) => name === missing)?.why;
     throw new RequestError(
-      `--labels: the corpus has no label column ${missing}; it has ${corpus.labels.map(({ name }) => name).join(", ") || "none"}`,
+      `--labels: the corpus has no label column ${missing}${why === undefined ? "" : ` (${why})`}; it has ${corpus.labels.map(({ name }) => name).join(", ") || "none"}`,
     );
+  }
   const labels = writtenLabels(corpus, names, out);
+  const warnings = [...columnWarnings(loaded, corpus), ...(names === undefined ? notCopied(corpus) : [])];
   await requireOther(
     out,
     corpus.files.map((file) => file.path),
@@ -109,7 +113,7 @@ export async function encodeCorpus(
     ...result,
     filteredRows: stream.filteredRows,
     l0: result.rows === 0 ? 0 : result.entries / result.rows,
-    warnings: columnWarnings(loaded, corpus),
+    warnings,
   };
 }
 

@@ -46,6 +46,8 @@ export function hintOf(error: unknown): string {
   if (isCorpusError(error, "exists")) return " (--overwrite)";
   if (isCorpusError(error, "unsupported") && error.message.endsWith("or hold out nothing"))
     return " (--document-column, --held-out 0)";
+  if (isCorpusError(error, "nulls") && error.message.endsWith("without the column first"))
+    return " (sparseloom corpus pack --labels)";
   return isCorpusError(error, "not-arrow") && error.message.endsWith("convert it first")
     ? " (sparseloom corpus pack)"
     : "";

@@ -9,7 +9,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { readRunConfig } from "../src/run/config.ts";
 import { readResult } from "../src/run/directory.ts";
 import { writePairedColumns } from "./paired-columns.ts";
-import { runCli, stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
+import { type CliResult, foreign, runCli, stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -409,6 +409,21 @@ describe("eval", () => {
 });
 
 describe("corpus", () => {
+  it("corpus split says which columns it does not copy, and how to leave out one with nulls", async () => {
+    const split = (name: string): Promise<CliResult> =>
+      runCli(["corpus", "split", foreign(name), "--held-out", "0.3", "--out", at(name), "--json"]);
+    const { status, stdout, stderr } = await split("unknown-types.file.arrow");
+    const line = /^columns that are not copied: "views" \(type ListView<Int32> is not read as a label\), /;
+    expect([status, JSON.parse(stdout)]).toMatchObject([0, { warnings: [expect.stringMatching(line)] }]);
+    expect(stderr).toMatch(/^warning: columns that are not copied: [^\n]+\n$/);
+    expect(await split("float32.file.arrow")).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(
+        /a label is null, which is not written; pack the corpus without the column first \(sparseloom corpus pack --labels\)\n$/,
+      ) as string,
+    });
+  });
+
   it("pack and split write files that train as the corpus does", async () => {
     const packed = at("packed.arrow");
     const made = await runCli(["corpus", "pack", packed, "synth:toy-1@4000", "--type", "float16", "--json"]);

@@ -90,10 +90,14 @@ async function* rowsOf(
       columns[name] = Array.from(kept, (row) => {
         const label = column.get(row);
         if (label !== null) return label;
-        throw new CorpusError("nulls", "a label is null, which is not written", {
-          ...corpus.locate(block.firstRow + row),
-          column: name,
-        });
+        throw new CorpusError(
+          "nulls",
+          "a label is null, which is not written; pack the corpus without the column first",
+          {
+            ...corpus.locate(block.firstRow + row),
+            column: name,
+          },
+        );
       });
     }
     yield { values: values.subarray(0, kept.length * dIn), labels: columns };
