@@ -2,6 +2,7 @@
 import { flushCompileCache } from "node:module";
 import { Command, CommanderError } from "commander";
 import { COMMANDS } from "./commands/index.ts";
+import { OUTLIVES_TERMINAL } from "./hangups.ts";
 import { VERSION } from "./version.ts";
 
 const program = new Command("sparseloom")
@@ -26,8 +27,11 @@ process.stderr.on("error", () => {});
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") return;
   process.stderr.write(`error: stdout cannot be written (${error.code})\n`);
-  process.exitCode = 1;
+  // The status of a signal that came before tells more: a terminal that is closed cannot be written.
+  process.exitCode ||= 1;
 });
+// Else its default, to end the process, would hold again.
+if (OUTLIVES_TERMINAL) process.on("SIGHUP", () => {});
 
 try {
   await program.parseAsync();
