@@ -408,6 +408,16 @@ describe("eval", () => {
   });
 });
 
+describe("demo", () => {
+  it("prints one JSON object of both of its steps with --json", async () => {
+    const flags = ["--examples", "2560", "--out", at("demo"), "--json"];
+    const { status, stdout } = await runCli(["demo", ...flags]);
+    expect(status).toBe(0);
+    const inspection = JSON.parse(await readFile(at("demo/report/features.json"), "utf8")) as unknown;
+    expect(JSON.parse(stdout)).toEqual({ training: await readResult(at("demo")), inspection });
+  });
+});
+
 describe("corpus", () => {
   it("corpus split says which columns it does not copy, and how to leave out one with nulls", async () => {
     const split = (name: string): Promise<CliResult> =>
