@@ -6,6 +6,7 @@ import { RequestError } from "./errors.ts";
 import { LIST_OPTIONS } from "./group/grid.ts";
 import { trainSchema } from "./options.ts";
 import { describeIssue, flagOf } from "./options/describe-issue.ts";
+import { overridden } from "./options/replaced.ts";
 import { type FilterRequest, filterShape, type ModelFilterOptions } from "./row-filters.ts";
 
 type Kind = "number" | "numbers" | "texts" | "boolean" | "string";
@@ -129,11 +130,10 @@ export function addFlags(
 /** The options that were given: those of `--config`, overridden by flags. `flags` are commander's parsed options. */
 export async function gatherRequest(command: Command): Promise<Record<string, unknown>> {
   const flags = command.opts<Record<string, unknown>>();
-  const request: Record<string, unknown> = {};
-  if (typeof flags["config"] === "string") Object.assign(request, await readConfigFile(flags["config"]));
+  const configured = typeof flags["config"] === "string" ? await readConfigFile(flags["config"]) : {};
   const given = givenFlags(command, trainSchema.shape);
   if (flags["seeds"] !== undefined) given["seeds"] = flags["seeds"];
-  return { ...request, ...given };
+  return overridden(configured, given);
 }
 
 /** The options of a schema that were given as flags. */

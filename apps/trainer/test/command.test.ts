@@ -256,6 +256,37 @@ describe("train", () => {
   });
 
   it.each([
+    ["--expansion", "2", { expansion: 2 }],
+    ["--epochs", "1", { epochs: 1 }],
+    ["--init-from", at("run"), { init: "random", initFrom: at("run") }],
+    ["--resample-at", "1", { resampleAt: [1] }],
+  ])("%s takes the place of its alternative in --config", async (flag, value, expected) => {
+    const file = at("alternatives.json");
+    const resampling = { arch: "relu", l1: 1, decoder: "unit", resampleEvery: 2, resampleUntil: 4 };
+    const options = flag === "--resample-at" ? resampling : { k: 3, init: "data" };
+    await writeFile(file, JSON.stringify({ latents: 30, batch: 100, examples: 300, ...options }));
+    const out = at(`instead-of${flag}`);
+    const args = ["train", corpus, "--config", file, flag, value, "--stop-at", "2", "--out", out];
+    expect(await runCli(args)).toMatchObject({ status: 0 });
+    // Once more from that run's own, which resolved the options.
+    const again = [
+      "train",
+      corpus,
+      "--config",
+      join(out, "config.json"),
+      "--latents",
+      "30",
+      "--examples",
+      "300",
+    ];
+    const second = `${out}-again`;
+    expect(await runCli([...again, "--stop-at", "2", "--out", second])).toMatchObject({ status: 0 });
+    const optionsOf = async (run: string): Promise<object> => (await readRunConfig(run)).options;
+    expect(await optionsOf(out)).toMatchObject(expected);
+    expect(await optionsOf(second)).toMatchObject({ latents: 30, examples: 300 });
+  });
+
+  it.each([
     ["relu", ["--l1", "0.5", "--no-center"]],
     ["batch-topk", ["--k", "3", "--aux-k", "auto", "--normalize", "layer-norm"]],
     ["autoencoder", ["--widths", "12-4-12"]],
