@@ -1,6 +1,6 @@
 /** The `sparseloom` command as a user meets it: exit statuses, one clear line, nothing half-written. */
 import { existsSync, readdirSync } from "node:fs";
-import { readFile, truncate, writeFile } from "node:fs/promises";
+import { mkdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeSafetensors } from "@sparseloom/core";
 import { countRows, openCorpus, openKnownFeatures, RowStream, writeCorpus } from "@sparseloom/data";
@@ -533,6 +533,27 @@ describe("corpus", () => {
     const expected = new Float32Array(300 * 96);
     known.fill(expected, 0, 300);
     expect(read).toEqual(expected);
+  });
+
+  it("generate and split write nothing where one of their files is there, without --overwrite", async () => {
+    const path = at("again.arrow");
+    const features = `${path}.features.safetensors`;
+    await writeFile(features, "of another corpus");
+    const shape = ["--d", "4", "--features", "4", "--rows", "50"];
+    expect(await runCli(["corpus", "generate", path, ...shape])).toEqual({
+      status: 2,
+      stdout: "",
+      stderr: `error: ${features}: the file exists; choose another name, or ask to overwrite it (--overwrite)\n`,
+    });
+    expect([existsSync(path), await readFile(features, "utf8")]).toEqual([false, "of another corpus"]);
+    expect((await runCli(["corpus", "generate", path, ...shape, "--overwrite"])).status).toBe(0);
+    expect(decodeSafetensors(await readFile(features)).tensors.has("directions")).toBe(true);
+
+    const parts = at("parts");
+    await mkdir(parts);
+    await writeFile(join(parts, "train.arrow"), "another's");
+    const split = await runCli(["corpus", "split", path, "--held-out", "0.4", "--out", parts]);
+    expect([split.status, readdirSync(parts)]).toEqual([2, ["train.arrow"]]);
   });
 
   it("generate writes a corpus that info describes", async () => {

@@ -15,7 +15,7 @@ export type { CorpusErrorKind, CorpusErrorPlace } from "./errors.ts";
 export { SPARSE_COLUMNS, SparseRowWriter } from "./sparse-row-writer.ts";
 export type { SparseRowOptions, SparseRowResult, SparseRows } from "./sparse-row-writer.ts";
 export { writtenLabels } from "./pack/row-source.ts";
-export { requireOther } from "./output-file.ts";
+export { requireFree, requireOther } from "./output-file.ts";
 
 // One process at a time
 export { ProcessLock } from "./process-lock.ts";
