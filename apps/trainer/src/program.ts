@@ -12,6 +12,10 @@ const program = new Command("sparseloom")
   .version(VERSION)
   // One line for one mistake: commander puts its suggestion on a second.
   .configureOutput({ outputError: (text, write) => write(`${text.trim().replaceAll(/\s*\n\s*/g, " ")}\n`) })
+  .hook("preAction", async (_, command) => {
+    const { refuseEmptyValues } = await import("./commands/empty-values.ts");
+    refuseEmptyValues(command);
+  })
   .exitOverride();
 
 const asked = process.argv.slice(2).find((word) => word !== "help" && !word.startsWith("-"));

@@ -56,6 +56,7 @@ describe("a wrong value is answered by what would be right, and what was given",
     [{ arch: "autoencoder", widths: [4, 4] }, "--widths must be a list of at least 3, got [4,4]"],
     [{ arch: "autoencoder", widths: [4, "x", 4] }, '--widths, entry 2, must be a number, got "x"'],
     [{ workers: 100_000 }, `--workers must be at most ${MOST_WORKERS}, got 100000`],
+    [{ out: "" }, '--out must be a text that is not empty, got ""'],
     [{ center: "no" }, '--center must be a boolean, got "no"'],
   ])("%o", (request, message) => {
     expect(() => checkTrainRequest(request)).toThrow(new RequestError(message));
@@ -68,6 +69,17 @@ describe("a wrong value is answered by what would be right, and what was given",
     );
     await expect(train([corpus], options, corpus)).rejects.toThrow(`${corpus} is a file: give another --out`);
   });
+});
+
+it.each([
+  [["train", corpus, "--out", ""], "--out is empty: give <text>, or leave it out"],
+  [["train", corpus, ""], "<corpus> is empty: give a path"],
+  [["train", "--resume", ""], "--resume is empty: give <run directory>, or leave it out"],
+  [["eval", "", corpus], "<model> is empty: give a path"],
+  [["encode", at("run"), corpus, "--out", ""], "--out is empty: give <file.arrow>"],
+  [["corpus", "pack", "", corpus], "<file> is empty: give a path"],
+])("an empty value is refused in one line: %j", async (args, line) => {
+  expect(await runCli(args)).toEqual({ status: 2, stdout: "", stderr: `error: ${line}\n` });
 });
 
 describe("eval", () => {
