@@ -119,8 +119,17 @@ describe("row filters", () => {
       /wrong at character/,
     );
     await expect(filtersOf("run-0", { excludePositions: [7], positionColumn: "document" })).rejects.toThrow(
-      "the model's own row filters take positions from another column: add --no-filters to leave them out",
+      `the model's own row filters take positions from the column "position", not from "document": add --no-filters to leave them out`,
     );
+    // The same column is the same, named or not.
+    const position = { positionColumn: "position" };
+    expect(await filtersOf("run-0", { excludePositions: [7], ...position })).toEqual({
+      excludePositions: [0, 7],
+    });
+    expect(await filtersOf("run-0", position)).toEqual({ excludePositions: [0] });
+    expect(await filtersOf("run-1", { excludeTokens: ["t1"], tokenColumn: "token" })).toEqual({
+      excludeTokens: ["<bos>", "t1"],
+    });
   });
 
   it("survive stopping and resuming to the bit", async () => {

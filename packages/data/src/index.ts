@@ -35,8 +35,8 @@ export type { ValueType } from "./arrow/vector-column.ts";
 // Splits and the shuffled stream
 export { countRows, countSplit, keptRows } from "./split.ts";
 export type { HeldOutOptions, Split, SplitCount, SplitOptions } from "./split.ts";
-export { checkFilters } from "./filter/row-filter.ts";
-export type { RowFilters } from "./filter/row-filter.ts";
+export { checkFilters, filterColumns } from "./filter/row-filter.ts";
+export type { FilterColumns, RowFilters } from "./filter/row-filter.ts";
 export { planWindows } from "./shuffle.ts";
 export type { Shuffle, WindowOptions, WindowPlan } from "./shuffle.ts";
 export { miniBatches } from "./mini-batches.ts";

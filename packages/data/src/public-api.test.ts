@@ -21,6 +21,7 @@ it("exports these names and no others", () => {
       "createSynthetic",
       "estimateStatistics",
       "featureModelPreset",
+      "filterColumns",
       "fullStatistics",
       "isCorpusError",
       "isSyntheticPath",
