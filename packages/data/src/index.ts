@@ -12,7 +12,8 @@ export { CorpusError, isCorpusError } from "./errors.ts";
 export type { CorpusErrorKind, CorpusErrorPlace } from "./errors.ts";
 
 // Sparse rows, such as features
-export { SPARSE_COLUMNS, SparseRowWriter } from "./sparse-row-writer.ts";
+export { SPARSE_COLUMNS } from "./arrow/sparse-columns.ts";
+export { SparseRowWriter } from "./sparse-row-writer.ts";
 export type { SparseRowOptions, SparseRowResult, SparseRows } from "./sparse-row-writer.ts";
 export { writtenLabels } from "./pack/row-source.ts";
 export { requireFree, requireOther } from "./output-file.ts";
