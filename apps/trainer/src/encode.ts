@@ -17,7 +17,7 @@ import { notCopied } from "./not-copied.ts";
 import { evaluate } from "./evaluate.ts";
 import { startModelTeam } from "./model-team.ts";
 import { openForModel } from "./open-corpus.ts";
-import { filtersForModel, type ModelFilterOptions } from "./row-filters.ts";
+import { filtersForModel, idleFilterWarnings, type ModelFilterOptions } from "./row-filters.ts";
 import { columnWarnings, readModel } from "./run/model-folder.ts";
 
 /** Options of {@link encodeCorpus}. */
@@ -113,7 +113,7 @@ export async function encodeCorpus(
     ...result,
     filteredRows: stream.filteredRows,
     l0: result.rows === 0 ? 0 : result.entries / result.rows,
-    warnings,
+    warnings: [...warnings, ...idleFilterWarnings(options.filters?.request ?? {}, stream.filteredRows)],
   };
 }
 

@@ -9,7 +9,7 @@ import { evaluate } from "./evaluate.ts";
 import { startModelTeam, transformOfModel } from "./model-team.ts";
 import { openForModel } from "./open-corpus.ts";
 import { columnWarnings, readModel } from "./run/model-folder.ts";
-import { filtersForModel, type ModelFilterOptions } from "./row-filters.ts";
+import { filtersForModel, idleFilterWarnings, type ModelFilterOptions } from "./row-filters.ts";
 import { TopRows } from "./top-rows.ts";
 
 export interface InspectOptions {
@@ -151,7 +151,10 @@ export async function inspect(
         .of(latent)
         .map(({ rowId, value }) => ({ row: rowId, value, label: labels.get(rowId) ?? `row ${rowId}` })),
     })),
-    warnings: columnWarnings(loaded, corpus),
+    warnings: [
+      ...columnWarnings(loaded, corpus),
+      ...idleFilterWarnings(options.filters?.request ?? {}, stream.filteredRows),
+    ],
   };
 }
 

@@ -14,6 +14,7 @@ import {
 } from "@sparseloom/data";
 import { z } from "zod";
 import { RequestError } from "./errors.ts";
+import { flagOf } from "./options/describe-issue.ts";
 import { formatCount } from "./progress.ts";
 import { trainingRecordOf } from "./run/model-folder.ts";
 
@@ -177,6 +178,19 @@ export async function filtersForModel(
     );
   }
   return await resolveFilterRequest(corpus, request, options, recorded);
+}
+
+/** A warning where filters by label that were asked for leave out nothing, as those of a token that is misspelt. */
+export function idleFilterWarnings(
+  { excludeTokens, excludePositions, where }: FilterRequest,
+  filteredRows: number,
+): string[] {
+  const idle = Object.entries({ excludeTokens, excludePositions, where }).filter(
+    ([, value]) => value !== undefined,
+  );
+  return filteredRows > 0 || idle.length === 0
+    ? []
+    : [`${idle.map(([key]) => flagOf(key)).join(", ")}: no row is left out by what is given`];
 }
 
 /** What reports say of rows left out, after the rows that they are about. */

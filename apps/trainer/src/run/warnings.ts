@@ -5,6 +5,7 @@
 import { canScreen, defaultInitialRate, type KernelVariant, type Plan } from "@sparseloom/core";
 import type { TrainOptions } from "../options.ts";
 import { counted, formatCount } from "../progress.ts";
+import { idleFilterWarnings } from "../row-filters.ts";
 import { sinkWarnings } from "../sink-warnings.ts";
 import type { RunConfig } from "./config.ts";
 
@@ -21,6 +22,7 @@ export function warningsOf(config: RunConfig): string[] {
     // LayerNorm takes the size from every row.
     ...(config.options.normalize === "layer-norm" ? [] : sinkWarnings(config.statistics)),
     ...ofThreshold(config),
+    ...idleFilterWarnings(config.options, config.corpus.filteredRows),
   ].map((line) => `warning: ${line}`);
 }
 
