@@ -49,6 +49,11 @@ describe("a warning", () => {
       ["warning: the learning rate warms up for 11 steps, the run's 10 steps end before"],
     ],
     [
+      "of a stop after the run's end",
+      { k: 3, stopAt: 11 },
+      ["warning: --stop-at 11 does nothing: the run's 10 steps end before"],
+    ],
+    [
       "of a decay that the run is too short for",
       { k: 3, lrDecay: 20 },
       ["warning: the learning rate decays over 20 steps, more than the run's 10 steps: it begins below --lr"],

@@ -47,7 +47,7 @@ export function auditWarnings(
 }
 
 /** Parts of the training that the run is too short for. */
-function ofSchedules({ setup: { training }, totalSteps, totalExamples }: RunConfig): string[] {
+function ofSchedules({ setup: { training }, options, totalSteps, totalExamples }: RunConfig): string[] {
   const one = totalSteps === 1;
   const steps = `the run's ${counted(totalSteps, "step")}`;
   const { learningRate, l1Coefficient, deadWindow, auxK, preActCoefficient } = training;
@@ -64,6 +64,9 @@ function ofSchedules({ setup: { training }, totalSteps, totalExamples }: RunConf
       ? [
           `the learning rate decays over ${formatCount(learningRate.decaySteps)} steps, more than ${steps}: it begins below --lr`,
         ]
+      : []),
+    ...((options.stopAt ?? 0) > totalSteps
+      ? [`--stop-at ${options.stopAt} does nothing: ${steps} ${one ? "ends" : "end"} before`]
       : []),
     ...(reviving !== undefined && deadWindow >= totalExamples
       ? [
