@@ -100,6 +100,7 @@ export async function exportCheckpoint(
 async function refuseTaken(path: string): Promise<void> {
   const names = await readdir(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return [];
+    if (error.code === "ENOTDIR") throw new RequestError(`--out ${path} is a file: give a folder`);
     throw new RequestError(`--out ${path} cannot be a folder: ${error.message}`, { cause: error });
   });
   if (names.length > 0) throw new RequestError(`--out ${path} is not empty: give another folder`);

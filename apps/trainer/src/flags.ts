@@ -1,5 +1,6 @@
 /** Makes commander's options from the schema, so that flags, `--config` and `--help` cannot differ. */
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { z } from "zod";
 import { RequestError } from "./errors.ts";
@@ -171,6 +172,10 @@ async function readConfigFile(path: string): Promise<Record<string, unknown>> {
   try {
     value = JSON.parse(await readFile(path, "utf8"));
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EISDIR")
+      throw new RequestError(
+        `--config ${path} is a folder: give a file, such as ${join(path, "config.json")}`,
+      );
     throw new RequestError(`--config ${path} cannot be read: ${(error as Error).message}`, { cause: error });
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {

@@ -46,7 +46,11 @@ try {
     process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.wrongRequest;
   } else {
     const { status, showStack } = judge(error);
-    const message = error instanceof Error ? error.message + hintOf(error) : String(error);
+    // What is quoted in it, such as a damaged file's text or a path, may have several lines.
+    const message = (error instanceof Error ? error.message + hintOf(error) : String(error)).replaceAll(
+      /\s*\n\s*/g,
+      " ",
+    );
     process.stderr.write(`error: ${showStack && error instanceof Error ? error.stack : message}\n`);
     process.exitCode = status;
   }

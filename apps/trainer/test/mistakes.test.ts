@@ -1,6 +1,7 @@
 /** What users do by mistake or in a hurry: options that do nothing, splits without rows, readers that leave. */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { evaluateModel } from "../src/eval/evaluate-model.ts";
@@ -80,6 +81,24 @@ it.each([
   [["corpus", "pack", "", corpus], "<file> is empty: give a path"],
 ])("an empty value is refused in one line: %j", async (args, line) => {
   expect(await runCli(args)).toEqual({ status: 2, stdout: "", stderr: `error: ${line}\n` });
+});
+
+it.each([
+  [["eval", corpus, at("run")], `${corpus} is a file: a model is a folder, that of a run or SAELens's`],
+  [["train", corpus, "--config", at("run")], `is a folder: give a file, such as ${at("run/config.json")}`],
+  [["encode", at("run"), corpus, "--out", folder], `${folder}: is there and is not a regular file`],
+  [["export", at("run"), "--out", corpus], `--out ${corpus} is a file: give a folder`],
+  [["eval", at("run"), corpus, "--features", corpus], "is it a safetensors file?"],
+])("a file in the place of a folder, or of another kind, is named in one line: %j", async (args, line) => {
+  const { status, stderr } = await runCli(args);
+  expect([status, stderr]).toEqual([2, expect.stringContaining(line)]);
+  expect(stderr).toMatch(/^error: [^\n]+\n$/);
+});
+
+it("what is quoted in an error of one line is in that line, too", async () => {
+  await writeFile(at("broken.json"), "{\n\n  latents");
+  const { stderr } = await runCli(["train", corpus, "--config", at("broken.json")]);
+  expect(stderr).toMatch(/^error: --config \S+ cannot be read: [^\n]+\n$/);
 });
 
 describe("eval", () => {

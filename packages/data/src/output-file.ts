@@ -99,7 +99,7 @@ export async function requireFree(paths: readonly string[], overwrite: boolean):
 }
 
 /** @throws CorpusError exists, unwritable */
-export async function requireAbsent(path: string): Promise<void> {
+async function requireAbsent(path: string): Promise<void> {
   try {
     await stat(path);
   } catch (cause) {
