@@ -13,7 +13,7 @@ import {
   writtenLabels,
 } from "@sparseloom/data";
 import { RequestError } from "./errors.ts";
-import { notCopied } from "./not-copied.ts";
+import { notCopied, requireLabels } from "./label-columns.ts";
 import { evaluate } from "./evaluate.ts";
 import { startModelTeam } from "./model-team.ts";
 import { openForModel } from "./open-corpus.ts";
@@ -68,13 +68,7 @@ export async function encodeCorpus(
   if (loaded.model instanceof DeepAutoencoder)
     throw new RequestError(`${path} is a deep autoencoder: it has no sparse features`);
   await using corpus = await openForModel(loaded, patterns, workers, column);
-  const missing = names?.find((name) => corpus.labels.every((label) => label.name !== name));
-  if (missing !== undefined) {
-    const why = corpus.ignoredColumns.find(({ name }) => name === missing)?.why;
-    throw new RequestError(
-      `--labels: the corpus has no label column ${missing}${why === undefined ? "" : ` (${why})`}; it has ${corpus.labels.map(({ name }) => name).join(", ") || "none"}`,
-    );
-  }
+  requireLabels(corpus, names ?? [], "--labels");
   const labels = writtenLabels(corpus, names, out);
   const warnings = [...columnWarnings(loaded, corpus), ...(names === undefined ? notCopied(corpus) : [])];
   await requireOther(

@@ -6,6 +6,7 @@ import { DeepAutoencoder, type RowTransform, type SparseAutoencoder, transformRo
 import { type Block, type Corpus, estimateStatistics, readStatistics, RowStream } from "@sparseloom/data";
 import { RequestError } from "./errors.ts";
 import { evaluate } from "./evaluate.ts";
+import { requireLabels } from "./label-columns.ts";
 import { startModelTeam, transformOfModel } from "./model-team.ts";
 import { openForModel } from "./open-corpus.ts";
 import { columnWarnings, readModel } from "./run/model-folder.ts";
@@ -93,6 +94,8 @@ export async function inspect(
   if (wrong !== undefined)
     throw new RequestError(`--latents must be below the model's ${model.latents} latents, got ${wrong}`);
   await using corpus = await openForModel(loaded, patterns, options.workers, options.column);
+  // Labels are read at the end, which may be long after.
+  if (options.label !== undefined) requireLabels(corpus, [options.label], "--label");
   const label = options.label ?? corpus.labels[0]?.name ?? null;
   const filters = await filtersForModel(loaded.cfg, corpus, options.filters, { seed: 0 });
   const { layerNorm } = transformOfModel(model);

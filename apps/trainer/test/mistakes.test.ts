@@ -11,7 +11,7 @@ import { RequestError } from "../src/errors.ts";
 import { checkTrainRequest } from "../src/options.ts";
 import { MOST_WORKERS } from "../src/options/running.ts";
 import { resume, train } from "../src/train.ts";
-import { CLI, runCli, temporaryFolder, writeSmallCorpus } from "./support.ts";
+import { CLI, foreign, runCli, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -126,6 +126,23 @@ describe("inspect", () => {
     expect(Math.min(...report.features.map(({ density }) => density))).toBeGreaterThan(0.05);
     expect(report.features).toHaveLength(5);
     expect(report.leftOut).toMatchObject({ rare: 0, dense: 0, unsampled: 0 });
+  });
+
+  it("refuses a label that is not there before it looks at any row, and says why a column is none", async () => {
+    const table = foreign("unknown-types.file.arrow");
+    await train([table], checkTrainRequest({ latents: 8, k: 2, batch: 5, workers: 1 }), at("foreign"));
+    const refusal = async (...flags: string[]): Promise<string> =>
+      (await runCli(["inspect", at("foreign"), table, ...flags])).stderr;
+    const why = "(type RunEndEncoded<Int32, Utf8> is not read as a label)";
+    expect(await refusal("--label", "runs")).toBe(
+      `error: --label: the corpus has no label column runs ${why}; it has token\n`,
+    );
+    expect(await refusal("--where", "runs = 'a'")).toContain(
+      `there is no label column runs ${why}, there are: token (in: `,
+    );
+    expect(await refusal("--exclude-tokens", "1", "--token-column", "runs")).toContain(
+      `there is no label column "runs" ${why} to exclude tokens by; there are: "token"`,
+    );
   });
 
   it("says why features are left out, every one, and shows them when asked to", async () => {

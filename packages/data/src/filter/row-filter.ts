@@ -3,6 +3,7 @@
  * samples, the stream and counts, since all of them read rows through a resolved split. Without filters nothing here
  * runs.
  */
+import { whyIgnored } from "../arrow/label-columns.ts";
 import type { LabelColumn } from "../arrow/label-columns.ts";
 import type { LabelValue } from "../arrow/label-values.ts";
 import type { Corpus, LabelValues } from "../corpus.ts";
@@ -59,7 +60,8 @@ export function resolveFilters(corpus: Corpus, filters: RowFilters | undefined):
     { column: named.tokenColumn, values: new Set(excludeTokens.map(String)) },
     { column: named.positionColumn, values: new Set(excludePositions.map(String)) },
   ].flatMap(({ column, values }) => (column === undefined ? [] : [{ column, values }]));
-  const predicate = where === undefined ? undefined : compilePredicate(where, corpus.labels);
+  const predicate =
+    where === undefined ? undefined : compilePredicate(where, corpus.labels, corpus.ignoredColumns);
   const columns = new Set([...excluded.map(({ column }) => column), ...(predicate?.columns ?? [])]);
   return {
     columns: [...columns],
@@ -168,7 +170,7 @@ function positionColumn(corpus: Corpus, asked: string | undefined): string {
 
 function noColumn(corpus: Corpus, what: string, named: readonly string[]): CorpusError {
   const known = corpus.labels.map(({ name }) => `"${name}"`).join(", ") || "none";
-  const wanted = named.map((name) => `"${name}"`).join(" or ");
+  const wanted = named.map((name) => `"${name}"${whyIgnored(corpus.ignoredColumns, name)}`).join(" or ");
   return new CorpusError(
     "no-label-column",
     `there is no label column ${wanted} to exclude ${what} by; there are: ${known}`,

@@ -304,7 +304,7 @@ class PartBuilder {
       }
       const value = listed ? items?.[place.position] : whole;
       if (value === null || value === undefined) {
-        const what = "a label is null, which is not written; leave the column out (--labels)";
+        const what = "a label is null, which is not written; leave the column out (--labels, --no-labels)";
         throw new CorpusError("nulls", what, this.#placeOf(place, name));
       }
       this.#labels[name]?.push(value as WrittenLabel);

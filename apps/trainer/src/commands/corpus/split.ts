@@ -5,7 +5,7 @@ import { splitCorpus } from "@sparseloom/data";
 import type { Command } from "commander";
 import { jsonText } from "../../json.ts";
 import { RequestError } from "../../errors.ts";
-import { notCopied } from "../../not-copied.ts";
+import { notCopied } from "../../label-columns.ts";
 import { openInput } from "../../open-corpus.ts";
 import { counted } from "../../progress.ts";
 import { TaskProgress } from "../../task-progress.ts";
