@@ -95,6 +95,16 @@ it.each([
   expect(stderr).toMatch(/^error: [^\n]+\n$/);
 });
 
+it("corpus generate refuses magnitudes below 0, which no latent could have", async () => {
+  const shape = ["--d", "8", "--features", "4", "--rows", "10", "--uniform", "--spread", "3"];
+  expect(await runCli(["corpus", "generate", at("negative.arrow"), ...shape])).toEqual({
+    status: 2,
+    stdout: "",
+    stderr:
+      "error: --spread must be at most --magnitude 1 with --uniform, got 3: some magnitudes would be negative\n",
+  });
+});
+
 it("what is quoted in an error of one line is in that line, too", async () => {
   await writeFile(at("broken.json"), "{\n\n  latents");
   const { stderr } = await runCli(["train", corpus, "--config", at("broken.json")]);

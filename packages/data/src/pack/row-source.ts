@@ -64,7 +64,8 @@ export function corpusSource(corpus: Corpus, names: readonly string[] | undefine
           .slice(skip)
           .map((label, i) => {
             if (label !== null) return label;
-            const what = "a label is null, which is not written; leave the column out (--labels, --no-labels)";
+            const what =
+              "a label is null, which is not written; leave the column out (--labels, --no-labels)";
             throw new CorpusError("nulls", what, {
               ...corpus.locate(block.firstRow + skip + i),
               column: name,

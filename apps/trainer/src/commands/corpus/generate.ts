@@ -174,6 +174,10 @@ function toySource(flags: GenerateFlags): Source {
   if (flags.active !== undefined && flags.active > features) {
     throw new RequestError(`--active must be at most --features ${features}, got ${flags.active}`);
   }
+  if (flags.uniform && spread > mean)
+    throw new RequestError(
+      `--spread must be at most --magnitude ${mean} with --uniform, got ${spread}: some magnitudes would be negative`,
+    );
   const options: SyntheticOptions = {
     dIn,
     features,
