@@ -13,10 +13,11 @@ import {
   writtenLabels,
 } from "@sparseloom/data";
 import { RequestError } from "./errors.ts";
+import { notCopied, requireLabels } from "./label-columns.ts";
 import { evaluate } from "./evaluate.ts";
 import { startModelTeam } from "./model-team.ts";
 import { openForModel } from "./open-corpus.ts";
-import { filtersForModel, type ModelFilterOptions } from "./row-filters.ts";
+import { filtersForModel, idleFilterWarnings, type ModelFilterOptions } from "./row-filters.ts";
 import { columnWarnings, readModel } from "./run/model-folder.ts";
 
 /** Options of {@link encodeCorpus}. */
@@ -48,7 +49,7 @@ export interface EncodeReport extends SparseRowResult {
   readonly filteredRows: number;
   /** Mean number of active latents per row. */
   readonly l0: number;
-  /** What makes the features doubtful; one line each. */
+  /** What makes the features doubtful, and columns that are not copied; one line each. */
   readonly warnings: readonly string[];
 }
 
@@ -67,12 +68,9 @@ export async function encodeCorpus(
   if (loaded.model instanceof DeepAutoencoder)
     throw new RequestError(`${path} is a deep autoencoder: it has no sparse features`);
   await using corpus = await openForModel(loaded, patterns, workers, column);
-  const missing = names?.find((name) => corpus.labels.every((label) => label.name !== name));
-  if (missing !== undefined)
-    throw new RequestError(
-      `--labels: the corpus has no label column ${missing}; it has ${corpus.labels.map(({ name }) => name).join(", ") || "none"}`,
-    );
+  requireLabels(corpus, names ?? [], "--labels");
   const labels = writtenLabels(corpus, names, out);
+  const warnings = [...columnWarnings(loaded, corpus), ...(names === undefined ? notCopied(corpus) : [])];
   await requireOther(
     out,
     corpus.files.map((file) => file.path),
@@ -109,7 +107,7 @@ export async function encodeCorpus(
     ...result,
     filteredRows: stream.filteredRows,
     l0: result.rows === 0 ? 0 : result.entries / result.rows,
-    warnings: columnWarnings(loaded, corpus),
+    warnings: [...warnings, ...idleFilterWarnings(options.filters?.request ?? {}, stream.filteredRows)],
   };
 }
 

@@ -44,6 +44,10 @@ function isSystemError(error: unknown): boolean {
 /** The flag or command that helps, where the packages below, which know neither, only say what is wrong. */
 export function hintOf(error: unknown): string {
   if (isCorpusError(error) && error.option !== undefined) return ` (${flagOf(error.option)})`;
+  if (isCorpusError(error, "unsupported") && error.message.endsWith("or hold out nothing"))
+    return " (--document-column, --held-out 0)";
+  if (isCorpusError(error, "nulls") && error.message.endsWith("without the column first"))
+    return " (sparseloom corpus pack --labels)";
   if (isCorpusError(error, "not-arrow") && error.message.endsWith("convert it first"))
     return " (sparseloom corpus pack)";
   // Thrown by a worker, of whose errors only the message arrives.

@@ -10,9 +10,15 @@ import {
   takeAverages,
 } from "@sparseloom/core";
 import { selectsOverBatch } from "./calibrate-threshold.ts";
-import { RequestError } from "./errors.ts";
+import { RequestError, RunError } from "./errors.ts";
 import { isGroup, readGroup } from "./group/group-folder.ts";
-import { listCheckpoints, loadCheckpoint, type RunState, variantsOf } from "./run/checkpoint.ts";
+import {
+  listCheckpoints,
+  loadCheckpoint,
+  loadNewestCheckpoint,
+  type RunState,
+  variantsOf,
+} from "./run/checkpoint.ts";
 import { readRunConfig } from "./run/config.ts";
 import { textOf } from "./run/entries.ts";
 import type { StepMetrics } from "./run/metrics-log.ts";
@@ -34,13 +40,15 @@ export interface ExportReport {
  * Writes the model of a run's checkpoint to `out`, folded to raw activations as that of a complete run is. BatchTopK's
  * threshold is training's moving one: nothing is read of the corpus.
  *
- * @param step of the checkpoint. Default: the newest
- * @throws RequestError if there is no such run or checkpoint, or `out` is taken; RunError if the checkpoint is damaged
+ * @param step of the checkpoint. Default: the newest that is intact
+ * @param onNotice told of each newer one that is not
+ * @throws RequestError if there is no such run or checkpoint, or `out` is taken; RunError if the one asked for is damaged
  */
 export async function exportCheckpoint(
   runDirectory: string,
   out: string,
   step?: number,
+  onNotice?: (line: string) => void,
 ): Promise<ExportReport> {
   if (await isGroup(runDirectory)) {
     const [{ name }] = (await readGroup(runDirectory)).members;
@@ -50,16 +58,19 @@ export async function exportCheckpoint(
   }
   const config = await readRunConfig(runDirectory);
   const steps = await listCheckpoints(runDirectory);
-  const chosen = step ?? steps[0];
-  if (chosen === undefined) throw new RequestError(`${runDirectory} has no checkpoint yet`);
-  if (!steps.includes(chosen))
+  if (steps.length === 0) throw new RequestError(`${runDirectory} has no checkpoint yet`);
+  if (step !== undefined && !steps.includes(step))
     throw new RequestError(
-      `${runDirectory} has no checkpoint of step ${chosen}: it has those of ${steps.toReversed().join(", ") || "none"}`,
+      `${runDirectory} has no checkpoint of step ${step}: it has those of ${steps.toReversed().join(", ")}`,
     );
   await refuseTaken(out);
   const plan = planRun({ setup: config.setup, workers: 1, slots: 1 });
   const arena = openArena(plan, allocateMemory(plan, { shared: false }).buffer);
-  const state = await loadCheckpoint(runDirectory, chosen, arena);
+  const state =
+    step === undefined
+      ? await loadNewestCheckpoint(runDirectory, arena, onNotice)
+      : await loadCheckpoint(runDirectory, step, arena);
+  if (state === undefined) throw new RunError(`the checkpoints of ${runDirectory} were removed meanwhile`);
   takeAverages(arena);
   const metrics = await metricsAt(runDirectory, state);
   const { l0, dead } = metrics ?? {};
@@ -72,7 +83,7 @@ export async function exportCheckpoint(
   await writeModel(
     out,
     arena,
-    { ...config, kernelVariants, step: chosen },
+    { ...config, kernelVariants, step: state.step },
     {
       ...quality,
       ...(threshold === undefined ? {} : { threshold }),
@@ -80,7 +91,7 @@ export async function exportCheckpoint(
   );
   return {
     out,
-    step: chosen,
+    step: state.step,
     totalSteps: config.totalSteps,
     ...(metrics === undefined ? {} : { fvu: metrics.fvu }),
     ...quality,
@@ -90,6 +101,7 @@ export async function exportCheckpoint(
 async function refuseTaken(path: string): Promise<void> {
   const names = await readdir(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return [];
+    if (error.code === "ENOTDIR") throw new RequestError(`--out ${path} is a file: give a folder`);
     throw new RequestError(`--out ${path} cannot be a folder: ${error.message}`, { cause: error });
   });
   if (names.length > 0) throw new RequestError(`--out ${path} is not empty: give another folder`);

@@ -1,11 +1,13 @@
 /** Makes commander's options from the schema, so that flags, `--config` and `--help` cannot differ. */
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { z } from "zod";
 import { RequestError } from "./errors.ts";
 import { LIST_OPTIONS } from "./group/grid.ts";
 import { trainSchema } from "./options.ts";
 import { describeIssue, flagOf } from "./options/describe-issue.ts";
+import { overridden } from "./options/replaced.ts";
 import { type FilterRequest, filterShape, type ModelFilterOptions } from "./row-filters.ts";
 
 type Kind = "number" | "numbers" | "texts" | "boolean" | "string";
@@ -131,11 +133,10 @@ export function addFlags(
 /** The options that were given: those of `--config`, overridden by flags. `flags` are commander's parsed options. */
 export async function gatherRequest(command: Command): Promise<Record<string, unknown>> {
   const flags = command.opts<Record<string, unknown>>();
-  const request: Record<string, unknown> = {};
-  if (typeof flags["config"] === "string") Object.assign(request, await readConfigFile(flags["config"]));
+  const configured = typeof flags["config"] === "string" ? await readConfigFile(flags["config"]) : {};
   const given = givenFlags(command, trainSchema.shape);
   if (flags["seeds"] !== undefined) given["seeds"] = flags["seeds"];
-  return { ...request, ...given };
+  return overridden(configured, given);
 }
 
 /** The options of a schema that were given as flags. */
@@ -173,6 +174,10 @@ async function readConfigFile(path: string): Promise<Record<string, unknown>> {
   try {
     value = JSON.parse(await readFile(path, "utf8"));
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EISDIR")
+      throw new RequestError(
+        `--config ${path} is a folder: give a file, such as ${join(path, "config.json")}`,
+      );
     throw new RequestError(`--config ${path} cannot be read: ${(error as Error).message}`, { cause: error });
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {

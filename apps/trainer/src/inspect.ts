@@ -12,10 +12,11 @@ import {
 import { type Block, type Corpus, estimateStatistics, readStatistics, RowStream } from "@sparseloom/data";
 import { RequestError } from "./errors.ts";
 import { evaluate } from "./evaluate.ts";
+import { requireLabels } from "./label-columns.ts";
 import { startModelTeam, transformOfModel } from "./model-team.ts";
 import { openForModel } from "./open-corpus.ts";
 import { columnWarnings, readModel } from "./run/model-folder.ts";
-import { filtersForModel, type ModelFilterOptions } from "./row-filters.ts";
+import { filtersForModel, idleFilterWarnings, type ModelFilterOptions } from "./row-filters.ts";
 import { TopRows } from "./top-rows.ts";
 
 export interface InspectOptions {
@@ -99,6 +100,8 @@ export async function inspect(
   if (wrong !== undefined)
     throw new RequestError(`--latents must be below the model's ${model.latents} latents, got ${wrong}`);
   await using corpus = await openForModel(loaded, patterns, options.workers, options.column);
+  // Labels are read at the end, which may be long after.
+  if (options.label !== undefined) requireLabels(corpus, [options.label], "--label");
   const label = options.label ?? corpus.labels[0]?.name ?? null;
   const filters = await filtersForModel(loaded.cfg, corpus, options.filters, { seed: 0 });
   const { layerNorm } = transformOfModel(model);
@@ -157,7 +160,10 @@ export async function inspect(
         .of(latent)
         .map(({ rowId, value }) => ({ row: rowId, value, label: labels.get(rowId) ?? `row ${rowId}` })),
     })),
-    warnings: columnWarnings(loaded, corpus),
+    warnings: [
+      ...columnWarnings(loaded, corpus),
+      ...idleFilterWarnings(options.filters?.request ?? {}, stream.filteredRows),
+    ],
   };
 }
 

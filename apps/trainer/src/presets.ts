@@ -3,6 +3,7 @@
  * for. What is given beside a preset overrides it. docs/presets.md says where each number is from.
  */
 import { RequestError } from "./errors.ts";
+import { overridden } from "./options/replaced.ts";
 
 /** A published recipe. */
 export interface Preset {
@@ -148,16 +149,6 @@ export type PresetName = keyof typeof PRESETS;
 /** Names of all presets. */
 export const PRESET_NAMES = Object.keys(PRESETS) as [PresetName, ...PresetName[]];
 
-/** A preset's options that do not go with another value of this one. */
-const WITHOUT: Readonly<Record<string, readonly string[]>> = {
-  latents: ["expansion"],
-  expansion: ["latents"],
-  decoder: ["decoderNorm"],
-  optimizer: ["beta1", "beta2", "epsilon"],
-  lrDecay: ["lrSchedule"],
-  auxMode: ["auxCoefficient"],
-};
-
 /**
  * The request with its preset's options filled in. Where rows are scaled in another way than the preset's, all numbers
  * are still meant for its own scaling (`--units`), and are converted.
@@ -173,13 +164,8 @@ export function withPreset(request: Readonly<Record<string, unknown>>): Record<s
     throw new RequestError(
       `--preset ${name} is for --arch ${String(arch)}, not for ${request["arch"] as string}`,
     );
-  const other = Object.keys(WITHOUT).filter(
-    (key) => request[key] !== undefined && request[key] !== options[key],
-  );
-  const dropped = new Set(other.flatMap((key) => WITHOUT[key] ?? []));
-  const own = Object.entries(options).filter(([key]) => !dropped.has(key));
   // Rows after LayerNorm have no scale in common to convert from; its preset has no numbers that would need it.
   const rescaled =
     normalize !== "layer-norm" && request["normalize"] !== undefined && request["normalize"] !== normalize;
-  return { ...Object.fromEntries(own), ...(rescaled ? { units: normalize } : {}), ...request };
+  return overridden({ ...options, ...(rescaled ? { units: normalize } : {}) }, request);
 }

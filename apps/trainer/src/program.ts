@@ -2,6 +2,7 @@
 import { flushCompileCache } from "node:module";
 import { Command, CommanderError } from "commander";
 import { COMMANDS } from "./commands/index.ts";
+import { OUTLIVES_TERMINAL } from "./hangups.ts";
 import { VERSION } from "./version.ts";
 
 const program = new Command("sparseloom")
@@ -11,6 +12,10 @@ const program = new Command("sparseloom")
   .version(VERSION)
   // One line for one mistake: commander puts its suggestion on a second.
   .configureOutput({ outputError: (text, write) => write(`${text.trim().replaceAll(/\s*\n\s*/g, " ")}\n`) })
+  .hook("preAction", async (_, command) => {
+    const { refuseEmptyValues } = await import("./commands/empty-values.ts");
+    refuseEmptyValues(command);
+  })
   .exitOverride();
 
 const asked = process.argv.slice(2).find((word) => word !== "help" && !word.startsWith("-"));
@@ -26,8 +31,11 @@ process.stderr.on("error", () => {});
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") return;
   process.stderr.write(`error: stdout cannot be written (${error.code})\n`);
-  process.exitCode = 1;
+  // The status of a signal that came before tells more: a terminal that is closed cannot be written.
+  process.exitCode ||= 1;
 });
+// Else its default, to end the process, would hold again.
+if (OUTLIVES_TERMINAL) process.on("SIGHUP", () => {});
 
 try {
   await program.parseAsync();
@@ -38,7 +46,11 @@ try {
     process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.wrongRequest;
   } else {
     const { status, showStack } = judge(error);
-    const message = error instanceof Error ? error.message + hintOf(error) : String(error);
+    // What is quoted in it, such as a damaged file's text or a path, may have several lines.
+    const message = (error instanceof Error ? error.message + hintOf(error) : String(error)).replaceAll(
+      /\s*\n\s*/g,
+      " ",
+    );
     process.stderr.write(`error: ${showStack && error instanceof Error ? error.stack : message}\n`);
     process.exitCode = status;
   }

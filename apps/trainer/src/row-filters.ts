@@ -6,6 +6,7 @@ import {
   checkFilters,
   type Corpus,
   estimateStatistics,
+  filterColumns,
   isCorpusError,
   readStatistics,
   type RowFilters,
@@ -13,6 +14,7 @@ import {
 } from "@sparseloom/data";
 import { z } from "zod";
 import { RequestError } from "./errors.ts";
+import { flagOf } from "./options/describe-issue.ts";
 import { formatCount } from "./progress.ts";
 import { trainingRecordOf } from "./run/model-folder.ts";
 
@@ -82,15 +84,19 @@ export async function resolveFilterRequest(
   besides?: RecordedFilters,
 ): Promise<RecordedFilters | undefined> {
   const { excludeTokens, excludePositions, where, tokenColumn, positionColumn, maxNormMultiple } = request;
-  if (tokenColumn !== undefined && excludeTokens === undefined)
+  if (tokenColumn !== undefined && excludeTokens === undefined && besides?.excludeTokens === undefined)
     throw new RequestError("--token-column goes with --exclude-tokens, which is missing");
-  if (positionColumn !== undefined && excludePositions === undefined)
+  if (
+    positionColumn !== undefined &&
+    excludePositions === undefined &&
+    besides?.excludePositions === undefined
+  )
     throw new RequestError("--position-column goes with --exclude-positions, which is missing");
-  if (!asksForFilters(request)) return besides;
   const asked = withoutUndefined({ excludeTokens, excludePositions, where, tokenColumn, positionColumn });
+  if (!asksForFilters(request)) return besides === undefined ? undefined : joined(corpus, besides, asked);
   // By itself: joined, half a condition could undo the other filters.
   checkFilters(corpus, asked);
-  const byLabel: RecordedFilters = besides === undefined ? asked : joined(besides, asked);
+  const byLabel: RecordedFilters = besides === undefined ? asked : joined(corpus, besides, asked);
   if (maxNormMultiple === undefined) return byLabel;
   const { maxNorm: _, ...ofAllNorms } = byLabel;
   const statistics =
@@ -105,18 +111,24 @@ export async function resolveFilterRequest(
   return { ...byLabel, maxNormMultiple, medianNorm, maxNorm };
 }
 
+/** What names a column, what is looked for in it, and what that is called. */
+const COLUMNS = [
+  { key: "tokenColumn", values: "excludeTokens", what: "tokens" },
+  { key: "positionColumn", values: "excludePositions", what: "positions" },
+] as const;
+
 /** Filters that leave out what either does. @throws RequestError where they take tokens or positions from different columns */
-function joined(own: RecordedFilters, asked: RowFilters): RecordedFilters {
-  const column = (
-    key: "tokenColumn" | "positionColumn",
-    values: "excludeTokens" | "excludePositions",
-  ): string | undefined => {
-    if (own[values] === undefined) return asked[key];
-    if (asked[values] === undefined || asked[key] === own[key]) return own[key];
-    throw new RequestError(
-      `the model's own row filters take ${values === "excludeTokens" ? "tokens" : "positions"} from another column: add --no-filters to leave them out`,
-    );
-  };
+function joined(corpus: Corpus, own: RecordedFilters, asked: RowFilters): RecordedFilters {
+  const there = filterColumns(corpus, own);
+  const wanted = filterColumns(corpus, asked);
+  for (const { key, values, what } of COLUMNS) {
+    // Beside the model's own tokens a column may be named without further ones.
+    const [column, other] = [there[key], wanted[key] ?? asked[key]];
+    if (own[values] !== undefined && other !== undefined && other !== column)
+      throw new RequestError(
+        `the model's own row filters take ${what} from the column "${column}", not from "${other}": add --no-filters to leave them out`,
+      );
+  }
   const both = <T>(first?: readonly T[], second?: readonly T[]): readonly T[] | undefined =>
     first === undefined || second === undefined ? (first ?? second) : [...new Set([...first, ...second])];
   const where = [own.where, asked.where].filter((one) => one !== undefined);
@@ -126,8 +138,8 @@ function joined(own: RecordedFilters, asked: RowFilters): RecordedFilters {
       excludeTokens: both(own.excludeTokens, asked.excludeTokens),
       excludePositions: both(own.excludePositions, asked.excludePositions),
       where: where.length === 2 ? where.map((one) => `(${one})`).join(" and ") : where[0],
-      tokenColumn: column("tokenColumn", "excludeTokens"),
-      positionColumn: column("positionColumn", "excludePositions"),
+      tokenColumn: (own.excludeTokens === undefined ? asked : own).tokenColumn,
+      positionColumn: (own.excludePositions === undefined ? asked : own).positionColumn,
     }),
   };
 }
@@ -166,6 +178,19 @@ export async function filtersForModel(
     );
   }
   return await resolveFilterRequest(corpus, request, options, recorded);
+}
+
+/** A warning where filters by label that were asked for leave out nothing, as those of a token that is misspelt. */
+export function idleFilterWarnings(
+  { excludeTokens, excludePositions, where }: FilterRequest,
+  filteredRows: number,
+): string[] {
+  const idle = Object.entries({ excludeTokens, excludePositions, where }).filter(
+    ([, value]) => value !== undefined,
+  );
+  return filteredRows > 0 || idle.length === 0
+    ? []
+    : [`${idle.map(([key]) => flagOf(key)).join(", ")}: no row is left out by what is given`];
 }
 
 /** What reports say of rows left out, after the rows that they are about. */

@@ -17,7 +17,7 @@ import { readHeldOutSample } from "./held-out-sample.ts";
 import { initialiseArenas } from "./initialise-run.ts";
 import { openInput } from "./open-corpus.ts";
 import type { TrainOptions } from "./options.ts";
-import { listCheckpoints, loadCheckpoint, RUN_START, type RunState } from "./run/checkpoint.ts";
+import { listCheckpoints, loadNewestCheckpoint, RUN_START, type RunState } from "./run/checkpoint.ts";
 import { readRunConfig, type RunConfig, trainingMean } from "./run/config.ts";
 import {
   claimRunDirectory,
@@ -227,7 +227,7 @@ async function startOf(
   kernels: KernelVariant,
   hooks: TrainHooks,
 ): Promise<RunState> {
-  const start = await loadNewest(runDirectory, arena, hooks);
+  const start = await loadNewestCheckpoint(runDirectory, arena, hooks.onNotice);
   if (start === undefined) {
     hooks.onNotice?.(`${runDirectory} has no checkpoint yet: starting from the beginning`);
     await initialiseArenas([{ arena, config }], corpus, kernels, hooks.signal);
@@ -241,25 +241,6 @@ async function startOf(
 async function resultOf({ result, diverged }: RunEnd): Promise<TrainResult> {
   if (diverged !== undefined) throw await advised(result.runDirectory, result.runDirectory, diverged);
   return result;
-}
-
-/** Loads the newest checkpoint that is intact, saying which ones are not; undefined when there never was one. */
-async function loadNewest(
-  runDirectory: string,
-  arena: Arena,
-  hooks: TrainHooks,
-): Promise<RunState | undefined> {
-  const steps = await listCheckpoints(runDirectory);
-  if (steps.length === 0) return undefined;
-  for (const step of steps) {
-    try {
-      return await loadCheckpoint(runDirectory, step, arena);
-    } catch (error) {
-      if (!(error instanceof RunError)) throw error;
-      hooks.onNotice?.(`${error.message}; trying the one before`);
-    }
-  }
-  throw new RequestError(`${runDirectory} has no usable checkpoint to resume from`);
 }
 
 /** A run that fails says where it can go on: with `--resume directory`, from the checkpoints of `runDirectory`. */

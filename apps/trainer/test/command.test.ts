@@ -1,6 +1,6 @@
 /** The `sparseloom` command as a user meets it: exit statuses, one clear line, nothing half-written. */
 import { existsSync, readdirSync } from "node:fs";
-import { readFile, truncate, writeFile } from "node:fs/promises";
+import { mkdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeSafetensors } from "@sparseloom/core";
 import { countRows, openCorpus, openKnownFeatures, RowStream, writeCorpus } from "@sparseloom/data";
@@ -10,7 +10,7 @@ import { readRunConfig } from "../src/run/config.ts";
 import { readResult } from "../src/run/directory.ts";
 import { writePairedColumns } from "./paired-columns.ts";
 import { hugePagesOf } from "../src/team/huge-pages.ts";
-import { runCli, stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
+import { type CliResult, foreign, runCli, stateBytes, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -270,6 +270,37 @@ describe("train", () => {
   });
 
   it.each([
+    ["--expansion", "2", { expansion: 2 }],
+    ["--epochs", "1", { epochs: 1 }],
+    ["--init-from", at("run"), { init: "random", initFrom: at("run") }],
+    ["--resample-at", "1", { resampleAt: [1] }],
+  ])("%s takes the place of its alternative in --config", async (flag, value, expected) => {
+    const file = at("alternatives.json");
+    const resampling = { arch: "relu", l1: 1, decoder: "unit", resampleEvery: 2, resampleUntil: 4 };
+    const options = flag === "--resample-at" ? resampling : { k: 3, init: "data" };
+    await writeFile(file, JSON.stringify({ latents: 30, batch: 100, examples: 300, ...options }));
+    const out = at(`instead-of${flag}`);
+    const args = ["train", corpus, "--config", file, flag, value, "--stop-at", "2", "--out", out];
+    expect(await runCli(args)).toMatchObject({ status: 0 });
+    // Once more from that run's own, which resolved the options.
+    const again = [
+      "train",
+      corpus,
+      "--config",
+      join(out, "config.json"),
+      "--latents",
+      "30",
+      "--examples",
+      "300",
+    ];
+    const second = `${out}-again`;
+    expect(await runCli([...again, "--stop-at", "2", "--out", second])).toMatchObject({ status: 0 });
+    const optionsOf = async (run: string): Promise<object> => (await readRunConfig(run)).options;
+    expect(await optionsOf(out)).toMatchObject(expected);
+    expect(await optionsOf(second)).toMatchObject({ latents: 30, examples: 300 });
+  });
+
+  it.each([
     ["relu", ["--l1", "0.5", "--no-center"]],
     ["batch-topk", ["--k", "3", "--aux-k", "auto", "--normalize", "layer-norm"]],
     ["autoencoder", ["--widths", "12-4-12"]],
@@ -422,7 +453,32 @@ describe("eval", () => {
   });
 });
 
+describe("demo", () => {
+  it("prints one JSON object of both of its steps with --json", async () => {
+    const flags = ["--examples", "2560", "--out", at("demo"), "--json"];
+    const { status, stdout } = await runCli(["demo", ...flags]);
+    expect(status).toBe(0);
+    const inspection = JSON.parse(await readFile(at("demo/report/features.json"), "utf8")) as unknown;
+    expect(JSON.parse(stdout)).toEqual({ training: await readResult(at("demo")), inspection });
+  });
+});
+
 describe("corpus", () => {
+  it("corpus split says which columns it does not copy, and how to leave out one with nulls", async () => {
+    const split = (name: string): Promise<CliResult> =>
+      runCli(["corpus", "split", foreign(name), "--held-out", "0.3", "--out", at(name), "--json"]);
+    const { status, stdout, stderr } = await split("unknown-types.file.arrow");
+    const line = /^columns that are not copied: "views" \(type ListView<Int32> is not read as a label\), /;
+    expect([status, JSON.parse(stdout)]).toMatchObject([0, { warnings: [expect.stringMatching(line)] }]);
+    expect(stderr).toMatch(/^warning: columns that are not copied: [^\n]+\n$/);
+    expect(await split("float32.file.arrow")).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(
+        /a label is null, which is not written; pack the corpus without the column first \(sparseloom corpus pack --labels\)\n$/,
+      ) as string,
+    });
+  });
+
   it("pack and split write files that train as the corpus does", async () => {
     const packed = at("packed.arrow");
     const made = await runCli(["corpus", "pack", packed, "synth:toy-1@4000", "--type", "float16", "--json"]);
@@ -495,6 +551,27 @@ describe("corpus", () => {
     const expected = new Float32Array(300 * 96);
     known.fill(expected, 0, 300);
     expect(read).toEqual(expected);
+  });
+
+  it("generate and split write nothing where one of their files is there, without --overwrite", async () => {
+    const path = at("again.arrow");
+    const features = `${path}.features.safetensors`;
+    await writeFile(features, "of another corpus");
+    const shape = ["--d", "4", "--features", "4", "--rows", "50"];
+    expect(await runCli(["corpus", "generate", path, ...shape])).toEqual({
+      status: 2,
+      stdout: "",
+      stderr: `error: ${features}: the file exists; choose another name, or ask to overwrite it (--overwrite)\n`,
+    });
+    expect([existsSync(path), await readFile(features, "utf8")]).toEqual([false, "of another corpus"]);
+    expect((await runCli(["corpus", "generate", path, ...shape, "--overwrite"])).status).toBe(0);
+    expect(decodeSafetensors(await readFile(features)).tensors.has("directions")).toBe(true);
+
+    const parts = at("parts");
+    await mkdir(parts);
+    await writeFile(join(parts, "train.arrow"), "another's");
+    const split = await runCli(["corpus", "split", path, "--held-out", "0.4", "--out", parts]);
+    expect([split.status, readdirSync(parts)]).toEqual([2, ["train.arrow"]]);
   });
 
   it("generate writes a corpus that info describes", async () => {

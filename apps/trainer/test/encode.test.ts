@@ -6,11 +6,12 @@ import { SparseAutoencoder } from "@sparseloom/core";
 import { tableFromIPC } from "apache-arrow";
 import { createSynthetic, writeCorpus } from "@sparseloom/data";
 import { beforeAll, describe, expect, it } from "vitest";
-import { encodeCorpus } from "../src/encode.ts";
+import { encodeCorpus, type EncodeReport } from "../src/encode.ts";
+import { evaluateModel } from "../src/eval/evaluate-model.ts";
 import { checkTrainRequest } from "../src/options.ts";
 import { readModel } from "../src/run/model-folder.ts";
 import { train } from "../src/train.ts";
-import { runCli, temporaryFolder } from "./support.ts";
+import { foreign, runCli, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -99,6 +100,41 @@ describe("encode", () => {
     expect((await runCli([...all, "--overwrite"])).stdout).toMatch(
       /^.*filtered\.arrow: 3,000 rows, L0 \d\.\d, /,
     );
+  });
+
+  it("and eval need no document column for all rows, which the model was trained with and files lack", async () => {
+    await writeSmallCorpus(at("documents-1.arrow"), 500, 10);
+    await writeSmallCorpus(at("documents-2.arrow"), 300);
+    const first = at("documents-1.arrow");
+    const all = at("documents-*.arrow");
+    const options = { batch: 100, workers: 1, latents: 30, k: 4, documentColumn: "document" };
+    await train([first], checkTrainRequest(options), at("documents"));
+    const measured = { split: "all", rows: 1000, workers: 1 } as const;
+    expect(await evaluateModel(at("documents"), [all], measured)).toMatchObject({ rows: 800 });
+    const heldOut = evaluateModel(at("documents"), [all], { ...measured, split: "held-out" });
+    await expect(heldOut).rejects.toThrow(/"document": cannot serve to hold out whole documents/);
+    const report = await encodeCorpus(at("documents"), [all], { out: at("documents.arrow"), workers: 1 });
+    expect(report.rows).toBe(800);
+  });
+
+  it("says which columns it does not copy, and why; strings are copied in whatever form they are stored", async () => {
+    const columns = foreign("float32.file.arrow");
+    const options = { batch: 5, workers: 1, latents: 8, k: 2, heldOut: 0 };
+    await train([columns], checkTrainRequest(options), at("foreign"));
+    const line = `columns that are not copied: "when" (type Timestamp<SECOND> is not read as a label)`;
+    const all = ["encode", at("foreign"), columns, "--out", at("foreign.arrow"), "--json", "--overwrite"];
+    const { status, stdout, stderr } = await runCli(all);
+    expect([status, stderr]).toEqual([0, `warning: ${line}\n`]);
+    expect((JSON.parse(stdout) as EncodeReport).warnings).toEqual([line]);
+    expect((await runCli([...all, "--labels", "token"])).stderr).toBe("");
+    expect((await runCli([...all, "--labels", "when"])).stderr).toMatch(
+      /^error: --labels: the corpus has no label column when \(type Timestamp<SECOND> is not read as a label\); it has token, /,
+    );
+    const views = foreign("polars-lz4.newest.stream.arrow");
+    await encodeCorpus(at("foreign"), [views], { out: at("views.arrow"), workers: 1 });
+    expect((await read(at("views.arrow")))[21]).toMatchObject({
+      text: "a text of more than twelve bytes 21",
+    });
   });
 
   it("leaves nothing of a file when it is interrupted", async () => {

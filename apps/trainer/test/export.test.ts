@@ -1,6 +1,6 @@
 /** The model of a checkpoint: that of the finished run where it is the last one, and a model to look at before. */
 import { existsSync } from "node:fs";
-import { readFile, rm } from "node:fs/promises";
+import { readFile, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { evaluateModel } from "../src/eval/evaluate-model.ts";
@@ -71,6 +71,21 @@ describe("export", () => {
     }
     expect(fvus[1]).toBeLessThan(fvus[0]!);
     expect(existsSync(join(run, "model"))).toBe(false);
+  });
+
+  it("goes back to the checkpoint before when the newest is damaged, and says so", async () => {
+    const run = at("damaged");
+    await train([corpus], checkTrainRequest({ ...BASE, latents: 30, k: 3, stopAt: 25 }), run);
+    await truncate(join(run, "checkpoints", "25", "state.safetensors"), 1000);
+    const { status, stdout, stderr } = await runCli(["export", run, "--out", at("intact"), "--json"]);
+    expect([status, JSON.parse(stdout)]).toMatchObject([0, { step: 20 }]);
+    expect(stderr).toMatch(/^checkpoint \S+25 cannot be used: [^\n]+; trying the one before\n$/);
+    await exportCheckpoint(run, at("of-20"), 20);
+    expect(await weightsOf(at("intact"))).toEqual(await weightsOf(at("of-20")));
+    await expect(exportCheckpoint(run, at("no"), 25)).rejects.toThrow(/25 cannot be used/);
+    for (const step of ["10", "20"]) await truncate(join(run, "checkpoints", step, "state.json"), 1);
+    await expect(exportCheckpoint(run, at("no"))).rejects.toThrow(`${run} has no usable checkpoint`);
+    expect(existsSync(at("no"))).toBe(false);
   });
 
   it("refuses steps without a checkpoint, folders that are taken, and runs without one", async () => {

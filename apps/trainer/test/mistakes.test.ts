@@ -1,6 +1,7 @@
 /** What users do by mistake or in a hurry: options that do nothing, splits without rows, readers that leave. */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { evaluateModel } from "../src/eval/evaluate-model.ts";
@@ -10,7 +11,7 @@ import { RequestError } from "../src/errors.ts";
 import { checkTrainRequest } from "../src/options.ts";
 import { MOST_WORKERS } from "../src/options/running.ts";
 import { resume, train } from "../src/train.ts";
-import { CLI, runCli, temporaryFolder, writeSmallCorpus } from "./support.ts";
+import { CLI, foreign, runCli, temporaryFolder, writeSmallCorpus } from "./support.ts";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -56,6 +57,7 @@ describe("a wrong value is answered by what would be right, and what was given",
     [{ arch: "autoencoder", widths: [4, 4] }, "--widths must be a list of at least 3, got [4,4]"],
     [{ arch: "autoencoder", widths: [4, "x", 4] }, '--widths, entry 2, must be a number, got "x"'],
     [{ workers: 100_000 }, `--workers must be at most ${MOST_WORKERS}, got 100000`],
+    [{ out: "" }, '--out must be a text that is not empty, got ""'],
     [{ center: "no" }, '--center must be a boolean, got "no"'],
   ])("%o", (request, message) => {
     expect(() => checkTrainRequest(request)).toThrow(new RequestError(message));
@@ -68,6 +70,45 @@ describe("a wrong value is answered by what would be right, and what was given",
     );
     await expect(train([corpus], options, corpus)).rejects.toThrow(`${corpus} is a file: give another --out`);
   });
+});
+
+it.each([
+  [["train", corpus, "--out", ""], "--out is empty: give <text>, or leave it out"],
+  [["train", corpus, ""], "<corpus> is empty: give a path"],
+  [["train", "--resume", ""], "--resume is empty: give <run directory>, or leave it out"],
+  [["eval", "", corpus], "<model> is empty: give a path"],
+  [["encode", at("run"), corpus, "--out", ""], "--out is empty: give <file.arrow>"],
+  [["corpus", "pack", "", corpus], "<file> is empty: give a path"],
+])("an empty value is refused in one line: %j", async (args, line) => {
+  expect(await runCli(args)).toEqual({ status: 2, stdout: "", stderr: `error: ${line}\n` });
+});
+
+it.each([
+  [["eval", corpus, at("run")], `${corpus} is a file: a model is a folder, that of a run or SAELens's`],
+  [["train", corpus, "--config", at("run")], `is a folder: give a file, such as ${at("run/config.json")}`],
+  [["encode", at("run"), corpus, "--out", folder], `${folder}: is there and is not a regular file`],
+  [["export", at("run"), "--out", corpus], `--out ${corpus} is a file: give a folder`],
+  [["eval", at("run"), corpus, "--features", corpus], "is it a safetensors file?"],
+])("a file in the place of a folder, or of another kind, is named in one line: %j", async (args, line) => {
+  const { status, stderr } = await runCli(args);
+  expect([status, stderr]).toEqual([2, expect.stringContaining(line)]);
+  expect(stderr).toMatch(/^error: [^\n]+\n$/);
+});
+
+it("corpus generate refuses magnitudes below 0, which no latent could have", async () => {
+  const shape = ["--d", "8", "--features", "4", "--rows", "10", "--uniform", "--spread", "3"];
+  expect(await runCli(["corpus", "generate", at("negative.arrow"), ...shape])).toEqual({
+    status: 2,
+    stdout: "",
+    stderr:
+      "error: --spread must be at most --magnitude 1 with --uniform, got 3: some magnitudes would be negative\n",
+  });
+});
+
+it("what is quoted in an error of one line is in that line, too", async () => {
+  await writeFile(at("broken.json"), "{\n\n  latents");
+  const { stderr } = await runCli(["train", corpus, "--config", at("broken.json")]);
+  expect(stderr).toMatch(/^error: --config \S+ cannot be read: [^\n]+\n$/);
 });
 
 describe("eval", () => {
@@ -95,6 +136,23 @@ describe("inspect", () => {
     expect(Math.min(...report.features.map(({ density }) => density))).toBeGreaterThan(0.05);
     expect(report.features).toHaveLength(5);
     expect(report.leftOut).toMatchObject({ rare: 0, dense: 0, unsampled: 0 });
+  });
+
+  it("refuses a label that is not there before it looks at any row, and says why a column is none", async () => {
+    const table = foreign("unknown-types.file.arrow");
+    await train([table], checkTrainRequest({ latents: 8, k: 2, batch: 5, workers: 1 }), at("foreign"));
+    const refusal = async (...flags: string[]): Promise<string> =>
+      (await runCli(["inspect", at("foreign"), table, ...flags])).stderr;
+    const why = "(type RunEndEncoded<Int32, Utf8> is not read as a label)";
+    expect(await refusal("--label", "runs")).toBe(
+      `error: --label: the corpus has no label column runs ${why}; it has token\n`,
+    );
+    expect(await refusal("--where", "runs = 'a'")).toContain(
+      `there is no label column runs ${why}, there are: token (in: `,
+    );
+    expect(await refusal("--exclude-tokens", "1", "--token-column", "runs")).toContain(
+      `there is no label column "runs" ${why} to exclude tokens by; there are: "token"`,
+    );
   });
 
   it("says why features are left out, every one, and shows them when asked to", async () => {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { createSynthetic, type Split, writeCorpus } from "@sparseloom/data";
 import { beforeAll, describe, expect, it } from "vitest";
 import { describeFeatures } from "../src/commands/inspect.ts";
+import { encodeCorpus } from "../src/encode.ts";
 import { evaluateModel, type EvalResult } from "../src/eval/evaluate-model.ts";
 import { inspect } from "../src/inspect.ts";
 import { checkTrainRequest } from "../src/options.ts";
@@ -119,8 +120,35 @@ describe("row filters", () => {
       /wrong at character/,
     );
     await expect(filtersOf("run-0", { excludePositions: [7], positionColumn: "document" })).rejects.toThrow(
-      "the model's own row filters take positions from another column: add --no-filters to leave them out",
+      `the model's own row filters take positions from the column "position", not from "document": add --no-filters to leave them out`,
     );
+    // The same column is the same, named or not.
+    const position = { positionColumn: "position" };
+    expect(await filtersOf("run-0", { excludePositions: [7], ...position })).toEqual({
+      excludePositions: [0, 7],
+    });
+    expect(await filtersOf("run-0", position)).toEqual({ excludePositions: [0] });
+    expect(await filtersOf("run-1", { excludeTokens: ["t1"], tokenColumn: "token" })).toEqual({
+      excludeTokens: ["<bos>", "t1"],
+    });
+  });
+
+  it("that leave out nothing are warned of by whoever is given them, the model's own are not", async () => {
+    const idle = { excludeTokens: ["<boss>"], where: "position >= 0" };
+    const line = "--exclude-tokens, --where: no row is left out by what is given";
+    const notices: string[] = [];
+    const options = checkTrainRequest({ ...SMALL, ...idle, examples: 640 });
+    await train([corpus], options, at("idle"), { onNotice: (notice) => notices.push(notice) });
+    expect(notices).toContain(`warning: ${line}`);
+    const common = { rows: 500, workers: 1 };
+    const filters = { request: idle, useModels: true };
+    const measured = { ...common, split: "all" } as const;
+    expect((await evaluateModel(at("idle"), [corpus], { ...measured, filters })).warnings).toEqual([line]);
+    expect((await evaluateModel(at("idle"), [corpus], measured)).warnings).toEqual([]);
+    const shown = { ...common, features: 3, top: 2, filters };
+    expect((await inspect(at("idle"), [corpus], shown)).warnings).toEqual([line]);
+    const written = { ...common, out: at("idle.arrow"), filters };
+    expect((await encodeCorpus(at("idle"), [corpus], written)).warnings).toEqual([line]);
   });
 
   it("survive stopping and resuming to the bit", async () => {

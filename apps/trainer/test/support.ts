@@ -10,6 +10,11 @@ import { afterAll } from "vitest";
 
 export const CLI: string = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
 
+/** A file of another writer. */
+export function foreign(name: string): string {
+  return fileURLToPath(new URL(`../../../packages/data/test/fixtures/${name}`, import.meta.url));
+}
+
 /** A folder that goes when the test file is done. */
 export function temporaryFolder(): string {
   const path = mkdtempSync(join(tmpdir(), "sparseloom-test-"));

@@ -49,6 +49,11 @@ describe("a warning", () => {
       ["warning: the learning rate warms up for 11 steps, the run's 10 steps end before"],
     ],
     [
+      "of a stop after the run's end",
+      { k: 3, stopAt: 11 },
+      ["warning: --stop-at 11 does nothing: the run's 10 steps end before"],
+    ],
+    [
       "of a decay that the run is too short for",
       { k: 3, lrDecay: 20 },
       ["warning: the learning rate decays over 20 steps, more than the run's 10 steps: it begins below --lr"],
@@ -151,6 +156,41 @@ it("warns of rows so large that few hold most of the squares, in train and in co
   expect(notices).toHaveLength(1);
   const { stderr } = await runCli(["corpus", "info", sinks]);
   expect(stderr).toMatch(/rows with norms up to 2\d times the median/);
+});
+
+describe("rows of many times the median norm, where they are more than a tenth", () => {
+  const write = async (name: string, rowOf: (row: number) => (i: number) => number): Promise<string> => {
+    const values = new Float32Array(4000 * 8);
+    for (let row = 0; row < 4000; row++)
+      values.set(
+        Float32Array.from({ length: 8 }, (_, i) => rowOf(row)(i)),
+        row * 8,
+      );
+    await writeCorpus(at(name), { dIn: 8, type: "float32" }, [{ values }]);
+    return at(name);
+  };
+  const noise =
+    (row: number) =>
+    (i: number): number =>
+      Math.sin((8 * row + i) ** 2);
+
+  it.each([3, 8])("are taken for sinks where they point in one direction: one of %i rows", async (every) => {
+    const path = await write(`often-${every}.arrow`, (row) =>
+      row % every === 0 ? (i) => 17 + noise(row)(i) : noise(row),
+    );
+    expect((await runCli(["corpus", "info", path])).stderr).toMatch(
+      /^warning: a tenth of the rows, with norms from 2\d times the median on, hold \d\d\.\d % of the sum of squares, or more \(attention sinks\?\): .* --max-norm-multiple 10, or --exclude-positions 0\n$/,
+    );
+  });
+
+  it("are no sinks where they point anywhere", async () => {
+    const path = await write("anywhere.arrow", (row) => (i) => (row % 8 === 0 ? 17 : 1) * noise(row)(i));
+    expect((await runCli(["corpus", "info", path])).stderr).toBe("");
+    const features = at("rare-features.arrow");
+    const shape = ["--d", "64", "--features", "128", "--rows", "5000", "--probability", "0.004"];
+    await runCli(["corpus", "generate", features, ...shape, "--noise", "0.01"]);
+    expect((await runCli(["corpus", "info", features])).stderr).toBe("");
+  });
 });
 
 it("one of a thing is named in the singular", async () => {

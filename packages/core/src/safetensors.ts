@@ -175,7 +175,9 @@ export function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const headerBytes = Number(view.getBigUint64(0, true));
   if (headerBytes > MAX_HEADER_BYTES) {
-    throw new SafetensorsError(`header of ${headerBytes} bytes, expected at most ${MAX_HEADER_BYTES}`);
+    throw new SafetensorsError(
+      `header of ${headerBytes} bytes, expected at most ${MAX_HEADER_BYTES}: is it a safetensors file?`,
+    );
   }
   const dataStart = LENGTH_BYTES + headerBytes;
   if (dataStart > bytes.byteLength) {

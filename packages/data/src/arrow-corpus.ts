@@ -3,7 +3,7 @@
  * closes the files. They are opened and checked before (`open-corpus.ts`).
  */
 import type { BufferReader } from "./arrow/buffers.ts";
-import { commonLabels } from "./arrow/label-columns.ts";
+import { commonLabels, whyIgnored } from "./arrow/label-columns.ts";
 import type { IgnoredColumn, LabelColumn } from "./arrow/label-columns.ts";
 import { LabelReader } from "./arrow/labels.ts";
 import type { LabelValue } from "./arrow/label-values.ts";
@@ -146,7 +146,9 @@ export class ArrowCorpus implements Corpus {
     for (const name of names) {
       if (!this.labels.some((label) => label.name === name)) {
         const known = this.labels.map((label) => `"${label.name}"`).join(", ") || "none";
-        throw new CorpusError("no-label-column", `there is no label column "${name}"; there are: ${known}`);
+        const why = whyIgnored(this.ignoredColumns, name);
+        const what = `there is no label column "${name}"${why}; there are: ${known}`;
+        throw new CorpusError("no-label-column", what);
       }
       const values: LabelValue[] = [];
       for (const { file: fileIndex, batch, firstRow, rows } of block.segments) {

@@ -14,6 +14,7 @@ import {
 import { readAll } from "../test/read-all.ts";
 import { useTemporaryFolder } from "../test/temporary-folder.ts";
 import { openCorpus } from "./open-corpus.ts";
+import { SparseRowWriter } from "./sparse-row-writer.ts";
 
 const path = useTemporaryFolder();
 
@@ -214,6 +215,12 @@ describe("openCorpus refuses", () => {
     expect(await refusal("text.arrow")).toMatchObject({ kind: "not-arrow" });
     await writeFile(path("parquet.arrow"), "PAR1....PAR1");
     expect(String(await refusal("parquet.arrow"))).toContain("is a Parquet file");
+    await writeFile(path("safetensors.arrow"), Buffer.from('\x10\0\0\0\0\0\0\0{"x":{}}', "latin1"));
+    expect(String(await refusal("safetensors.arrow"))).toMatch(/is a safetensors file; .*convert it first$/);
+    await writeFile(path("npz.arrow"), "PK\x03\x04....");
+    expect(String(await refusal("npz.arrow"))).toMatch(
+      /is a zip archive, as \.npz and PyTorch's files are; /,
+    );
     await writeFile(path("short.arrow"), "AR");
     expect(await refusal("short.arrow")).toMatchObject({ kind: "not-arrow" });
   });
@@ -280,6 +287,22 @@ describe("openCorpus refuses", () => {
     expect(await refusal("d-*")).toMatchObject({ kind: "dimension-mismatch" });
     await writeArrow(path("d-3"), { y: vectorColumn({ dIn: 2 }) }, [3]);
     expect(await refusal("d-*")).toMatchObject({ kind: "no-vector-column", path: path("d-3") });
+    expect(String(await refusal("d-*"))).toContain(
+      `there is no column "x", which holds the vectors of ${path("d-2")}; its columns are "y"`,
+    );
+    expect(String(await refusal("d-*", "x"))).toContain(`there is no column "x"; its columns are "y"`);
+  });
+
+  it("a file of sparse rows, whose values are lists of numbers too, unless its column is named", async () => {
+    await using writer = await SparseRowWriter.open(path("sparse"));
+    const part = { rowIds: Float64Array.of(0), offsets: Int32Array.of(0, 2), labels: new Map() };
+    await writer.add({ ...part, latents: Uint32Array.of(3, 5), values: Float32Array.of(1, 2) });
+    await writer.finish();
+    expect(await refusal("sparse")).toMatchObject({
+      kind: "no-vector-column",
+      message: expect.stringContaining("holds which features are active in rows") as string,
+    });
+    expect(await refusal("sparse", "values")).toBe("was opened");
   });
 
   it("nothing that only concerns other columns", async () => {

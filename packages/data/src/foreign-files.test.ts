@@ -71,6 +71,26 @@ describe("a file written by pyarrow", () => {
     expect(await readAll(corpus)).toEqual(VALUES);
   });
 
+  for (const name of ["unknown-types.file.arrow", "unknown-types.stream.arrow"]) {
+    it(`is read beside columns of types that are not: ${name}`, async () => {
+      await using corpus = await openCorpus([fixture(name)]);
+      expect(await readAll(corpus)).toEqual(VALUES);
+      expect(corpus.labels).toEqual([{ name: "token", type: "Int32" }]);
+      expect(await readAllLabels(corpus, "token")).toEqual(rowsOf((row) => row));
+      expect(corpus.ignoredColumns.map(({ name: column, why }) => `${column}: ${why}`)).toEqual(
+        [
+          ["views", "ListView<Int32>"],
+          ["large views", "LargeListView<Int32>"],
+          ["runs", "RunEndEncoded<Int32, Utf8>"],
+          ["struct", "Struct<{inner:ListView<Int32>}>"],
+        ].map(([column, type]) => `${column}: type ${type} is not read as a label`),
+      );
+      await expect(openCorpus([fixture(name)], { column: "views" })).rejects.toThrow(
+        'column "views": has type ListView<Int32>; vectors must be lists of float16',
+      );
+    });
+  }
+
   it("and its stream twin make one corpus", async () => {
     await copyFile(fixture("float32.file.arrow"), path("1.arrow"));
     await copyFile(fixture("float32.stream.arrow"), path("2.arrow"));

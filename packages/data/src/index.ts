@@ -12,10 +12,11 @@ export { CorpusError, isCorpusError } from "./errors.ts";
 export type { CorpusErrorKind, CorpusErrorPlace } from "./errors.ts";
 
 // Sparse rows, such as features
-export { SPARSE_COLUMNS, SparseRowWriter } from "./sparse-row-writer.ts";
+export { SPARSE_COLUMNS } from "./arrow/sparse-columns.ts";
+export { SparseRowWriter } from "./sparse-row-writer.ts";
 export type { SparseRowOptions, SparseRowResult, SparseRows } from "./sparse-row-writer.ts";
 export { writtenLabels } from "./pack/row-source.ts";
-export { requireOther } from "./output-file.ts";
+export { requireFree, requireOther } from "./output-file.ts";
 
 // One process at a time
 export { ProcessLock } from "./process-lock.ts";
@@ -35,8 +36,8 @@ export type { ValueType } from "./arrow/vector-column.ts";
 // Splits and the shuffled stream
 export { countRows, countSplit, keptRows } from "./split.ts";
 export type { HeldOutOptions, Split, SplitCount, SplitOptions } from "./split.ts";
-export { checkFilters } from "./filter/row-filter.ts";
-export type { RowFilters } from "./filter/row-filter.ts";
+export { checkFilters, filterColumns } from "./filter/row-filter.ts";
+export type { FilterColumns, RowFilters } from "./filter/row-filter.ts";
 export { planWindows } from "./shuffle.ts";
 export type { Shuffle, WindowOptions, WindowPlan } from "./shuffle.ts";
 export { miniBatches } from "./mini-batches.ts";

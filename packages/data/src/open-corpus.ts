@@ -76,13 +76,17 @@ async function openFiles(
   const reader = new BufferReader();
   try {
     const paths = await resolvePaths(patterns, (address) => storage.list(address, options.signal));
-    const open = (path: string, names: readonly (string | undefined)[]): Promise<OpenedFile> =>
-      openFile(storage, reader, path, names, options.signal);
+    const open = (
+      path: string,
+      names: readonly (string | undefined)[],
+      namedBy?: string,
+    ): Promise<OpenedFile> => openFile(storage, reader, path, names, options.signal, namedBy);
     const [firstPath, ...otherPaths] = paths;
     if (firstPath === undefined) throw new Error("internal: patterns name files");
     const first = await open(firstPath, columnNames(options.column));
     const names = first.columns.map(({ column }) => column);
-    const others = await mapConcurrently(otherPaths, FILES_IN_FLIGHT, (path) => open(path, names));
+    const namedBy = options.column === undefined ? firstPath : undefined;
+    const others = await mapConcurrently(otherPaths, FILES_IN_FLIGHT, (path) => open(path, names, namedBy));
     const opened = [first, ...others];
     const corpus = assemble({ storage, reader, opened }, blockBytes);
     if (withFingerprint) corpus.fingerprint = await fingerprint(corpus, opened, options.signal);

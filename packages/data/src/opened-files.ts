@@ -28,6 +28,7 @@ export interface OpenedFile {
 /**
  * Opens one file.
  * @param names of its vector columns; undefined: the only one there is.
+ * @param namedBy the file that they were taken from, where nobody gave them.
  * @throws CorpusError for whatever is wrong with it.
  */
 export async function openFile(
@@ -36,13 +37,14 @@ export async function openFile(
   path: string,
   names: readonly (string | undefined)[],
   signal: AbortSignal | undefined,
+  namedBy?: string,
 ): Promise<OpenedFile> {
   signal?.throwIfAborted();
   const file = await storage.open(path, signal);
   const index = await indexIpc(file, signal);
   const columns: VectorColumn[] = [];
   for (const name of names) {
-    const field: Field = chooseVectorColumn(index.schema, name, path);
+    const field: Field = chooseVectorColumn(index.schema, name, path, namedBy);
     columns.push(await locateVectors(file, index, field, reader, signal));
   }
   const [vectors] = columns;

@@ -87,8 +87,19 @@ export async function requireOther(path: string, sources: readonly string[]): Pr
       });
 }
 
+/**
+ * For outputs that belong together: what is wrong with the place of any should be known before the first is written.
+ * @throws CorpusError exists, unwritable
+ */
+export async function requireFree(paths: readonly string[], overwrite: boolean): Promise<void> {
+  for (const path of paths) {
+    await requireRegular(path);
+    if (!overwrite) await requireAbsent(path);
+  }
+}
+
 /** @throws CorpusError exists, unwritable */
-export async function requireAbsent(path: string): Promise<void> {
+async function requireAbsent(path: string): Promise<void> {
   try {
     await stat(path);
   } catch (cause) {

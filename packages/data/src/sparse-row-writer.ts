@@ -24,12 +24,10 @@ import type { DataType } from "apache-arrow";
 import { labelType } from "./arrow/encode.ts";
 import type { WrittenLabelType } from "./arrow/encode.ts";
 import type { LabelValue } from "./arrow/label-values.ts";
+import { SPARSE_COLUMNS } from "./arrow/sparse-columns.ts";
 import { CorpusError } from "./errors.ts";
-import { complete, create, lockOutput, requireAbsent, writeFully } from "./output-file.ts";
+import { complete, create, lockOutput, requireFree, writeFully } from "./output-file.ts";
 import type { OpenOutput } from "./output-file.ts";
-
-/** Names of the columns that are written beside labels. */
-export const SPARSE_COLUMNS = ["row", "latents", "values"] as const;
 
 /** Options of {@link SparseRowWriter.open}. */
 export interface SparseRowOptions {
@@ -98,7 +96,7 @@ export class SparseRowWriter implements AsyncDisposable {
         path,
         column: taken,
       });
-    if (options.overwrite !== true) await requireAbsent(path);
+    await requireFree([path], options.overwrite ?? false);
     const lock = await lockOutput(path);
     let handle: FileHandle;
     try {

@@ -112,6 +112,15 @@ describe("a split", () => {
     await expect(countRows(corpus, absent)).rejects.toMatchObject({ kind: "no-label-column" });
   });
 
+  it("needs no document column where all rows are read, nor an unnamed one where none is held out", async () => {
+    await using corpus = await openCorpus([path("odd")]);
+    const page = { documentColumn: "page" };
+    const where = [{ heldOut: page }, {}, { split: "train" as const, heldOut: { fraction: 0 } }];
+    for (const options of where) expect(await rowsOfSplit(corpus, { seed: 1, ...options })).toHaveLength(10);
+    const named = { seed: 1, split: "train" as const, heldOut: { fraction: 0, ...page } };
+    await expect(countRows(corpus, named)).rejects.toMatchObject({ kind: "no-label-column" });
+  });
+
   it("refuses fractions and seeds that make no sense", async () => {
     await using corpus = await openCorpus([path("rows")]);
     for (const options of [

@@ -47,7 +47,7 @@ export interface ResolvedSplit {
   readonly split: Split;
   readonly seed: number;
   readonly fraction: number;
-  /** Undefined: single rows are held out. */
+  /** Undefined: single rows are held out, or the split does not ask who is. */
   readonly documentColumn: string | undefined;
   /** Undefined: no row is left out. */
   readonly filters: ResolvedFilters | undefined;
@@ -73,20 +73,26 @@ export function resolveSplit(corpus: Corpus, options: SplitOptions): ResolvedSpl
     split,
     seed,
     fraction,
-    documentColumn: documentColumn(corpus, options.heldOut?.documentColumn),
+    documentColumn:
+      split === "all" ? undefined : documentColumn(corpus, options.heldOut?.documentColumn, fraction),
     filters: resolveFilters(corpus, options.filters),
   };
 }
 
-function documentColumn(corpus: Corpus, asked: string | null | undefined): string | undefined {
-  if (asked === null) return undefined;
+function documentColumn(
+  corpus: Corpus,
+  asked: string | null | undefined,
+  fraction: number,
+): string | undefined {
+  // Where nobody is held out only a column that was named can be wrong.
+  if (asked === null || (asked === undefined && fraction === 0)) return undefined;
   const names = [...corpus.labels, ...corpus.ignoredColumns].map((column) => column.name);
   const name = asked ?? DEFAULT_DOCUMENT_COLUMNS.find((one) => names.includes(one));
   if (name === undefined) return undefined;
   if (corpus.labels.some((label) => label.name === name)) return name;
   const ignored = corpus.ignoredColumns.find((column) => column.name === name);
   if (ignored !== undefined) {
-    const what = `cannot serve to hold out whole documents: ${ignored.why}; name another column, or none`;
+    const what = `cannot serve to hold out whole documents: ${ignored.why}; name another column, or hold out nothing`;
     throw new CorpusError("unsupported", what, { column: name });
   }
   const known = corpus.labels.map((label) => `"${label.name}"`).join(", ") || "none";
@@ -146,10 +152,10 @@ export async function selectByLabels(
   memory?: Uint32Array<ArrayBuffer>,
 ): Promise<SelectedRows> {
   const { split, filters } = resolved;
-  const byDocument = resolved.documentColumn !== undefined && split !== "all";
-  const isHeldOut = byDocument
-    ? await documentMembership(corpus, block, resolved, resolved.documentColumn, signal)
-    : rowMembership(block, resolved);
+  const isHeldOut =
+    resolved.documentColumn === undefined
+      ? rowMembership(block, resolved)
+      : await documentMembership(corpus, block, resolved, resolved.documentColumn, signal);
   const wanted = split === "held-out";
   const inSplit = (row: number): boolean => split === "all" || isHeldOut(row) === wanted;
   const rows = memory ?? new Uint32Array(block.rows);

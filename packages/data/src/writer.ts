@@ -15,7 +15,7 @@ import { CorpusError } from "./errors.ts";
 import { Journal } from "./journal.ts";
 import { LabelBuilder } from "./label-builder.ts";
 import type { WrittenLabel } from "./label-builder.ts";
-import { complete, create, lockOutput, requireAbsent, writeFully } from "./output-file.ts";
+import { complete, create, lockOutput, requireFree, writeFully } from "./output-file.ts";
 import { RowStage } from "./row-stage.ts";
 
 /** Options of `writeCorpus`. */
@@ -84,7 +84,7 @@ export async function writeCorpus(
   batches: AsyncIterable<RowsToWrite> | Iterable<RowsToWrite>,
 ): Promise<WriteResult> {
   const rowsPerBatch = checkOptions(path, options);
-  if (options.overwrite !== true) await requireAbsent(path);
+  await requireFree([path], options.overwrite ?? false);
   await using lock = await lockOutput(path);
   const partial = `${path}.partial`;
   const handle = await create(partial);
@@ -109,7 +109,7 @@ export async function writeCorpusResumably(
   rows: ResumableRows,
 ): Promise<WriteResult & { readonly resumedRows: number }> {
   const rowsPerBatch = checkOptions(path, options);
-  if (options.overwrite !== true) await requireAbsent(path);
+  await requireFree([path], options.overwrite ?? false);
   const { type, labels = {} } = options;
   await using lock = await lockOutput(path);
   const key = JSON.stringify([rows.key, columnsOf(options), type, labels, rowsPerBatch]);

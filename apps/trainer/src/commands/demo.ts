@@ -6,6 +6,7 @@ import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { RequestError } from "../errors.ts";
 import { inspect } from "../inspect.ts";
+import { jsonText, printResult } from "../json.ts";
 import { checkTrainRequest } from "../options.ts";
 import { readRunConfig } from "../run/config.ts";
 import { train } from "../train.ts";
@@ -30,6 +31,14 @@ export const DEMO_OPTIONS = {
   logEvery: 8,
 };
 
+interface DemoFlags {
+  readonly out?: string;
+  readonly seed: number;
+  readonly workers: number;
+  readonly examples?: number;
+  readonly json?: boolean;
+}
+
 /** Adds arguments, options and the action to `command`. */
 export function defineDemo(command: Command): void {
   command
@@ -37,7 +46,8 @@ export function defineDemo(command: Command): void {
     .option("--seed <n>", "decides everything random", parseSeed, 0)
     .option("--workers <n>", "worker threads", parseWorkers, availableParallelism())
     .option("--examples <n>", "train on fewer examples, to try it out", parseCount)
-    .action(async (flags: { out?: string; seed: number; workers: number; examples?: number }) => {
+    .option("--json", "print one JSON object: training as of train, inspection as of inspect")
+    .action(async (flags: DemoFlags) => {
       if (!existsSync(DEMO_CORPUS))
         throw new RequestError(
           "the demo runs from a clone of the repository: examples/glove/glove-20k-100d.arrow is missing",
@@ -47,8 +57,12 @@ export function defineDemo(command: Command): void {
       const options = checkTrainRequest({ ...fixed, ...length, seed: flags.seed, workers: flags.workers });
       const runDirectory = flags.out ?? freeRunDirectory();
       const result = await watched((hooks) => train([DEMO_CORPUS], options, runDirectory, hooks));
-      process.stdout.write(`${describeResult(result, (await readRunConfig(runDirectory)).setup.model)}\n`);
-      if (!result.complete) return;
+      if (flags.json !== true)
+        process.stdout.write(`${describeResult(result, (await readRunConfig(runDirectory)).setup.model)}\n`);
+      if (!result.complete) {
+        if (flags.json === true) process.stdout.write(jsonText({ training: result, inspection: null }));
+        return;
+      }
       const report = await inspect(runDirectory, [DEMO_CORPUS], {
         features: 10,
         top: 8,
@@ -56,7 +70,11 @@ export function defineDemo(command: Command): void {
         workers: flags.workers,
       });
       await keepReport(runDirectory, report);
-      process.stdout.write(`\n${describeFeatures(report)}\n\nrun directory: ${runDirectory}\n`);
+      printResult(
+        flags.json,
+        { training: result, inspection: report },
+        () => `\n${describeFeatures(report)}\n\nrun directory: ${runDirectory}`,
+      );
     });
 }
 

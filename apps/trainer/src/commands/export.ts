@@ -10,10 +10,13 @@ export function defineExport(command: Command): void {
   command
     .argument("<run>", "run directory")
     .requiredOption("--out <folder>", "where to write the model folder (SAELens format)")
-    .option("--step <n>", "step of the checkpoint (default: the newest)", parseCount)
+    .option("--step <n>", "step of the checkpoint (default: the newest that is intact)", parseCount)
     .option("--json", "print one JSON object")
     .action(async (run: string, flags: { out: string; step?: number; json?: boolean }) => {
-      printResult(flags.json, await exportCheckpoint(run, flags.out, flags.step), describeExport);
+      const report = await exportCheckpoint(run, flags.out, flags.step, (line) =>
+        process.stderr.write(`${line}\n`),
+      );
+      printResult(flags.json, report, describeExport);
     });
 }
 

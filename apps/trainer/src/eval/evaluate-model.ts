@@ -12,7 +12,12 @@ import { RequestError } from "../errors.ts";
 import { evaluate } from "../evaluate.ts";
 import { startModelTeam, transformOfModel } from "../model-team.ts";
 import { openForModel } from "../open-corpus.ts";
-import { filtersForModel, type ModelFilterOptions, type RecordedFilters } from "../row-filters.ts";
+import {
+  filtersForModel,
+  idleFilterWarnings,
+  type ModelFilterOptions,
+  type RecordedFilters,
+} from "../row-filters.ts";
 import {
   columnsOf,
   columnWarnings,
@@ -143,6 +148,7 @@ export async function evaluateModel(
       ...columnWarnings(loaded, corpus),
       ...foreignSplit(loaded, corpus, options.split),
       ...mismatches(loaded, statistics),
+      ...idleFilterWarnings(options.filters?.request ?? {}, stream.filteredRows),
     ],
   };
 }

@@ -24,6 +24,7 @@ export function describeIssue(error: z.ZodError, request: unknown): string {
 function expectationOf(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case "too_small":
+      if (issue.origin === "string") return "a text that is not empty";
       if (issue.origin === "array") return `a list of at least ${issue.minimum}`;
       return `${issue.inclusive === false ? "above" : "at least"} ${issue.minimum}`;
     case "too_big":

@@ -29,6 +29,7 @@ export const ROW_OPTIONS = {
     .describe("subtract the corpus's mean from rows (with --normalize layer-norm not done)"),
   initFrom: z
     .string()
+    .min(1)
     .optional()
     .describe(
       "first parameters from this model folder (SAELens format) or run, of the same sizes, instead of random ones; optimiser and schedules begin anew",

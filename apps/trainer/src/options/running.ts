@@ -51,7 +51,7 @@ export const RUNNING_OPTIONS = {
     .describe(
       "instead of the seed, decides who is held out, which rows samples take and the order of rows: runs with other seeds then see the same data (default: the seed)",
     ),
-  out: z.string().optional().describe("run directory (default runs/<arch>-<time>)"),
+  out: z.string().min(1).optional().describe("run directory (default runs/<arch>-<time>)"),
   modelName: z
     .string()
     .optional()

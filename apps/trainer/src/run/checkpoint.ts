@@ -16,7 +16,7 @@ import {
 import type { StreamPosition } from "@sparseloom/data";
 import { z } from "zod";
 import { jsonParts } from "../json.ts";
-import { DivergedError, RunError } from "../errors.ts";
+import { DivergedError, RequestError, RunError } from "../errors.ts";
 import { NOTHING_SCREENED, type ScreeningSums } from "../screening-log.ts";
 import { namesIn } from "./entries.ts";
 import { NOTHING_PENDING, type PendingMetrics } from "./metrics-log.ts";
@@ -165,6 +165,29 @@ export async function loadCheckpoint(runDirectory: string, step: number, arena: 
     const reason = error instanceof Error ? error.message : String(error);
     throw new RunError(`checkpoint ${path} cannot be used: ${reason}`, { cause: error });
   }
+}
+
+/**
+ * Loads the newest checkpoint that is intact, saying which ones are not; undefined when there never was one.
+ *
+ * @throws RequestError when none of them is
+ */
+export async function loadNewestCheckpoint(
+  runDirectory: string,
+  arena: Arena,
+  onNotice?: (line: string) => void,
+): Promise<RunState | undefined> {
+  const steps = await listCheckpoints(runDirectory);
+  if (steps.length === 0) return undefined;
+  for (const step of steps) {
+    try {
+      return await loadCheckpoint(runDirectory, step, arena);
+    } catch (error) {
+      if (!(error instanceof RunError)) throw error;
+      onNotice?.(`${error.message}; trying the one before`);
+    }
+  }
+  throw new RequestError(`${runDirectory} has no usable checkpoint`);
 }
 
 function firstNonFinite(data: FloatArray): number {

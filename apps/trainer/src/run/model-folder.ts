@@ -253,6 +253,8 @@ async function explainNoModel(path: string, file: string, error: NodeJS.ErrnoExc
     if (await isFile(join(path, "config.json")))
       return `${path} has no model yet: the run is not complete; go on with sparseloom train --resume ${shellQuoted(path)}, or take a checkpoint's with sparseloom export`;
   }
+  if (error.code === "ENOTDIR")
+    return `${path} is a file: a model is a folder, that of a run or SAELens's, and stands before the corpus`;
   return `${path} is not a model: ${file} cannot be read (${error.code})`;
 }
 

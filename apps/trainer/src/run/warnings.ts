@@ -5,6 +5,7 @@
 import { canScreen, defaultInitialRate, type KernelVariant, type Plan } from "@sparseloom/core";
 import type { TrainOptions } from "../options.ts";
 import { counted, formatCount } from "../progress.ts";
+import { idleFilterWarnings } from "../row-filters.ts";
 import { sinkWarnings } from "../sink-warnings.ts";
 import type { RunConfig } from "./config.ts";
 
@@ -21,6 +22,7 @@ export function warningsOf(config: RunConfig): string[] {
     // LayerNorm takes the size from every row.
     ...(config.options.normalize === "layer-norm" ? [] : sinkWarnings(config.statistics)),
     ...ofThreshold(config),
+    ...idleFilterWarnings(config.options, config.corpus.filteredRows),
   ].map((line) => `warning: ${line}`);
 }
 
@@ -45,7 +47,7 @@ export function auditWarnings(
 }
 
 /** Parts of the training that the run is too short for. */
-function ofSchedules({ setup: { training }, totalSteps, totalExamples }: RunConfig): string[] {
+function ofSchedules({ setup: { training }, options, totalSteps, totalExamples }: RunConfig): string[] {
   const one = totalSteps === 1;
   const steps = `the run's ${counted(totalSteps, "step")}`;
   const { learningRate, l1Coefficient, deadWindow, auxK, preActCoefficient } = training;
@@ -62,6 +64,9 @@ function ofSchedules({ setup: { training }, totalSteps, totalExamples }: RunConf
       ? [
           `the learning rate decays over ${formatCount(learningRate.decaySteps)} steps, more than ${steps}: it begins below --lr`,
         ]
+      : []),
+    ...((options.stopAt ?? 0) > totalSteps
+      ? [`--stop-at ${options.stopAt} does nothing: ${steps} ${one ? "ends" : "end"} before`]
       : []),
     ...(reviving !== undefined && deadWindow >= totalExamples
       ? [

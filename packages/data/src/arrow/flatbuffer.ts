@@ -31,29 +31,29 @@ export class FlatTable {
   }
 
   uint8(slot: number): number {
-    const at = this.#field(slot);
+    const at = this.positionOf(slot);
     return at === 0 ? 0 : this.view.getUint8(at);
   }
 
   int16(slot: number): number {
-    const at = this.#field(slot);
+    const at = this.positionOf(slot);
     return at === 0 ? 0 : this.view.getInt16(at, true);
   }
 
   /** A 64-bit length, offset or identifier. @throws RangeError when it is negative or beyond 2^53. */
   length64(slot: number): number {
-    const at = this.#field(slot);
+    const at = this.positionOf(slot);
     return at === 0 ? 0 : length64At(this.view, at);
   }
 
   table(slot: number): FlatTable | undefined {
-    const at = this.#field(slot);
+    const at = this.positionOf(slot);
     return at === 0 ? undefined : new FlatTable(this.view, at + this.view.getUint32(at, true));
   }
 
   /** A vector of structs (or scalars) of `elementBytes` each, wholly inside the bytes. */
   structs(slot: number, elementBytes: number): StructVector {
-    const at = this.#field(slot);
+    const at = this.positionOf(slot);
     if (at === 0) return { position: 0, count: 0 };
     const start = at + this.view.getUint32(at, true);
     const count = this.view.getUint32(start, true);
@@ -73,7 +73,7 @@ export class FlatTable {
   }
 
   /** Byte position of a field's value, or 0 when the field is absent. */
-  #field(slot: number): number {
+  positionOf(slot: number): number {
     const vtable = this.#position - this.view.getInt32(this.#position, true);
     const entry = 4 + 2 * slot;
     if (entry + 2 > this.view.getUint16(vtable, true)) return 0;

@@ -17,6 +17,7 @@ import type { Schema } from "apache-arrow";
 import { Footer } from "apache-arrow/ipc/metadata/file";
 import type { Codec } from "./compression.ts";
 import { FlatTable, length64At } from "./flatbuffer.ts";
+import { putBackUnknownTypes, withoutUnknownTypes } from "./unknown-types.ts";
 
 /** Length and nulls of one column, or child of a column, in a batch. */
 export interface FieldNode {
@@ -82,10 +83,12 @@ export function decodeMessage(metadata: Uint8Array): MessageHeader {
   if (header === undefined) throw new RangeError("the message has no header");
   if (message.int16(0) < VERSION_V4) throw new RangeError("the message is older than Arrow 1.0");
   if (kind === SCHEMA) {
-    checkSchema(header);
-    const decoded = Message.decode(metadata);
-    if (!decoded.isSchema()) throw new RangeError("the schema message holds no schema");
-    return { kind: "schema", schema: checkDecoded(decoded.header()), bodyLength };
+    const schema = decodeSchema(metadata, header, (shown) => {
+      const decoded = Message.decode(shown);
+      if (!decoded.isSchema()) throw new RangeError("the schema message holds no schema");
+      return decoded.header();
+    });
+    return { kind: "schema", schema, bodyLength };
   }
   if (kind === RECORD_BATCH) return { kind: "batch", batch: decodeBatch(header), bodyLength };
   if (kind === DICTIONARY_BATCH) {
@@ -122,9 +125,8 @@ export function decodeFooter(bytes: Uint8Array): FooterHeader {
   const footer = FlatTable.root(bytes);
   const schema = footer.table(1);
   if (schema === undefined) throw new RangeError("it holds no schema");
-  checkSchema(schema);
   return {
-    schema: checkDecoded(Footer.decode(bytes).schema),
+    schema: decodeSchema(bytes, schema, (shown) => Footer.decode(shown).schema),
     dictionaries: footerBlocks(footer, 2),
     batches: footerBlocks(footer, 3),
   };
@@ -171,6 +173,15 @@ function codecOf(compression: FlatTable | undefined): BatchHeader["compression"]
   const codec = compression.uint8(0);
   if (compression.uint8(1) !== 0 || codec > 1) return "unknown";
   return codec === 0 ? "lz4" : "zstd";
+}
+
+/** @param decode what apache-arrow makes of the header, once all of its types are known to it. */
+function decodeSchema(header: Uint8Array, schema: FlatTable, decode: (shown: Uint8Array) => Schema): Schema {
+  checkSchema(schema);
+  const fields = schema.tables(1);
+  const decoded = decode(withoutUnknownTypes(header, fields));
+  putBackUnknownTypes(fields, decoded.fields as readonly Field[]);
+  return checkDecoded(decoded);
 }
 
 function checkSchema(schema: FlatTable): void {

@@ -35,6 +35,8 @@ export interface IpcIndex {
 
 const MAGIC = "ARROW1";
 const END_MARK_BYTES = 8;
+/** What tells other formats from ours. */
+const START_BYTES = 9;
 /** No sane header is larger; the check keeps a damaged length from allocating gigabytes. */
 const MAX_METADATA_BYTES = 256 * 1024 * 1024;
 /** Headers of batches read at a time: on a server each costs a round trip. */
@@ -45,7 +47,7 @@ const FIRST_READ_BYTES = 4096;
 /** @throws CorpusError empty, not-arrow, truncated, malformed, unsupported. */
 export async function indexIpc(file: RangeReader, signal?: AbortSignal): Promise<IpcIndex> {
   if (file.size === 0) throw new CorpusError("empty", "the file is empty (0 bytes)", { path: file.path });
-  const start = new Uint8Array(Math.min(8, file.size));
+  const start = new Uint8Array(Math.min(START_BYTES, file.size));
   await file.read(start, 0, signal);
   const text = Buffer.from(start).toString("latin1");
   if (text.startsWith(MAGIC)) return indexFile(file, signal);
@@ -59,6 +61,10 @@ function notArrow(start: string): string {
   if (start.startsWith("FEA1"))
     return `is a Feather file of version 1; ${right}: write it again as version 2`;
   if (start.startsWith("\x93NUMPY")) return `is a NumPy array; ${right}: convert it first`;
+  // Eight bytes of a length below 4 GiB, then JSON.
+  if (/^.{4}\0{4}\{/s.test(start)) return `is a safetensors file; ${right}: convert it first`;
+  if (start.startsWith("PK\x03\x04"))
+    return `is a zip archive, as .npz and PyTorch's files are; ${right}: save its arrays as .npy or safetensors`;
   return `is not Arrow data (neither "ARROW1" nor a stream's FF FF FF FF at its start); ${right}`;
 }
 

@@ -18,6 +18,12 @@ export interface IgnoredColumn {
   readonly why: string;
 }
 
+/** For messages: why a column that is there is no label, in parentheses; else nothing. */
+export function whyIgnored(ignored: readonly IgnoredColumn[], name: string): string {
+  const why = ignored.find((column) => column.name === name)?.why;
+  return why === undefined ? "" : ` (${why})`;
+}
+
 /** The schema of one file, and whether its rows are sequences of vectors. */
 interface LabelledFile {
   readonly path: string;

@@ -4,6 +4,7 @@
  */
 import { DataType, UnionMode } from "apache-arrow";
 import type { Field, Schema } from "apache-arrow";
+import { UnknownType } from "./unknown-types.ts";
 
 /** Where a column starts in a batch's lists. */
 export interface ColumnPlace {
@@ -51,6 +52,7 @@ function advance(type: DataType, cursor: Cursor, variadicCounts: readonly number
 }
 
 function ownBuffers(type: DataType): number {
+  if (type instanceof UnknownType) return type.ownBuffers;
   if (DataType.isNull(type)) return 0;
   if (DataType.isStruct(type) || DataType.isFixedSizeList(type)) return 1;
   if (DataType.isUnion(type)) return type.mode === UnionMode.Dense ? 2 : 1;

@@ -5,6 +5,7 @@
 import { DataType, Precision } from "apache-arrow";
 import type { Field, Schema } from "apache-arrow";
 import { CorpusError } from "../errors.ts";
+import { SPARSE_COLUMNS } from "./sparse-columns.ts";
 
 /** How the numbers of a corpus are given to its reader. */
 export type ValueType = "float16" | "float32";
@@ -83,16 +84,22 @@ function storedTypeOf(item: Field, owners: readonly Field[]): StoredType | undef
 /**
  * Chooses the vector column by name, or as the only candidate. Of several, those that need no conversion from
  * float64 come first: a table of float64 lists beside the activations is not taken for them.
+ * @param namedBy the file that the name was taken from, where nobody gave it.
  * @throws CorpusError no-vector-column, ambiguous-column.
  */
-export function chooseVectorColumn(schema: Schema, name: string | undefined, path: string): Field {
+export function chooseVectorColumn(
+  schema: Schema,
+  name: string | undefined,
+  path: string,
+  namedBy?: string,
+): Field {
   const fields: readonly Field[] = schema.fields;
   if (name !== undefined) {
     const field = fields.find((candidate) => candidate.name === name);
     if (field === undefined) {
-      throw new CorpusError("no-vector-column", `there is no column "${name}"; ${listColumns(fields)}`, {
-        path,
-      });
+      const why = namedBy === undefined ? "" : `, which holds the vectors of ${namedBy}`;
+      const what = `there is no column "${name}"${why}; ${listColumns(fields)}`;
+      throw new CorpusError("no-vector-column", what, { path });
     }
     if (fields.filter((candidate) => candidate.name === name).length > 1) {
       const what = "several columns have this name; rename all but one";
@@ -102,6 +109,10 @@ export function chooseVectorColumn(schema: Schema, name: string | undefined, pat
       throw new CorpusError("no-vector-column", refusal(field), { path, column: name });
     }
     return field;
+  }
+  if (SPARSE_COLUMNS.every((column, i) => fields[i]?.name === column)) {
+    const what = `holds which features are active in rows (${SPARSE_COLUMNS.join(", ")}), not activations`;
+    throw new CorpusError("no-vector-column", what, { path });
   }
   const all = fields.filter((field) => vectorTypeOf(field) !== undefined);
   const direct = all.filter((field) => vectorTypeOf(field)?.stored !== "float64");

@@ -2,7 +2,8 @@
  * Runs a label expression on rows. Columns and kinds are checked once against the corpus; a comparison with a null
  * (or NaN) label is neither true nor false, as in SQL, and a row is kept only when the whole is true.
  */
-import type { LabelColumn } from "../arrow/label-columns.ts";
+import { whyIgnored } from "../arrow/label-columns.ts";
+import type { IgnoredColumn, LabelColumn } from "../arrow/label-columns.ts";
 import type { LabelValue } from "../arrow/label-values.ts";
 import type { LabelValues } from "../corpus.ts";
 import { mistakeAt, parseExpression } from "./expression.ts";
@@ -33,18 +34,24 @@ export function labelKind({ type }: LabelColumn): LabelKind {
  * Parses an expression and checks it against a corpus's label columns.
  * @throws CorpusError invalid-option, with the character: a mistake, an unknown column, kinds that cannot be compared.
  */
-export function compilePredicate(text: string, labels: readonly LabelColumn[]): LabelPredicate {
+export function compilePredicate(
+  text: string,
+  labels: readonly LabelColumn[],
+  ignored: readonly IgnoredColumn[] = [],
+): LabelPredicate {
   const columns = new Set<string>();
   const kindOf = (operand: Column | Literal): LabelKind => {
     if (operand.kind === "literal") return kindOfValue(operand.value);
     const label = labels.find(({ name }) => name === operand.name);
     if (label === undefined) {
       const known = labels.map(({ name }) => name).join(", ") || "none";
-      const hint = labels.length === 0 ? "" : `; a string takes quotes, as in '${operand.name}'`;
+      const why = whyIgnored(ignored, operand.name);
+      const hint =
+        labels.length === 0 || why !== "" ? "" : `; a string takes quotes, as in '${operand.name}'`;
       throw mistakeAt(
         text,
         operand.at,
-        `there is no label column ${operand.name}, there are: ${known}${hint}`,
+        `there is no label column ${operand.name}${why}, there are: ${known}${hint}`,
       );
     }
     columns.add(operand.name);

@@ -3,6 +3,7 @@
  * samples, the stream and counts, since all of them read rows through a resolved split. Without filters nothing here
  * runs.
  */
+import { whyIgnored } from "../arrow/label-columns.ts";
 import type { LabelColumn } from "../arrow/label-columns.ts";
 import type { LabelValue } from "../arrow/label-values.ts";
 import type { Corpus, LabelValues } from "../corpus.ts";
@@ -54,16 +55,13 @@ export function resolveFilters(corpus: Corpus, filters: RowFilters | undefined):
   if (maxNorm !== undefined && !(maxNorm > 0)) {
     throw new CorpusError("invalid-option", `the largest norm to keep must be above 0, got ${maxNorm}`);
   }
-  const excluded: { readonly column: string; readonly values: ReadonlySet<string> }[] = [];
-  if (excludeTokens.length > 0) {
-    const column = tokenColumn(corpus, excludeTokens, filters.tokenColumn);
-    excluded.push({ column, values: new Set(excludeTokens.map(String)) });
-  }
-  if (excludePositions.length > 0) {
-    const column = positionColumn(corpus, filters.positionColumn);
-    excluded.push({ column, values: new Set(excludePositions.map(String)) });
-  }
-  const predicate = where === undefined ? undefined : compilePredicate(where, corpus.labels);
+  const named = filterColumns(corpus, filters);
+  const excluded = [
+    { column: named.tokenColumn, values: new Set(excludeTokens.map(String)) },
+    { column: named.positionColumn, values: new Set(excludePositions.map(String)) },
+  ].flatMap(({ column, values }) => (column === undefined ? [] : [{ column, values }]));
+  const predicate =
+    where === undefined ? undefined : compilePredicate(where, corpus.labels, corpus.ignoredColumns);
   const columns = new Set([...excluded.map(({ column }) => column), ...(predicate?.columns ?? [])]);
   return {
     columns: [...columns],
@@ -85,6 +83,25 @@ export function resolveFilters(corpus: Corpus, filters: RowFilters | undefined):
 /** Checks filters against a corpus. @throws as {@link resolveFilters}. */
 export function checkFilters(corpus: Corpus, filters: RowFilters): void {
   resolveFilters(corpus, filters);
+}
+
+/** Label columns by which filters leave out rows. */
+export interface FilterColumns {
+  /** Undefined where no token is excluded. */
+  readonly tokenColumn: string | undefined;
+  /** Undefined where no position is excluded. */
+  readonly positionColumn: string | undefined;
+}
+
+/** The columns that filters mean, named or not. @throws as {@link resolveFilters}. */
+export function filterColumns(corpus: Corpus, filters: RowFilters): FilterColumns {
+  const { excludeTokens = [], excludePositions = [] } = filters;
+  return {
+    tokenColumn:
+      excludeTokens.length === 0 ? undefined : tokenColumn(corpus, excludeTokens, filters.tokenColumn),
+    positionColumn:
+      excludePositions.length === 0 ? undefined : positionColumn(corpus, filters.positionColumn),
+  };
 }
 
 function isIn(values: ReadonlySet<string>, label: LabelValue): boolean {
@@ -153,7 +170,7 @@ function positionColumn(corpus: Corpus, asked: string | undefined): string {
 
 function noColumn(corpus: Corpus, what: string, named: readonly string[]): CorpusError {
   const known = corpus.labels.map(({ name }) => `"${name}"`).join(", ") || "none";
-  const wanted = named.map((name) => `"${name}"`).join(" or ");
+  const wanted = named.map((name) => `"${name}"${whyIgnored(corpus.ignoredColumns, name)}`).join(" or ");
   return new CorpusError(
     "no-label-column",
     `there is no label column ${wanted} to exclude ${what} by; there are: ${known}`,

@@ -100,6 +100,7 @@ function writtenType(type: string, path: string, column: string): WrittenLabelTy
   const names: Readonly<Record<string, WrittenLabelType>> = {
     Utf8: "utf8",
     LargeUtf8: "utf8",
+    Utf8View: "utf8",
     Bool: "bool",
     Int8: "int8",
     Int16: "int16",

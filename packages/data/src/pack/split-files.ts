@@ -7,6 +7,7 @@ import { valueBytes } from "../arrow/vector-column.ts";
 import type { Corpus } from "../corpus.ts";
 import { CorpusError } from "../errors.ts";
 import type { WrittenLabel } from "../label-builder.ts";
+import { requireFree } from "../output-file.ts";
 import { keptRows } from "../split.ts";
 import type { HeldOutOptions, Split } from "../split.ts";
 import { createRowWriter, rawValues, rowTarget } from "../transform.ts";
@@ -42,8 +43,10 @@ export async function splitCorpus(
 ): Promise<{ readonly train: SplitFile; readonly heldOut: SplitFile }> {
   const labels = writtenLabels(corpus, undefined, corpus.files[0]?.path ?? "");
   let read = 0;
+  const pathOf = (split: Split): string => join(folder, `${split}.arrow`);
+  await requireFree([pathOf("held-out"), pathOf("train")], options.overwrite ?? false);
   const write = async (split: Split): Promise<SplitFile> => {
-    const path = join(folder, `${split}.arrow`);
+    const path = pathOf(split);
     const { dIn, type, columns } = corpus;
     const { overwrite, signal } = options;
     const progress = (rows: number): void => options.onProgress?.((read += rows), 2 * corpus.rows);
@@ -92,10 +95,14 @@ async function* rowsOf(
       columns[name] = Array.from(kept, (row) => {
         const label = column.get(row);
         if (label !== null) return label;
-        throw new CorpusError("nulls", "a label is null, which is not written", {
-          ...corpus.locate(block.firstRow + row),
-          column: name,
-        });
+        throw new CorpusError(
+          "nulls",
+          "a label is null, which is not written; pack the corpus without the column first",
+          {
+            ...corpus.locate(block.firstRow + row),
+            column: name,
+          },
+        );
       });
     }
     yield { values: values.subarray(0, kept.length * dIn), labels: columns };

@@ -7,6 +7,7 @@ import {
   type KnownFeatures,
   openKnownFeatures,
   parseScale,
+  requireFree,
   type RowsToWrite,
   scaleFeatureModel,
   type SyntheticOptions,
@@ -55,7 +56,7 @@ export function addCorpusGenerate(corpus: Command): void {
         .choices(["float32", "float16"])
         .default("float32"),
     )
-    .option("--overwrite", "replace an existing file")
+    .option("--overwrite", "replace existing files")
     .option("--json", "print one JSON object")
     .addHelpText("after", () => `\nPresets:\n${presetLines().join("\n")}`)
     .action(runGenerate);
@@ -97,6 +98,9 @@ interface Source {
 const CHUNK_NUMBERS = 2 ** 20;
 
 async function runGenerate(path: string, flags: GenerateFlags): Promise<void> {
+  const { type, overwrite = false } = flags;
+  const truth = `${path}.features.safetensors`;
+  await requireFree([path, truth], overwrite);
   const source = flags.preset === undefined ? toySource(flags) : await presetSource(flags.preset, flags);
   const { dIn } = source;
   const chunkRows = Math.max(1, Math.floor(CHUNK_NUMBERS / dIn));
@@ -110,9 +114,7 @@ async function runGenerate(path: string, flags: GenerateFlags): Promise<void> {
       progress.update(first + count, flags.rows);
     }
   }
-  const { type, overwrite = false } = flags;
   const written = await writeCorpus(path, { dIn, type, overwrite }, batches());
-  const truth = `${path}.features.safetensors`;
   await writeFileWhole(truth, [encodeSafetensors(source.truth, source.metadata)]);
   const { rows, bytes } = written;
   printResult(
@@ -172,6 +174,10 @@ function toySource(flags: GenerateFlags): Source {
   if (flags.active !== undefined && flags.active > features) {
     throw new RequestError(`--active must be at most --features ${features}, got ${flags.active}`);
   }
+  if (flags.uniform && spread > mean)
+    throw new RequestError(
+      `--spread must be at most --magnitude ${mean} with --uniform, got ${spread}: some magnitudes would be negative`,
+    );
   const options: SyntheticOptions = {
     dIn,
     features,

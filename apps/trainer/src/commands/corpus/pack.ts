@@ -16,10 +16,10 @@ export function addCorpusPack(corpus: Command): void {
     .argument("<file>", "Arrow IPC file to write")
     .argument("<inputs...>", "files, folders or globs, in order; the arrays of a file are its columns");
   addColumnFlags(command)
-    .option(
-      "--labels <names>",
-      "label columns to keep, separated by commas (default: all that every input has)",
+    .option("--labels <name,name,…>", "label columns to keep (default: all that every input has)", (text) =>
+      text.split(","),
     )
+    .option("--no-labels", "keep no labels")
     .addOption(
       new Option("--type <type>", "how numbers are stored")
         .choices(["float32", "float16"])
@@ -31,7 +31,7 @@ export function addCorpusPack(corpus: Command): void {
 }
 
 interface PackFlags extends ColumnFlags {
-  readonly labels?: string;
+  readonly labels?: readonly string[] | boolean;
   readonly type: "float32" | "float16";
   readonly overwrite?: boolean;
   readonly json?: boolean;
@@ -43,7 +43,7 @@ async function runPack(path: string, inputs: string[], flags: PackFlags): Promis
   const result = await packCorpus(path, inputs, {
     type: flags.type,
     column,
-    labels: flags.labels?.split(",").filter((name) => name !== ""),
+    labels: flags.labels === false ? [] : flags.labels === true ? undefined : flags.labels,
     overwrite: flags.overwrite ?? false,
     onProgress: (rows, ofRows) => progress.update(rows, ofRows),
   });

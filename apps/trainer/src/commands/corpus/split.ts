@@ -5,6 +5,7 @@ import { splitCorpus } from "@sparseloom/data";
 import type { Command } from "commander";
 import { jsonText } from "../../json.ts";
 import { RequestError } from "../../errors.ts";
+import { notCopied } from "../../label-columns.ts";
 import { openInput } from "../../open-corpus.ts";
 import { counted } from "../../progress.ts";
 import { TaskProgress } from "../../task-progress.ts";
@@ -52,8 +53,10 @@ async function runSplit(patterns: string[], flags: SplitFlags): Promise<void> {
     overwrite: flags.overwrite ?? false,
     onProgress: (rows, ofRows) => progress.update(rows, ofRows),
   });
+  const warnings = notCopied(corpus);
+  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   if (flags.json) {
-    process.stdout.write(jsonText(result));
+    process.stdout.write(jsonText({ ...result, warnings }));
     return;
   }
   for (const { path, rows, bytes } of [result.train, result.heldOut]) {
