@@ -173,8 +173,13 @@ export async function resumeTogether(
 ): Promise<RunEnd[]> {
   const [{ config, runDirectory: first }] = members;
   // These belong to a session and not to the run: another one asks for them anew.
-  const { stopAt: _, allowDifferentKernels: __, ...saved } = config.options;
-  const options: TrainOptions = { allowDifferentKernels: false, ...saved, ...overrides };
+  const { stopAt: _, allowDifferentKernels: __, experimentalHugePages: ___, ...saved } = config.options;
+  const options: TrainOptions = {
+    allowDifferentKernels: false,
+    experimentalHugePages: false,
+    ...saved,
+    ...overrides,
+  };
   const kernels = kernelsOf(options);
   if (kernels !== config.kernelVariant && !options.allowDifferentKernels) {
     throw new RequestError(

@@ -148,6 +148,11 @@ export class Trainee implements AsyncDisposable {
     if (heldOut !== undefined) await this.#writeMetrics(this.step, this.#settledAt, heldOut);
   }
 
+  /** Says that all models of the session are measured: the time since this one's line is none of its next steps'. */
+  endEvaluation(): void {
+    if (this.log.pending.steps === 0) this.log.skipTime(this.seconds);
+  }
+
   /** Where the run stands, once it is settled. */
   state(position: StreamPosition): RunState {
     return {

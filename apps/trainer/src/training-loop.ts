@@ -63,12 +63,12 @@ export async function trainingLoop(loop: Loop): Promise<void> {
   /** Measures the models of this step on held-out rows, where that is due; their workers are idle then. */
   const evaluate = async (): Promise<void> => {
     const { heldOutSample } = loop;
-    const due = here().filter((trainee) => trainee.isToBeEvaluated);
     if (heldOutSample === undefined || signal?.aborted) return;
-    await forEach(due, async (trainee) => {
-      await trainee.settle();
-      await trainee.evaluate(heldOutSample, signal);
-    });
+    const due = (): Trainee[] => here().filter((trainee) => trainee.isToBeEvaluated);
+    await forEach(due(), (trainee) => trainee.settle());
+    const settled = due();
+    await forEach(settled, (trainee) => trainee.evaluate(heldOutSample, signal));
+    for (const trainee of settled) trainee.endEvaluation();
   };
 
   while (step < lastStep && !signal?.aborted) {

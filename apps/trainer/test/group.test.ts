@@ -322,6 +322,12 @@ describe("a grid", () => {
     expect(mixed[6]?.options).toEqual(
       checkTrainRequest({ arch: "jumprelu", latents: 9, l0: 4, seed: 0, dataSeed: 0 }),
     );
+    // What goes with an option that another architecture has goes with it.
+    const revived = expandGrid({ arch: ["topk", "jumprelu"], auxK: 8, auxMode: "same-units", auxCoefficient: 0.1, kAnnealSteps: 9 });
+    expect(revived.map(({ options: { arch, auxCoefficient } }) => [arch, auxCoefficient])).toEqual([
+      ["topk", 0.1],
+      ["jumprelu", undefined],
+    ]);
     const [, mine] = expandGrid({ seeds: [1, 2], dataSeed: 7 });
     expect(mine?.options).toMatchObject({ seed: 2, dataSeed: 7 });
   });

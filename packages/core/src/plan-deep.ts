@@ -24,7 +24,7 @@ export function addDeep(add: Add, options: PlanOptions): Detail {
     if (purpose === "train") {
       add(`delta.${layer}`, "rows", "float", batchRows, outputs);
       const gradientRows = storeGradients ? outputs : workers * UNIT_BLOCK;
-      add(`inputColumns.${layer - 1}`, "rows", "float", panelsOf(inputs), batchRows, PANEL);
+      if (!tied) add(`inputColumns.${layer - 1}`, "rows", "float", panelsOf(inputs), batchRows, PANEL);
       if (layer > 1)
         add(`layers.${layer - 1}.weight.columns`, "parameters", "float", panelsOf(inputs), outputs, PANEL);
       if (!tied) add(`layers.${layer - 1}.weight.gradient`, "gradients", "float", gradientRows, inputs);

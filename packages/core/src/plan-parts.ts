@@ -1,5 +1,5 @@
 /** What the plans of sparse and deep models share. */
-import { DEEP_ROW_BLOCK, LATENT_BLOCK, MATRIX_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
+import { LATENT_BLOCK, MATRIX_BLOCK, UNIT_BLOCK } from "./block-sizes.ts";
 import { keptOf } from "./optimizers/kept.ts";
 import type { Plan, PlanOptions, Region, RegionRole, RegionType } from "./plan.ts";
 import type { TrainingSetup } from "./setup.ts";
@@ -56,7 +56,7 @@ export function addMatrixWork(add: Add, regions: readonly Region[], workers: num
 }
 
 /** Output rows or units that a product of columns takes at most. */
-const MOST_UNITS = Math.max(DEEP_ROW_BLOCK, LATENT_BLOCK, UNIT_BLOCK, MATRIX_BLOCK);
+const MOST_UNITS = Math.max(LATENT_BLOCK, UNIT_BLOCK, MATRIX_BLOCK);
 
 /** Numbers of scratch for a product of columns: two packed panels of one depth, two columns of tiles. */
 export const COMBINE_SCRATCH: number = 2 * PANEL * DEPTH + 2 * PANEL * (MOST_UNITS + TILE);

@@ -42,8 +42,8 @@ function startsWith(active: number): boolean {
 }
 
 /** Whether rows are still screened after a step of which each has so many candidates, and some were redone. */
-function goesOnWith(candidates: number, redone = 0): boolean {
-  const { arena, context } = atStep(2, { architecture: "relu", k: 0, decoder: "free" });
+function goesOnWith(candidates: number, redone = 0, train = true): boolean {
+  const { arena, context } = atStep(2, { architecture: "relu", k: 0, decoder: "free" }, {}, train);
   arena.control[CONTROL.screening] = 1;
   context.screened = true;
   for (let row = 0; row < ROWS; row++) {
@@ -106,6 +106,10 @@ describe("screening ends", () => {
     expect(goesOnWith(0, 12)).toBe(true);
     expect(goesOnWith(0, 13)).toBe(false);
     expect(goesOnWith(20, 8)).toBe(false);
+  });
+
+  it("not after rows that were only evaluated in the course of training", () => {
+    expect(goesOnWith(LATENTS, 0, false)).toBe(true);
   });
 
   it("where an update leaves more than one of 64 latents that cannot be screened", () => {

@@ -123,11 +123,11 @@ export function checkUnscreened(arena: SparseArena): void {
  */
 export function summariseScreening(
   arena: SparseArena,
-  { screened, rows, slot }: StepContext,
+  { screened, rows, slot, train }: StepContext,
   costs: ScreeningCosts | undefined,
 ): void {
   const at = slot * SUMMARY_FIELDS;
-  const { control, summaries, rowScreening, model } = arena;
+  const { control, summaries, rowScreening, model, plan } = arena;
   for (const field of [
     SUMMARY.candidates,
     SUMMARY.redone,
@@ -161,7 +161,10 @@ export function summariseScreening(
   summaries[at + SUMMARY.audited] = audited;
   summaries[at + SUMMARY.missed] = missed;
   summaries[at + SUMMARY.screened] = rows - redone;
-  if (!pays(costs, candidates / (rows * model.latents), redone / rows)) control[CONTROL.screening] = 0;
+  // Rows that are evaluated in the course of training, by a threshold that lags, say nothing of the steps to come.
+  const decides = train || plan.purpose === "evaluate";
+  if (decides && !pays(costs, candidates / (rows * model.latents), redone / rows))
+    control[CONTROL.screening] = 0;
 }
 
 function hasK({ model }: SparseArena): boolean {

@@ -236,6 +236,11 @@ export class MetricsLog implements AsyncDisposable {
     return step === undefined || heldOut === undefined ? undefined : { step, ...heldOut };
   }
 
+  /** The next line's speed is measured from `seconds` of this session on; no step was taken since the last one. */
+  skipTime(seconds: number): void {
+    this.#lastSeconds = seconds;
+  }
+
   /**
    * Writes the line for the steps added since the last one.
    *

@@ -15,7 +15,7 @@ it("the setting is the word in brackets", () => {
 it("is refused where there are none to ask for", () => {
   expect(() => adviseHugePages([], "never")).toThrow(
     new RequestError(
-      "--experimental-huge-pages cannot be had here: /sys/kernel/mm/transparent_hugepage/enabled is not madvise; leave it out",
+      "--experimental-huge-pages cannot be had here: /sys/kernel/mm/transparent_hugepage/enabled is not madvise; leave it out, or say --no-experimental-huge-pages",
     ),
   );
   expect(() => adviseHugePages([], "always")).not.toThrow();

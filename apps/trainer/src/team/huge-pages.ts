@@ -43,7 +43,9 @@ export function adviseHugePages(
   if (setting !== "madvise" || ffi === undefined) {
     const wrong =
       setting === "madvise" ? `Node ${process.version} has no node:ffi` : `${SETTING} is not madvise`;
-    throw new RequestError(`--experimental-huge-pages cannot be had here: ${wrong}; leave it out`);
+    throw new RequestError(
+      `--experimental-huge-pages cannot be had here: ${wrong}; leave it out, or say --no-experimental-huge-pages`,
+    );
   }
   using library = ffi.dlopen(null, { madvise: { arguments: ["u64", "u64", "i32"], return: "i32" } });
   const { madvise } = library.functions;

@@ -27,20 +27,22 @@ export function wasmDeepKernels(
   const slots = at("slots");
   const mean = at("mean");
   const slotBytes = plan.setup.training.batchRows * 4 * (model.widths[0] as number);
-  const layers = model.widths.slice(1).map((outputs, index) => ({
-    outputs,
-    inputs: model.widths[index] as number,
-    tied: tiedTo(model, index) !== undefined,
-    weight:
-      tiedTo(model, index) === undefined
-        ? parameterPointers(plan, `layers.${index}.weight`)
-        : { value: at(`layers.${index}.weight`), gradient: 0 },
-    bias: parameterPointers(plan, `layers.${index}.bias`),
-    activation: at(`activation.${index + 1}`),
-    delta: training ? at(`delta.${index + 1}`) : 0,
-    inputColumns: training ? at(`inputColumns.${index}`) : 0,
-    weightColumns: training && index > 0 ? at(`layers.${index}.weight.columns`) : 0,
-  }));
+  const layers = model.widths.slice(1).map((outputs, index) => {
+    const tied = tiedTo(model, index) !== undefined;
+    return {
+      outputs,
+      inputs: model.widths[index] as number,
+      tied,
+      weight: tied
+        ? { value: at(`layers.${index}.weight`), gradient: 0 }
+        : parameterPointers(plan, `layers.${index}.weight`),
+      bias: parameterPointers(plan, `layers.${index}.bias`),
+      activation: at(`activation.${index + 1}`),
+      delta: training ? at(`delta.${index + 1}`) : 0,
+      inputColumns: training && !tied ? at(`inputColumns.${index}`) : 0,
+      weightColumns: training && index > 0 ? at(`layers.${index}.weight.columns`) : 0,
+    };
+  });
   const packedRows = at("packedRows");
   const packedBytes = (4 * regionOf(plan, "packedRows").length) / plan.workers;
   const preActivations = at("preActivations");
@@ -58,10 +60,11 @@ export function wasmDeepKernels(
     const panels = Math.ceil(rows / PANEL);
     let packed = packedRows + step.rank * packedBytes;
     let z = preActivations + step.rank * DEEP_ROW_BLOCK * widest * 4;
-    layers.forEach(({ inputs, outputs, weight, bias, activation, inputColumns }, index) => {
+    layers.forEach(({ inputs, outputs, tied, weight, bias, activation, inputColumns }, index) => {
       const input = inputOf(step, index) + first * inputs * 4;
       if (index === 0) wasm.packRows(packed, input, 0, 0, rows, inputs);
-      if (step.train) wasm.packPanels(inputColumns + first * PANEL * 4, panelBytes, input, inputs, rows);
+      if (step.train && !tied)
+        wasm.packPanels(inputColumns + first * PANEL * 4, panelBytes, input, inputs, rows);
       wasm.product(z, packed, panels, bias.value, weight.value, outputs, inputs, 0, 1, wide);
       if (arena.layers[index].relu) wasm.rectify(z, panels * PANEL * outputs);
       wasm.unpackPanels(activation + first * outputs * 4, z, rows, outputs);
