@@ -17,7 +17,7 @@ import { notCopied, requireLabels } from "./label-columns.ts";
 import { evaluate } from "./evaluate.ts";
 import { startModelTeam } from "./model-team.ts";
 import { openForModel } from "./open-corpus.ts";
-import { filtersForModel, idleFilterWarnings, type ModelFilterOptions } from "./row-filters.ts";
+import { filtersForModel, idleModelFilterWarnings, type ModelFilterOptions } from "./row-filters.ts";
 import { columnWarnings, readModel } from "./run/model-folder.ts";
 
 /** Options of {@link encodeCorpus}. */
@@ -107,7 +107,7 @@ export async function encodeCorpus(
     ...result,
     filteredRows: stream.filteredRows,
     l0: result.rows === 0 ? 0 : result.entries / result.rows,
-    warnings: [...warnings, ...idleFilterWarnings(options.filters?.request ?? {}, stream.filteredRows)],
+    warnings: [...warnings, ...idleModelFilterWarnings(options.filters, stream, done)],
   };
 }
 

@@ -16,7 +16,7 @@ import { requireLabels } from "./label-columns.ts";
 import { startModelTeam, transformOfModel } from "./model-team.ts";
 import { openForModel } from "./open-corpus.ts";
 import { columnWarnings, readModel } from "./run/model-folder.ts";
-import { filtersForModel, idleFilterWarnings, type ModelFilterOptions } from "./row-filters.ts";
+import { filtersForModel, idleModelFilterWarnings, type ModelFilterOptions } from "./row-filters.ts";
 import { TopRows } from "./top-rows.ts";
 
 export interface InspectOptions {
@@ -162,7 +162,7 @@ export async function inspect(
     })),
     warnings: [
       ...columnWarnings(loaded, corpus),
-      ...idleFilterWarnings(options.filters?.request ?? {}, stream.filteredRows),
+      ...idleModelFilterWarnings(options.filters, stream, found.rows),
     ],
   };
 }

@@ -10,6 +10,7 @@ import {
   isCorpusError,
   readStatistics,
   type RowFilters,
+  type RowStream,
   type StatisticsOptions,
 } from "@sparseloom/data";
 import { z } from "zod";
@@ -180,17 +181,38 @@ export async function filtersForModel(
   return await resolveFilterRequest(corpus, request, options, recorded);
 }
 
-/** A warning where filters by label that were asked for leave out nothing, as those of a token that is misspelt. */
+/**
+ * A warning where filters by label that were asked for leave out nothing, as those of a token that is misspelt. Rows that
+ * are left out are counted together: where any other filter leaves out some, a model's own or a second one that was asked
+ * for, an idle one is not noticed. To tell would take a count for each filter.
+ *
+ * @param rowsRead how many, where there are more, which may hold what is looked for; default: all were read
+ */
 export function idleFilterWarnings(
   { excludeTokens, excludePositions, where }: FilterRequest,
   filteredRows: number,
+  rowsRead?: number,
 ): string[] {
   const idle = Object.entries({ excludeTokens, excludePositions, where }).filter(
     ([, value]) => value !== undefined,
   );
-  return filteredRows > 0 || idle.length === 0
-    ? []
-    : [`${idle.map(([key]) => flagOf(key)).join(", ")}: no row is left out by what is given`];
+  if (filteredRows > 0 || idle.length === 0) return [];
+  const of = rowsRead === undefined ? "" : `, of ${formatCount(rowsRead)} that were read`;
+  return [`${idle.map(([key]) => flagOf(key)).join(", ")}: no row is left out by what is given${of}`];
+}
+
+/**
+ * {@link idleFilterWarnings} for a finished model.
+ *
+ * @param stream of one epoch, from which `rows` rows came
+ */
+export function idleModelFilterWarnings(
+  filters: ModelFilterOptions | undefined,
+  stream: RowStream,
+  rows: number,
+): string[] {
+  const readToItsEnd = stream.position.epoch > 0;
+  return idleFilterWarnings(filters?.request ?? {}, stream.filteredRows, readToItsEnd ? undefined : rows);
 }
 
 /** What reports say of rows left out, after the rows that they are about. */

@@ -14,7 +14,7 @@ import { startModelTeam, transformOfModel } from "../model-team.ts";
 import { openForModel } from "../open-corpus.ts";
 import {
   filtersForModel,
-  idleFilterWarnings,
+  idleModelFilterWarnings,
   type ModelFilterOptions,
   type RecordedFilters,
 } from "../row-filters.ts";
@@ -148,7 +148,7 @@ export async function evaluateModel(
       ...columnWarnings(loaded, corpus),
       ...foreignSplit(loaded, corpus, options.split),
       ...mismatches(loaded, statistics),
-      ...idleFilterWarnings(options.filters?.request ?? {}, stream.filteredRows),
+      ...idleModelFilterWarnings(options.filters, stream, found.rows),
     ],
   };
 }
