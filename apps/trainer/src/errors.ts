@@ -1,6 +1,7 @@
 /** The command's errors and the exit statuses they lead to. */
 import { OptionError } from "@sparseloom/core";
 import { isCorpusError } from "@sparseloom/data";
+import type { Command } from "commander";
 import { flagOf } from "./options/describe-issue.ts";
 
 /** Exit statuses of the `sparseloom` process. */
@@ -41,17 +42,32 @@ function isSystemError(error: unknown): boolean {
   return error instanceof Error && "syscall" in error && "code" in error;
 }
 
-/** The flag or command that helps, where the packages below, which know neither, only say what is wrong. */
-export function hintOf(error: unknown): string {
-  if (isCorpusError(error) && error.option !== undefined) return ` (${flagOf(error.option)})`;
-  if (isCorpusError(error, "unsupported") && error.message.endsWith("or hold out nothing"))
-    return " (--document-column, --held-out 0)";
-  if (isCorpusError(error, "nulls") && error.message.endsWith("without the column first"))
-    return " (sparseloom corpus pack --labels)";
-  if (isCorpusError(error, "not-arrow") && error.message.endsWith("convert it first"))
-    return " (sparseloom corpus pack)";
-  // Thrown by a worker, of whose errors only the message arrives.
-  return error instanceof Error && error.message.endsWith("use a smaller mini-batch") ? " (--batch)" : "";
+/** What helps in a command, by the option that an error names, where that is not simply the option's own flag. */
+const REMEDIES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  // A column that was named must be there even where no row is held out.
+  train: { documentColumn: "--document-column, or --held-out 0 without it" },
+  // It takes the column of the training, or the usual one, and has no flag for another.
+  eval: { documentColumn: "--split all" },
+  split: { labels: "sparseloom corpus pack --labels" },
+};
+
+/**
+ * What helps in the command that was asked for: its flag, or another command. The packages below, which know neither,
+ * only say what is wrong, and by which of their options it goes right.
+ */
+export function hintOf(error: unknown, command: Command | undefined): string {
+  if (!isCorpusError(error)) return "";
+  if (error.kind === "not-packed") return " (sparseloom corpus pack)";
+  if (error.option === undefined || command === undefined) return "";
+  const flag = flagOf(error.option);
+  const own = command.options.some(({ long }) => long === flag) ? flag : undefined;
+  const remedy = REMEDIES[command.name()]?.[error.option] ?? own;
+  return remedy === undefined ? "" : ` (${remedy})`;
+}
+
+/** The flag that helps against an error of a worker. Goes by the text: of such an error only the message arrives. */
+export function hintOfWorker(message: string): string {
+  return message.endsWith("use a smaller mini-batch") ? " (--batch)" : "";
 }
 
 /** Codes of a system that has no more room, or whose disk fails. */

@@ -5,6 +5,9 @@ import { COMMANDS } from "./commands/index.ts";
 import { OUTLIVES_TERMINAL } from "./hangups.ts";
 import { VERSION } from "./version.ts";
 
+/** The subcommand whose action runs; undefined until then. */
+let running: Command | undefined;
+
 const program = new Command("sparseloom")
   .description(
     "Trains autoencoders and sparse autoencoders on neural activations, on the cores of one machine.",
@@ -13,6 +16,7 @@ const program = new Command("sparseloom")
   // One line for one mistake: commander puts its suggestion on a second.
   .configureOutput({ outputError: (text, write) => write(`${text.trim().replaceAll(/\s*\n\s*/g, " ")}\n`) })
   .hook("preAction", async (_, command) => {
+    running = command;
     const { refuseEmptyValues } = await import("./commands/empty-values.ts");
     refuseEmptyValues(command);
   })
@@ -47,10 +51,9 @@ try {
   } else {
     const { status, showStack } = judge(error);
     // What is quoted in it, such as a damaged file's text or a path, may have several lines.
-    const message = (error instanceof Error ? error.message + hintOf(error) : String(error)).replaceAll(
-      /\s*\n\s*/g,
-      " ",
-    );
+    const message = (
+      error instanceof Error ? error.message + hintOf(error, running) : String(error)
+    ).replaceAll(/\s*\n\s*/g, " ");
     process.stderr.write(`error: ${showStack && error instanceof Error ? error.stack : message}\n`);
     process.exitCode = status;
   }

@@ -130,6 +130,26 @@ describe("eval", () => {
   });
 });
 
+describe("a document column that is not read", () => {
+  it("is refused with what helps in the command, by flags that it has", async () => {
+    await writeSmallCorpus(at("documents-1.arrow"), 500, 10);
+    await writeSmallCorpus(at("documents-2.arrow"), 300);
+    const documents = at("documents-*.arrow");
+    const refusal = async (...args: string[]): Promise<string> => (await runCli(args)).stderr;
+    const line = (hint: string): RegExp =>
+      new RegExp(
+        `^error: column "document": cannot serve to hold out whole documents: [^;]+ \\(${hint}\\)\\n$`,
+      );
+    for (const split of ["train", "held-out"])
+      expect(await refusal("eval", at("run"), documents, "--split", split)).toMatch(line("--split all"));
+    const parts = ["corpus", "split", documents, "--out", at("parts")];
+    expect(await refusal(...parts)).toMatch(line("--document-column"));
+    expect(await refusal("train", documents, "--out", at("documents"))).toMatch(
+      line("--document-column, or --held-out 0 without it"),
+    );
+  });
+});
+
 describe("inspect", () => {
   it("shows the features of a small dictionary, all of which are active often", async () => {
     const report = await inspect(at("run"), [corpus], { features: 5, top: 4, rows: 3000, workers: 2 });

@@ -214,13 +214,20 @@ describe("openCorpus refuses", () => {
     await writeFile(path("text.arrow"), "this is not an Arrow file at all");
     expect(await refusal("text.arrow")).toMatchObject({ kind: "not-arrow" });
     await writeFile(path("parquet.arrow"), "PAR1....PAR1");
-    expect(String(await refusal("parquet.arrow"))).toContain("is a Parquet file");
+    expect(await refusal("parquet.arrow")).toMatchObject({
+      kind: "not-packed",
+      message: expect.stringContaining("is a Parquet file; an Arrow IPC file or stream is needed") as string,
+    });
     await writeFile(path("safetensors.arrow"), Buffer.from('\x10\0\0\0\0\0\0\0{"x":{}}', "latin1"));
-    expect(String(await refusal("safetensors.arrow"))).toMatch(/is a safetensors file; .*convert it first$/);
+    expect(await refusal("safetensors.arrow")).toMatchObject({
+      kind: "not-packed",
+      message: expect.stringMatching(/is a safetensors file; .*convert it first$/) as string,
+    });
     await writeFile(path("npz.arrow"), "PK\x03\x04....");
-    expect(String(await refusal("npz.arrow"))).toMatch(
-      /is a zip archive, as \.npz and PyTorch's files are; /,
-    );
+    expect(await refusal("npz.arrow")).toMatchObject({
+      kind: "not-arrow",
+      message: expect.stringMatching(/is a zip archive, as \.npz and PyTorch's files are; /) as string,
+    });
     await writeFile(path("short.arrow"), "AR");
     expect(await refusal("short.arrow")).toMatchObject({ kind: "not-arrow" });
   });

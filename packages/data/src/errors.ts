@@ -13,8 +13,10 @@ export type CorpusErrorKind =
   | "unreachable"
   /** The operating system refused to write the file; see `cause`. */
   | "unwritable"
-  /** The bytes are not an Arrow IPC file or stream. */
+  /** The bytes are not an Arrow IPC file or stream, nor any that `packCorpus` reads. */
   | "not-arrow"
+  /** The bytes are Parquet, a NumPy array or safetensors, of which `packCorpus` makes an Arrow file. */
+  | "not-packed"
   /** The file ends before what its headers promise. */
   | "truncated"
   /** The headers contradict themselves or the format. */
@@ -60,7 +62,10 @@ export interface CorpusErrorPlace {
   readonly position?: number | undefined;
   /** Name of the column. */
   readonly column?: string | undefined;
-  /** The option, in camelCase, that says what would be right, e.g. `heldOut`; the message does not name it. */
+  /**
+   * The option, in camelCase, that says what would be right, e.g. `heldOut`; the message does not name it. Where the
+   * message sends the reader to `packCorpus`, an option of that.
+   */
   readonly option?: string | undefined;
   /** The error that led to this one. */
   readonly cause?: unknown;

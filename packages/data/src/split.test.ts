@@ -107,9 +107,16 @@ describe("a split", () => {
     await using corpus = await openCorpus([await writeArrow(path("odd"), { x, document }, [10])]);
     await expect(countRows(corpus, { seed: 1, split: "train" })).rejects.toMatchObject({
       kind: "unsupported",
+      message: expect.stringMatching(
+        /^column "document": cannot serve to hold out whole documents: type Timestamp<SECOND> is not read as a label$/,
+      ) as string,
+      option: "documentColumn",
     });
     const absent = { seed: 1, split: "train" as const, heldOut: { documentColumn: "page" } };
-    await expect(countRows(corpus, absent)).rejects.toMatchObject({ kind: "no-label-column" });
+    await expect(countRows(corpus, absent)).rejects.toMatchObject({
+      kind: "no-label-column",
+      option: "documentColumn",
+    });
   });
 
   it("needs no document column where all rows are read, nor an unnamed one where none is held out", async () => {

@@ -92,11 +92,14 @@ function documentColumn(
   if (corpus.labels.some((label) => label.name === name)) return name;
   const ignored = corpus.ignoredColumns.find((column) => column.name === name);
   if (ignored !== undefined) {
-    const what = `cannot serve to hold out whole documents: ${ignored.why}; name another column, or hold out nothing`;
-    throw new CorpusError("unsupported", what, { column: name });
+    // What would be right depends on the caller: another column, single rows, all rows, or none held out.
+    const what = `cannot serve to hold out whole documents: ${ignored.why}`;
+    throw new CorpusError("unsupported", what, { column: name, option: "documentColumn" });
   }
   const known = corpus.labels.map((label) => `"${label.name}"`).join(", ") || "none";
-  throw new CorpusError("no-label-column", `there is no document column "${name}"; label columns: ${known}`);
+  throw new CorpusError("no-label-column", `there is no document column "${name}"; label columns: ${known}`, {
+    option: "documentColumn",
+  });
 }
 
 /**

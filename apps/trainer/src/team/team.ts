@@ -16,7 +16,7 @@ import {
   type Plan,
 } from "@sparseloom/core";
 import { Piscina } from "piscina";
-import { hintOf, RunError } from "../errors.ts";
+import { hintOfWorker, RunError } from "../errors.ts";
 import { adviseHugePages } from "./huge-pages.ts";
 import {
   JOB_RING,
@@ -225,7 +225,7 @@ export class Team implements AsyncDisposable, ModelAtWork {
       if (!this.#leaving) throw new Error("it left before the run was over");
     } catch (error) {
       if (this.#leaving) return;
-      const reason = error instanceof Error ? error.message + hintOf(error) : String(error);
+      const reason = error instanceof Error ? error.message + hintOfWorker(error.message) : String(error);
       this.#fail(
         new RunError(`worker ${task.rank} of ${task.workers} was lost: ${reason}`, { cause: error }),
       );

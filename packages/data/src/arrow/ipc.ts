@@ -44,7 +44,7 @@ const HEADERS_IN_FLIGHT = 16;
 /** First guess at a message's metadata: covers a batch of some hundred buffers in one read. */
 const FIRST_READ_BYTES = 4096;
 
-/** @throws CorpusError empty, not-arrow, truncated, malformed, unsupported. */
+/** @throws CorpusError empty, not-arrow, not-packed, truncated, malformed, unsupported. */
 export async function indexIpc(file: RangeReader, signal?: AbortSignal): Promise<IpcIndex> {
   if (file.size === 0) throw new CorpusError("empty", "the file is empty (0 bytes)", { path: file.path });
   const start = new Uint8Array(Math.min(START_BYTES, file.size));
@@ -52,20 +52,31 @@ export async function indexIpc(file: RangeReader, signal?: AbortSignal): Promise
   const text = Buffer.from(start).toString("latin1");
   if (text.startsWith(MAGIC)) return indexFile(file, signal);
   if (text.startsWith("\xff\xff\xff\xff")) return indexStream(file, signal);
-  throw new CorpusError("not-arrow", notArrow(text), { path: file.path });
+  throw notArrow(text, file.path);
 }
 
-function notArrow(start: string): string {
+/** What a file is instead, by its first bytes. */
+function notArrow(start: string, path: string): CorpusError {
   const right = "an Arrow IPC file or stream is needed";
-  if (start.startsWith("PAR1")) return `is a Parquet file; ${right}: convert it first`;
+  const packable = packableFormat(start);
+  if (packable !== undefined)
+    return new CorpusError("not-packed", `is ${packable}; ${right}: convert it first`, { path });
+  const refusal = (what: string): CorpusError => new CorpusError("not-arrow", what, { path });
   if (start.startsWith("FEA1"))
-    return `is a Feather file of version 1; ${right}: write it again as version 2`;
-  if (start.startsWith("\x93NUMPY")) return `is a NumPy array; ${right}: convert it first`;
-  // Eight bytes of a length below 4 GiB, then JSON.
-  if (/^.{4}\0{4}\{/s.test(start)) return `is a safetensors file; ${right}: convert it first`;
+    return refusal(`is a Feather file of version 1; ${right}: write it again as version 2`);
   if (start.startsWith("PK\x03\x04"))
-    return `is a zip archive, as .npz and PyTorch's files are; ${right}: save its arrays as .npy or safetensors`;
-  return `is not Arrow data (neither "ARROW1" nor a stream's FF FF FF FF at its start); ${right}`;
+    return refusal(
+      `is a zip archive, as .npz and PyTorch's files are; ${right}: save its arrays as .npy or safetensors`,
+    );
+  return refusal(`is not Arrow data (neither "ARROW1" nor a stream's FF FF FF FF at its start); ${right}`);
+}
+
+/** A format that `packCorpus` reads. */
+function packableFormat(start: string): string | undefined {
+  if (start.startsWith("PAR1")) return "a Parquet file";
+  if (start.startsWith("\x93NUMPY")) return "a NumPy array";
+  // Eight bytes of a length below 4 GiB, then JSON.
+  return /^.{4}\0{4}\{/s.test(start) ? "a safetensors file" : undefined;
 }
 
 async function indexFile(file: RangeReader, signal: AbortSignal | undefined): Promise<IpcIndex> {

@@ -1,5 +1,6 @@
 import { mkdir, readdir } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
+import { textColumn, vectorColumn, writeArrow } from "../../test/arrow-files.ts";
 import { readAll, readAllLabels } from "../../test/read-all.ts";
 import { useTemporaryFolder } from "../../test/temporary-folder.ts";
 import { openCorpus } from "../open-corpus.ts";
@@ -58,6 +59,14 @@ describe("splitting a corpus into files", () => {
     const { heldOut, train } = await splitCorpus(corpus, at("rows"), { seed: 0, heldOut: { fraction: 0.1 } });
     expect(Math.abs(heldOut.rows - 200)).toBeLessThan(70);
     expect(train.rows).toBe(2000 - heldOut.rows);
+  });
+
+  it("refuses a label that is null, and says by which option of packCorpus it is left out", async () => {
+    const columns = { x: vectorColumn({ dIn: 2 }), note: textColumn((row) => (row === 3 ? null : "a")) };
+    await using corpus = await openCorpus([await writeArrow(at("noted.arrow"), columns, [40])]);
+    await mkdir(at("noted"));
+    const written = splitCorpus(corpus, at("noted"), { seed: 0, heldOut: { fraction: 0.5 } });
+    await expect(written).rejects.toMatchObject({ kind: "nulls", column: "note", option: "labels" });
   });
 
   it("refuses a part without rows, and to replace files, and leaves nothing behind", async () => {

@@ -34,7 +34,7 @@ export interface SplitFile extends WriteResult {
 /**
  * Writes `train.arrow` and `held-out.arrow`, with the corpus's vector columns and labels, into a folder that exists. No
  * row is in both, no document either.
- * @throws CorpusError empty when a part has no rows; exists; what reading and writing throw.
+ * @throws CorpusError empty when a part has no rows; nulls when a label is null; exists; what reading and writing throw.
  */
 export async function splitCorpus(
   corpus: Corpus,
@@ -95,14 +95,12 @@ async function* rowsOf(
       columns[name] = Array.from(kept, (row) => {
         const label = column.get(row);
         if (label !== null) return label;
-        throw new CorpusError(
-          "nulls",
-          "a label is null, which is not written; pack the corpus without the column first",
-          {
-            ...corpus.locate(block.firstRow + row),
-            column: name,
-          },
-        );
+        const what = "a label is null, which is not written; pack the corpus without the column first";
+        throw new CorpusError("nulls", what, {
+          ...corpus.locate(block.firstRow + row),
+          column: name,
+          option: "labels",
+        });
       });
     }
     yield { values: values.subarray(0, kept.length * dIn), labels: columns };
