@@ -55,7 +55,8 @@ export function checkTrainRequest(request: unknown): TrainOptions {
 
 /**
  * Options with those set that follow from others. A transcoder's b_dec is of its target, so it is not taken off the
- * input, and begins at the target's mean, as sparsify's does; LayerNorm takes off each row's own mean, not the corpus's.
+ * input, and begins at the target's mean, as sparsify's does, or as --init-from says; LayerNorm takes off each row's own
+ * mean, not the corpus's.
  *
  * @param given options as they were given, a preset's among them
  */
@@ -67,7 +68,9 @@ function settleOptions(
   return {
     ...options,
     ...(transcoder && { applyBDecToInput: false }),
-    ...(transcoder && given["initBias"] === undefined && { initBias: "mean" }),
+    ...(transcoder &&
+      given["initBias"] === undefined &&
+      options.initFrom === undefined && { initBias: "mean" }),
     ...(options.normalize === "layer-norm" && { center: false }),
   };
 }

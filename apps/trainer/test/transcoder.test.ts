@@ -54,6 +54,8 @@ describe("options of a transcoder", () => {
       center: true,
     });
     expect(checkTrainRequest({ ...request, initBias: "zero" }).initBias).toBe("zero");
+    // Which gives b_dec, too.
+    expect(checkTrainRequest({ ...request, initFrom: "runs/first" }).initBias).toBe("median");
     const { column: _, target: __, ...autoencoder } = request;
     expect(checkTrainRequest(autoencoder)).toMatchObject({ applyBDecToInput: true, initBias: "median" });
   });
