@@ -49,7 +49,7 @@ export function checkTrainRequest(request: unknown): TrainOptions {
   const given = withPreset(request as Readonly<Record<string, unknown>>);
   const parsed = trainSchema.safeParse(given);
   if (!parsed.success) throw new RequestError(describeIssue(parsed.error, given));
-  checkCombinations(parsed.data, given, request as TrainRequest);
+  checkCombinations(parsed.data, given);
   return settleOptions(parsed.data, given);
 }
 

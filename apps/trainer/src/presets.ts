@@ -3,6 +3,7 @@
  * for. What is given beside a preset overrides it. docs/presets.md says where each number is from.
  */
 import { RequestError } from "./errors.ts";
+import { hasUnits } from "./options/combinations.ts";
 import { overridden } from "./options/replaced.ts";
 
 /** A published recipe. */
@@ -159,13 +160,24 @@ export function withPreset(request: Readonly<Record<string, unknown>>): Record<s
   const name = request["preset"];
   if (typeof name !== "string" || !Object.hasOwn(PRESETS, name)) return { ...request };
   const { options }: Preset = PRESETS[name as PresetName];
-  const { arch, normalize } = options;
+  const { arch } = options;
   if (request["arch"] !== undefined && request["arch"] !== arch)
     throw new RequestError(
       `--preset ${name} is for --arch ${String(arch)}, not for ${request["arch"] as string}`,
     );
-  // Rows after LayerNorm have no scale in common to convert from; its preset has no numbers that would need it.
-  const rescaled =
-    normalize !== "layer-norm" && request["normalize"] !== undefined && request["normalize"] !== normalize;
-  return overridden({ ...options, ...(rescaled ? { units: normalize } : {}) }, request);
+  return overriddenInUnits(options, request);
+}
+
+/** A recipe's options overridden by others. If those scale rows in another way, all numbers stay meant for the recipe's. */
+export function overriddenInUnits(
+  recipe: Readonly<Record<string, unknown>>,
+  given: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const { normalize } = recipe;
+  const options = overridden(recipe, given);
+  // Rows after LayerNorm have no scale in common to convert from; its recipes have no numbers that would need it.
+  const rescaled = normalize !== "layer-norm" && options["normalize"] !== normalize;
+  if (!rescaled || options["units"] !== undefined) return options;
+  const { arch, clipNorm } = options;
+  return hasUnits({ arch: String(arch), clipNorm }) ? { ...options, units: normalize } : options;
 }

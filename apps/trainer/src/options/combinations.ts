@@ -1,7 +1,7 @@
 /** Which options go together: checks beyond what a single option may be. */
 import { ARCHITECTURES } from "@sparseloom/core";
 import { RequestError } from "../errors.ts";
-import type { TrainOptions, TrainRequest } from "../options.ts";
+import type { TrainOptions } from "../options.ts";
 import { flagOf } from "./describe-issue.ts";
 
 /** Options that not every architecture has, with those that do. */
@@ -66,18 +66,27 @@ export function isOptionOf(architecture: string, key: string): boolean {
   return architectures === undefined || architectures.includes(architecture);
 }
 
+/** Whether a model has numbers in units of the rows, which `--units` is about: those of TopK have limits of gradient norms alone. */
+export function hasUnits({
+  arch,
+  clipNorm,
+}: {
+  readonly arch: string;
+  readonly clipNorm?: unknown;
+}): boolean {
+  return clipNorm !== undefined || !(TOPK_FAMILY as readonly string[]).includes(arch);
+}
+
 /**
  * Checks options against each other; what follows from others is not set yet.
  *
  * @param options with defaults filled in
  * @param given options as they were given, a preset's among them
- * @param request the same without the preset's
  * @throws RequestError naming the first option at fault and what would be right
  */
 export function checkCombinations(
   options: Readonly<TrainOptions>,
   given: Readonly<Record<string, unknown>>,
-  request: TrainRequest,
 ): void {
   for (const [key, architectures] of Object.entries(ONLY_FOR)) {
     if (given[key] !== undefined && !architectures.includes(options.arch)) {
@@ -153,12 +162,7 @@ export function checkCombinations(
       `--decoder ${options.decoder} does not go with --arch ${options.arch}: it has ${ARCHITECTURES[options.arch].decoders.join(" or ")}`,
     );
   }
-  // A preset may give units as well, whether it has numbers in them or not.
-  if (
-    request.units !== undefined &&
-    options.clipNorm === undefined &&
-    (TOPK_FAMILY as readonly string[]).includes(options.arch)
-  )
+  if (options.units !== undefined && !hasUnits(options))
     throw new RequestError(
       `--units is for --clip-norm, λ, thresholds and slopes: --arch ${options.arch} has the first alone, and it is not given`,
     );
@@ -175,9 +179,7 @@ function checkLayerNorm(options: Readonly<TrainOptions>, given: Readonly<Record<
     throw new RequestError(
       "--normalize layer-norm does not go with --target: a target's mean and deviation are not known where it is rebuilt; take another --normalize, such as sqrt-d",
     );
-  const inUnits =
-    options.clipNorm !== undefined || !(TOPK_FAMILY as readonly string[]).includes(options.arch);
-  if (options.units !== undefined && inUnits)
+  if (options.units !== undefined && hasUnits(options))
     throw new RequestError(
       `what is meant for rows scaled by ${options.units} (by --units or --preset: λ, thresholds, --clip-norm) cannot be converted for --normalize layer-norm, whose rows have no scale in common`,
     );
