@@ -205,7 +205,7 @@ function checkTarget(options: Readonly<TrainOptions>, given: Readonly<Record<str
 }
 
 /** What first parameters otherwise follow from. */
-const INITIAL = [
+export const INITIAL = [
   "init",
   "decoderNorm",
   "initBias",
@@ -215,7 +215,8 @@ const INITIAL = [
   "initThreshold",
 ] as const;
 
-const RESAMPLING = [
+/** What says when and how dead latents are resampled. */
+export const RESAMPLING = [
   "resampleAt",
   "resampleEvery",
   "resampleUntil",
