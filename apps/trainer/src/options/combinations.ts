@@ -253,7 +253,7 @@ function checkResampling(options: Readonly<TrainOptions>): void {
 
 /** What belongs to a warm-up or a decay needs one. */
 function checkSchedule(options: Readonly<TrainOptions>): void {
-  const { lr, lrWarmup, lrSchedule, lrEnd } = options;
+  const { lr, lrWarmup, lrSchedule, lrDecay, lrEnd } = options;
   for (const key of ["lrWarmupStart", "lrWarmupShape"] as const) {
     if (options[key] !== undefined && lrWarmup === 0)
       throw new RequestError(`${flagOf(key)} needs --lr-warmup, the steps of warm-up`);
@@ -262,6 +262,13 @@ function checkSchedule(options: Readonly<TrainOptions>): void {
     if (options[key] !== undefined && options[key] !== 0 && lrSchedule === "constant")
       throw new RequestError(`${flagOf(key)} is for --lr-schedule linear or cosine, not for constant`);
   }
+  // By itself it leaves out the decay that there is by default.
+  const decay =
+    (lrSchedule ?? "constant") !== "constant" ? "lrSchedule" : (lrEnd ?? 0) > 0 ? "lrEnd" : undefined;
+  if (lrDecay === 0 && decay !== undefined)
+    throw new RequestError(
+      `--lr-decay 0 leaves no step for ${flagOf(decay)} ${String(options[decay])}: leave one of them out`,
+    );
   if (lrEnd !== undefined && lr !== "auto" && lrEnd > lr)
     throw new RequestError(`--lr-end must be at most --lr ${lr}, got ${lrEnd}`);
 }

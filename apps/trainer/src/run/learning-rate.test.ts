@@ -26,8 +26,9 @@ describe("the learning rate", () => {
     ]);
   });
 
-  it("stays constant where asked to", () => {
+  it("stays constant where asked to, in either way", () => {
     expect(new Set(ratesOf({ lr: 1, lrSchedule: "constant" }))).toEqual(new Set([1]));
+    expect(new Set(ratesOf({ lr: 1, lrDecay: 0 }))).toEqual(new Set([1]));
   });
 
   it("follows a cosine over all steps after the warm-up, or over the last ones", () => {
@@ -59,6 +60,11 @@ describe("options that belong to a schedule that is not there", () => {
       { lrSchedule: "constant", lrEnd: 1e-5 },
       "--lr-end is for --lr-schedule linear or cosine, not for constant",
     ],
+    [
+      { lrSchedule: "cosine", lrDecay: 0 },
+      "--lr-decay 0 leaves no step for --lr-schedule cosine: leave one of them out",
+    ],
+    [{ lrDecay: 0, lrEnd: 1e-5 }, "--lr-decay 0 leaves no step for --lr-end 0.00001: leave one of them out"],
     [{ lr: 1e-4, lrEnd: 1e-3 }, "--lr-end must be at most --lr 0.0001, got 0.001"],
     [{ lrWarmup: 2, lrWarmupStart: 2 }, "--lr-warmup-start must be at most 1, got 2"],
   ] as const)("are refused: %o", (request, message) => {
