@@ -7,7 +7,9 @@ import { RequestError } from "./errors.ts";
 import { LIST_OPTIONS } from "./group/grid.ts";
 import { trainSchema } from "./options.ts";
 import { describeIssue, flagOf } from "./options/describe-issue.ts";
+import { hasUnits } from "./options/combinations.ts";
 import { overridden } from "./options/replaced.ts";
+import { overriddenInUnits } from "./presets.ts";
 import { type FilterRequest, filterShape, type ModelFilterOptions } from "./row-filters.ts";
 
 type Kind = "number" | "numbers" | "texts" | "boolean" | "string";
@@ -134,9 +136,13 @@ export function addFlags(
 export async function gatherRequest(command: Command): Promise<Record<string, unknown>> {
   const flags = command.opts<Record<string, unknown>>();
   const configured = typeof flags["config"] === "string" ? await readConfigFile(flags["config"]) : {};
+  const run = runOptions(configured);
   const given = givenFlags(command, trainSchema.shape);
   if (flags["seeds"] !== undefined) given["seeds"] = flags["seeds"];
-  return overridden(configured, given);
+  if (run === undefined) return overridden(configured, given);
+  // As beside the preset itself.
+  const combine = run["preset"] === undefined ? overridden : overriddenInUnits;
+  return combine(optionsOfRun(run), given);
 }
 
 /** The options of a schema that were given as flags. */
@@ -185,20 +191,47 @@ async function readConfigFile(path: string): Promise<Record<string, unknown>> {
       `--config ${path} must hold a JSON object of options, e.g. {"arch": "topk", "k": 32}`,
     );
   }
-  return optionsOfRun(value as Record<string, unknown>);
+  return value as Record<string, unknown>;
+}
+
+/** The options of a run, if `value` is its `config.json`. */
+function runOptions(value: Readonly<Record<string, unknown>>): Record<string, unknown> | undefined {
+  const { options, kernelVariant } = value;
+  const isRun = kernelVariant !== undefined && typeof options === "object" && options !== null;
+  return isRun ? (options as Record<string, unknown>) : undefined;
 }
 
 /**
- * The options of a run where `value` is its `config.json`, without those that are of that run alone, and without defaults,
- * of which some are for other architectures; else `value`.
+ * What was chosen of a run's recorded options: all but those that are of that run alone, and defaults, of which some are
+ * for other architectures. A preset goes, too: its options are among them, and it would fill in those that were
+ * overridden by a default.
  */
-function optionsOfRun(value: Record<string, unknown>): Record<string, unknown> {
-  const { options, kernelVariant } = value;
-  if (kernelVariant === undefined || typeof options !== "object" || options === null) return value;
+function optionsOfRun(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const shape: Shape = trainSchema.shape;
-  const chosen = Object.entries(options).filter(
-    ([key, one]) =>
-      key !== "out" && key !== "stopAt" && (!(key in shape) || one !== fieldOf(shape[key]).fallback),
-  );
-  return Object.fromEntries(chosen);
+  const { arch, clipNorm, normalize, target, initFrom } = options;
+  const isChosen = ([key, value]: [string, unknown]): boolean => {
+    switch (key) {
+      case "out":
+      case "stopAt":
+      case "preset":
+        return false;
+      case "arch":
+      case "normalize":
+        // What its numbers are meant for.
+        return true;
+      case "center":
+        // Of LayerNorm it follows, and not of what may take its place.
+        if (normalize === "layer-norm") return false;
+        break;
+      case "units":
+        // Presets once gave them where no number is in them.
+        return hasUnits({ arch: String(arch), clipNorm });
+      case "initBias":
+        // A transcoder's default is another; it was once recorded beside --init-from, too.
+        if (target !== undefined) return initFrom === undefined;
+        break;
+    }
+    return !(key in shape) || value !== fieldOf(shape[key]).fallback;
+  };
+  return Object.fromEntries(Object.entries(options).filter(isChosen));
 }
