@@ -323,7 +323,13 @@ describe("a grid", () => {
       checkTrainRequest({ arch: "jumprelu", latents: 9, l0: 4, seed: 0, dataSeed: 0 }),
     );
     // What goes with an option that another architecture has goes with it.
-    const revived = expandGrid({ arch: ["topk", "jumprelu"], auxK: 8, auxMode: "same-units", auxCoefficient: 0.1, kAnnealSteps: 9 });
+    const revived = expandGrid({
+      arch: ["topk", "jumprelu"],
+      auxK: 8,
+      auxMode: "same-units",
+      auxCoefficient: 0.1,
+      kAnnealSteps: 9,
+    });
     expect(revived.map(({ options: { arch, auxCoefficient } }) => [arch, auxCoefficient])).toEqual([
       ["topk", 0.1],
       ["jumprelu", undefined],
