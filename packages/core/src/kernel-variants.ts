@@ -4,7 +4,8 @@ import type { Kernels } from "./kernels.ts";
 import type { Plan } from "./plan.ts";
 import { referenceKernels } from "./reference/index.ts";
 import { wasmKernels } from "./wasm/index.ts";
-import { type KernelExports, probeVariant, type WasmVariant } from "./wasm/instance.ts";
+import { probeVariant, type WasmVariant } from "./wasm/instance.ts";
+import type { KernelExports } from "./wasm/kernel-exports.ts";
 
 /**
  * An implementation of the stages. `reference` and `wasm-relaxed-simd` give the same bits (but for double rounding

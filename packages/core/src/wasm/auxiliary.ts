@@ -4,7 +4,7 @@ import { CONTROL } from "../control.ts";
 import type { AuxiliaryKernels, StepContext } from "../kernels.ts";
 import type { Plan } from "../plan.ts";
 import { outputDimension, type SparseModelSetup } from "../setup.ts";
-import type { KernelExports } from "./instance.ts";
+import type { KernelExports } from "./kernel-exports.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 
 /** The stages over the memory laid out by `plan`, which must have AuxK. `inputOf`: what the encoder sees. */

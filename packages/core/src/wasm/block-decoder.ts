@@ -9,7 +9,7 @@ import { type Plan, regionOf } from "../plan.ts";
 import type { FloatArray } from "../precision.ts";
 import { outputDimension, type SparseModelSetup } from "../setup.ts";
 import { PANEL } from "../tiles.ts";
-import type { KernelExports } from "./instance.ts";
+import type { KernelExports } from "./kernel-exports.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 
 /**

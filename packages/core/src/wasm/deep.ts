@@ -9,7 +9,7 @@ import type { UpdateKernels } from "../optimizers/optimizer.ts";
 import { type Plan, regionOf } from "../plan.ts";
 import type { DeepModelSetup } from "../setup.ts";
 import { PANEL } from "../tiles.ts";
-import type { KernelExports } from "./instance.ts";
+import type { KernelExports } from "./kernel-exports.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 import { unitGradients } from "./unit-gradients.ts";
 

@@ -5,7 +5,7 @@ import type { StepContext } from "../kernels.ts";
 import type { Plan } from "../plan.ts";
 import { outputDimension, type SparseModelSetup } from "../setup.ts";
 import type { BlockDecoder } from "./block-decoder.ts";
-import type { KernelExports } from "./instance.ts";
+import type { KernelExports } from "./kernel-exports.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 
 /**

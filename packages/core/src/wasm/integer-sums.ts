@@ -1,5 +1,6 @@
 /** How screening's integer product adds up on this machine, see assembly/screen.ts. */
-import type { KernelExports, WasmVariant } from "./instance.ts";
+import type { WasmVariant } from "./instance.ts";
+import type { KernelExports } from "./kernel-exports.ts";
 
 /**
  * How screening's integer product adds up. Latents and rows are quantised accordingly: all threads that share a memory must do

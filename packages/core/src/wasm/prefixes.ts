@@ -3,7 +3,7 @@ import type { SparseArena } from "../arena-sparse.ts";
 import type { StepContext } from "../kernels.ts";
 import type { Plan } from "../plan.ts";
 import { outputDimension, type SparseModelSetup } from "../setup.ts";
-import type { KernelExports } from "./instance.ts";
+import type { KernelExports } from "./kernel-exports.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 
 /** What the stages do for prefixes. */

@@ -9,7 +9,7 @@ import { SCREENED_ROW_WORDS } from "../plan-sparse.ts";
 import { ARCHITECTURES } from "../architectures/index.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import { PANEL, ROW_TERMS } from "../tiles.ts";
-import type { KernelExports } from "./instance.ts";
+import type { KernelExports } from "./kernel-exports.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 import { type Screening, type SettleRows, suspicious } from "./screened-block.ts";
 

@@ -3,7 +3,7 @@ import { ROW_BLOCK } from "../block-sizes.ts";
 import type { Plan } from "../plan.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import { PANEL, ROW_TERMS } from "../tiles.ts";
-import type { KernelExports } from "./instance.ts";
+import type { KernelExports } from "./kernel-exports.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 import { type Screening, type SettleRows, suspicious } from "./screened-block.ts";
 

@@ -22,7 +22,8 @@ import {
   screenTile,
 } from "../tiles.ts";
 import type { ExactEncoder, RowList } from "./encode.ts";
-import type { KernelExports, Tiling } from "./instance.ts";
+import type { Tiling } from "./instance.ts";
+import type { KernelExports } from "./kernel-exports.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 import { settleAbove } from "./screen-above.ts";
 import { settleTopK } from "./screen-topk.ts";

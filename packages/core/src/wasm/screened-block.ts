@@ -8,7 +8,8 @@ import { mostSelected, usualSelected } from "../selection.ts";
 import type { SparseModelSetup } from "../setup.ts";
 import { PANEL, quantisedPanelBytes, ROW_TERMS, screenTile, TILE, WIDE_TILE } from "../tiles.ts";
 import { tilesPerGroup } from "./encode.ts";
-import type { KernelExports, Tiling } from "./instance.ts";
+import type { Tiling } from "./instance.ts";
+import type { KernelExports } from "./kernel-exports.ts";
 import { pointersOf } from "./pointers.ts";
 
 /**

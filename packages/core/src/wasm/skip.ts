@@ -5,7 +5,7 @@ import { packedDeltaLength } from "../plan-deep.ts";
 import { type Plan, regionOf } from "../plan.ts";
 import { outputDimension, type SparseModelSetup } from "../setup.ts";
 import { PANEL } from "../tiles.ts";
-import type { KernelExports } from "./instance.ts";
+import type { KernelExports } from "./kernel-exports.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 import { unitGradients } from "./unit-gradients.ts";
 

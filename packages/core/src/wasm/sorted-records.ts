@@ -8,7 +8,7 @@ import { CONTROL } from "../control.ts";
 import { type Plan, regionOf } from "../plan.ts";
 import { outputDimension, type SparseModelSetup } from "../setup.ts";
 import { PANEL } from "../tiles.ts";
-import type { GatheredInto, KernelExports } from "./instance.ts";
+import type { GatheredInto, KernelExports } from "./kernel-exports.ts";
 import { pointersOf } from "./pointers.ts";
 
 export interface SortedRecords {

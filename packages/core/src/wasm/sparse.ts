@@ -18,7 +18,8 @@ import { hasAuxiliary, hasSortedRecords, hasWide, latentSums } from "../plan-spa
 import { type Plan, regionOf } from "../plan.ts";
 import { outputDimension, rowDimension, type SparseModelSetup } from "../setup.ts";
 import { wasmAuxiliary } from "./auxiliary.ts";
-import type { KernelExports, Tiling } from "./instance.ts";
+import type { Tiling } from "./instance.ts";
+import type { KernelExports } from "./kernel-exports.ts";
 import { blockDecoder } from "./block-decoder.ts";
 import { exactEncoder } from "./encode.ts";
 import { wasmGate } from "./gate.ts";

@@ -1,7 +1,7 @@
 /** Gradients of the output units of a linear map: of a deep autoencoder's layer, of a skip transcoder's matrix. */
 import { GATHERED_ROWS, packedDeltaLength } from "../plan-deep.ts";
 import { PANEL } from "../tiles.ts";
-import type { KernelExports } from "./instance.ts";
+import type { KernelExports } from "./kernel-exports.ts";
 
 /** The units [first, last) of a map and their deltas. Pointers: `deltas` [rows, width], `gradient` [last − first, length]. */
 interface UnitWork {

@@ -4,7 +4,7 @@ import { MATRIX_BLOCK } from "../block-sizes.ts";
 import type { UpdateKernels } from "../optimizers/optimizer.ts";
 import { COMBINE_SCRATCH } from "../plan-parts.ts";
 import { type Plan, regionOf } from "../plan.ts";
-import type { KernelExports } from "./instance.ts";
+import type { KernelExports } from "./kernel-exports.ts";
 import { pointersOf } from "./pointers.ts";
 
 /** Where an array's element lies. */

@@ -4,7 +4,7 @@ import type { StepContext } from "../kernels.ts";
 import { WIDE_WEIGHT } from "../multi-topk.ts";
 import type { Plan } from "../plan.ts";
 import { outputDimension, type SparseModelSetup } from "../setup.ts";
-import type { KernelExports } from "./instance.ts";
+import type { KernelExports } from "./kernel-exports.ts";
 import { parameterPointers, pointersOf } from "./pointers.ts";
 
 /** What the stages do for the wider set. */
